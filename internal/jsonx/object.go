@@ -1,0 +1,137 @@
+package jsonx
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Member is one name and value of a JSON object.
+type Member struct {
+	Name  string
+	Value json.RawMessage
+}
+
+// Members takes a JSON object apart, in the order of its text. Of members with
+// the same name the last one counts, as in encoding/json.
+func Members(object []byte) ([]Member, error) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	var members []Member
+	at := make(map[string]int)
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return nil, fmt.Errorf("unexpected token %v", token)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		if i, twice := at[name]; twice {
+			members[i].Value = value
+			continue
+		}
+		at[name] = len(members)
+		members = append(members, Member{name, value})
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
+// Index gives the place of name in members, or -1.
+func Index(members []Member, name string) int {
+	return slices.IndexFunc(members, func(m Member) bool { return m.Name == name })
+}
+
+// Join puts an object together.
+func Join(members []Member) (json.RawMessage, error) {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, m := range members {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		name, err := Marshal(m.Name)
+		if err != nil {
+			return nil, err
+		}
+		b.Write(name)
+		b.WriteByte(':')
+		b.Write(m.Value)
+	}
+	b.WriteByte('}')
+	return b.Bytes(), nil
+}
+
+// Flatten marshals v, which must become a JSON object, and takes it apart.
+func Flatten(v any) ([]Member, error) {
+	object, err := Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return Members(object)
+}
+
+// Marshal is json.Marshal without the escaping of <, > and &, which only makes
+// URLs hard to read.
+func Marshal(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// Any decodes value into the usual Go types, with numbers as [json.Number], so
+// that writing it back does not change a digit.
+func Any(value json.RawMessage) (any, error) {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	var v any
+	err := dec.Decode(&v)
+	return v, err
+}
+
+// FieldNames gives the names of the JSON members that struct v declares.
+func FieldNames(v any) []string {
+	t := reflect.TypeOf(v)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	names := make([]string, 0, t.NumField())
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name != "" && name != "-" && field.IsExported() {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// IsNull reports whether value is missing or null.
+func IsNull(value json.RawMessage) bool {
+	value = bytes.TrimSpace(value)
+	return len(value) == 0 || bytes.Equal(value, []byte("null"))
+}
+
+// IsObject reports whether value starts as a JSON object does.
+func IsObject(value json.RawMessage) bool {
+	value = bytes.TrimLeft(value, " \t\r\n")
+	return len(value) > 0 && value[0] == '{'
+}

@@ -1,0 +1,152 @@
+// Package jsonx holds what encoding/json lacks for an API whose documents and
+// generations disagree: times in three notations, numbers that may be quoted,
+// and objects taken apart and put together again without losing a member.
+package jsonx
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// millisThreshold parts unix seconds from unix milliseconds: as seconds it lies
+// in the year 5138, as milliseconds in 1973.
+const millisThreshold = 100_000_000_000
+
+// maxUnixMillis is the last millisecond of the year 9998, past which a number is
+// no time that anybody means.
+const maxUnixMillis = 253_370_764_799_999
+
+// errNoTime is what a value that can't be read as a time gives.
+var errNoTime = errors.New("is neither ISO 8601 nor unix seconds or milliseconds")
+
+// isoLayouts are the spellings of ISO 8601 that are tried, the common one first.
+// A time without a zone is read as UTC.
+var isoLayouts = [...]string{
+	time.RFC3339Nano,
+	"2006-01-02T15:04:05.999999999Z0700",
+	"2006-01-02T15:04:05.999999999",
+	"2006-01-02 15:04:05.999999999Z07:00",
+	"2006-01-02 15:04:05.999999999",
+	time.DateOnly,
+}
+
+// Time reads ISO 8601, unix seconds and unix milliseconds. It never stops the
+// decoding of the object it stands in: what it can't read is kept in Err, so that
+// the caller can decide whether a bad time spoils the rest.
+type Time struct {
+	time.Time
+	Err error
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
+func (t *Time) UnmarshalJSON(data []byte) error {
+	t.Time, t.Err = parseTime(data)
+	return nil
+}
+
+func parseTime(data []byte) (time.Time, error) {
+	data = bytes.TrimSpace(data)
+	if len(data) == 0 || bytes.Equal(data, []byte("null")) {
+		return time.Time{}, nil
+	}
+	if data[0] != '"' {
+		return parseUnix(string(data))
+	}
+	var text string
+	if bytes.IndexByte(data, '\\') < 0 && len(data) > 1 {
+		text = string(data[1 : len(data)-1])
+	} else if err := json.Unmarshal(data, &text); err != nil {
+		return time.Time{}, errNoTime
+	}
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range isoLayouts {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, nil
+		}
+	}
+	return parseUnix(text)
+}
+
+// parseUnix reads seconds or milliseconds, whole or with a fraction.
+func parseUnix(text string) (time.Time, error) {
+	if whole, err := strconv.ParseInt(text, 10, 64); err == nil {
+		if at, ok := Unix(whole); ok {
+			return at, nil
+		}
+		return time.Time{}, errNoTime
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(number > -maxUnixMillis && number < maxUnixMillis) { // the negation also catches NaN
+		return time.Time{}, errNoTime
+	}
+	if number < millisThreshold && number > -millisThreshold {
+		number *= 1000
+	}
+	return time.UnixMicro(int64(number * 1000)).UTC(), nil
+}
+
+// Unix gives the time that a whole number stands for: seconds, or milliseconds
+// where it is too large for seconds. It is false beyond the year 9998.
+func Unix(number int64) (time.Time, bool) {
+	switch {
+	case number > maxUnixMillis || number < -maxUnixMillis:
+		return time.Time{}, false
+	case number >= millisThreshold || number <= -millisThreshold:
+		return time.UnixMilli(number).UTC(), true
+	default:
+		return time.Unix(number, 0).UTC(), true
+	}
+}
+
+// IsMillis reports whether Unix reads number as milliseconds.
+func IsMillis(number int64) bool { return number >= millisThreshold || number <= -millisThreshold }
+
+// Int reads a whole number that may be quoted, have a fraction (it is cut off) or
+// be null. Like Time it keeps what it can't read in Err.
+type Int struct {
+	Value int
+	Err   error
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
+func (i *Int) UnmarshalJSON(data []byte) error {
+	var f Float
+	_ = f.UnmarshalJSON(data) // it reports through Err
+	i.Value, i.Err = 0, f.Err
+	if f.Err == nil && f.Value != nil {
+		if *f.Value > 1<<53 || *f.Value < -(1<<53) {
+			i.Err = fmt.Errorf("number %s is out of range", data)
+			return nil
+		}
+		i.Value = int(*f.Value)
+	}
+	return nil
+}
+
+// Float reads a number that may be quoted or null; nil means there was none.
+type Float struct {
+	Value *float64
+	Err   error
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
+func (f *Float) UnmarshalJSON(data []byte) error {
+	f.Value, f.Err = nil, nil
+	text := string(bytes.Trim(bytes.TrimSpace(data), `"`))
+	if text == "null" || text == "" {
+		return nil
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil || number != number || number-number != 0 { // NaN and the infinities are no JSON numbers
+		f.Err = errors.New("is not a number")
+		return nil
+	}
+	f.Value = &number
+	return nil
+}

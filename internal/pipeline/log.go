@@ -1,0 +1,50 @@
+package pipeline
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/redact"
+)
+
+// logged writes one Debug line for each try: never a body, a key or a signature.
+type logged struct {
+	next http.RoundTripper
+	call *call
+}
+
+func (l *logged) RoundTrip(req *http.Request) (*http.Response, error) {
+	logger := l.call.cfg.Logger
+	if logger == nil || !logger.Enabled(req.Context(), slog.LevelDebug) {
+		return l.next.RoundTrip(req)
+	}
+	start := time.Now()
+	resp, err := l.next.RoundTrip(req)
+	attrs := []slog.Attr{
+		slog.String("method", req.Method),
+		slog.String("url", redact.URL(req.URL)),
+		slog.Int("attempt", l.call.answer.Attempts+1),
+		slog.Duration("duration", time.Since(start)),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", redact.Text(withoutURL(err).Error(), l.call.cfg.Key)))
+	} else {
+		attrs = append(attrs, slog.Int("status", resp.StatusCode))
+	}
+	logger.LogAttrs(req.Context(), slog.LevelDebug, "ittybit: request", attrs...)
+	return resp, err
+}
+
+// withoutURL takes away the *url.Error that http.Client puts around an error: its
+// text holds the whole URL.
+func withoutURL(err error) error {
+	for {
+		wrapped, ok := err.(*url.Error) //nolint:errorlint // only the outermost ones are taken off
+		if !ok || wrapped.Err == nil {
+			return err
+		}
+		err = wrapped.Err
+	}
+}

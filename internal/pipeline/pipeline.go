@@ -1,0 +1,106 @@
+// Package pipeline carries one API call over HTTP. A call goes through a short
+// chain of steps, each in a file of its own:
+//
+//	build         make the HTTP request                         build.go
+//	retry         decide what is tried again, and when          retry.go
+//	  log           a line for each try                         log.go
+//	  trace         note whether a try reached the wire         trace.go
+//	  authenticate  add the key, for the API's own host only    authenticate.go
+//	  shield        keep the caller's connection pool open      shield.go
+//	fail          give an error its shape and its sentinel      failure.go
+//
+// The inner steps run for every try (and every redirect of a GET) and are
+// http.RoundTrippers; the others run once for a call.
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Config is what all calls of a client share.
+type Config struct {
+	BaseURL    *url.URL
+	Key        string
+	UserAgent  string
+	APIVersion string
+	HTTPClient *http.Client // it is copied, never changed
+	Logger     *slog.Logger // nil: no log
+	Policy     Policy
+	// StatusError makes the error of an answer that is not 2xx.
+	StatusError func(Problem) error
+}
+
+// Policy says how often and how patiently a call is tried.
+type Policy struct {
+	MaxAttempts         int
+	MinWait, MaxWait    time.Duration
+	RetryAmbiguousPosts bool
+}
+
+// Request is one call.
+type Request struct {
+	Method string
+	Path   string // below the base URL, escaped, with a leading slash
+	Query  url.Values
+	Body   []byte // nil: none
+	Header http.Header
+	// IdempotencyKey is sent with a POST, the same one on each try.
+	IdempotencyKey string
+	// Creates says that a second run of this call may cost money, so that it is
+	// tried again only where the service has not acted on the first.
+	Creates bool
+	// Decode reads the body of a 2xx answer; nil: it is of no interest.
+	Decode func(Response) error
+}
+
+// Response is the last answer to a call.
+type Response struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte
+	Attempts   int // tries made, this answer's included
+}
+
+// Problem is an answer that is not 2xx.
+type Problem struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte
+	Method     string
+	URL        string        // without signatures
+	RetryAfter time.Duration // 0: none was given
+}
+
+// Pipeline is the chain. It is safe for concurrent use.
+type Pipeline struct{ cfg Config }
+
+// New makes a pipeline.
+func New(cfg Config) *Pipeline { return &Pipeline{cfg: cfg} }
+
+// Do makes a call and returns the last answer, also together with an error where
+// there was an answer at all.
+func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
+	req, err := p.build(ctx, r)
+	if err != nil {
+		return Response{}, err
+	}
+	c := &call{cfg: &p.cfg, request: r, url: req.URL}
+	next := p.transport()
+	next = shield{next}
+	next = &authenticate{next: next, base: p.cfg.BaseURL, key: p.cfg.Key}
+	next = &traced{next: next, trace: &c.trace}
+	next = &logged{next: next, call: c}
+	c.run(p.retrying(c, next), req)
+	return c.answer, c.failure(ctx)
+}
+
+func (p *Pipeline) transport() http.RoundTripper {
+	if t := p.cfg.HTTPClient.Transport; t != nil {
+		return t
+	}
+	return http.DefaultTransport
+}

@@ -1,0 +1,277 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/ittybit/ittybit-go/internal/redact"
+)
+
+const (
+	// maxAnswerBytes bounds what is read of an answer.
+	maxAnswerBytes = 64 << 20
+	// maxRedirects is how many redirects of a GET are followed, as in net/http.
+	maxRedirects = 10
+)
+
+var (
+	errTooManyRedirects = errors.New("stopped after 10 redirects")
+	errAnswerTooLarge   = fmt.Errorf("the answer is larger than %d MiB", maxAnswerBytes>>20)
+)
+
+// call is the state of one call, which the closures given to go-retryablehttp share.
+// That library calls them in one goroutine, one after the other.
+type call struct {
+	cfg     *Config
+	request Request
+	url     *url.URL
+	trace   atomic.Pointer[wireTrace]
+
+	answer  Response // the last answer; Attempts counts every try
+	err     error    // why the last try did not succeed
+	status  error    // the StatusError of the last answer that was not 2xx
+	unknown bool     // some try may have acted
+	wait    time.Duration
+	waiting bool  // a wait was begun and no try has followed yet
+	ended   error // the context's error, where it was the reason to stop
+}
+
+// retrying makes the go-retryablehttp client of one call. A client for each call is
+// cheap, and the only way to give its hooks the call's own state: they are told
+// neither the request nor the context.
+func (p *Pipeline) retrying(c *call, transport http.RoundTripper) *retryablehttp.Client {
+	client := *p.cfg.HTTPClient
+	client.Transport = transport
+	client.CheckRedirect = redirectPolicy(p.cfg.HTTPClient.CheckRedirect)
+	return &retryablehttp.Client{
+		HTTPClient: &client,
+		RetryMax:   p.cfg.Policy.MaxAttempts - 1,
+		CheckRetry: c.check,
+		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return c.wait },
+		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) {
+			return resp, err
+		},
+	}
+}
+
+// redirectPolicy follows redirects of a GET only: a POST that is redirected becomes a
+// GET, or is made twice.
+func redirectPolicy(callers func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+	return func(req *http.Request, via []*http.Request) error {
+		switch {
+		case via[0].Method != http.MethodGet:
+			return http.ErrUseLastResponse
+		case callers != nil:
+			return callers(req, via)
+		case len(via) >= maxRedirects:
+			return errTooManyRedirects
+		}
+		return nil
+	}
+}
+
+// run makes the tries.
+func (c *call) run(client *retryablehttp.Client, req *retryablehttp.Request) {
+	resp, err := client.Do(req)
+	if resp != nil {
+		_ = resp.Body.Close() // check has read it; this is http.NoBody
+	}
+	if err != nil && c.err == nil {
+		c.err = withoutURL(err)
+	}
+	if c.waiting {
+		c.ended = req.Context().Err()
+	}
+}
+
+// check is the CheckRetry hook: everything is decided here.
+func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
+	c.answer.Attempts++
+	c.waiting = false
+	again := c.judge(resp, err) && c.answer.Attempts < c.cfg.Policy.MaxAttempts
+	if again {
+		c.ended = ctx.Err()
+		again = c.ended == nil && c.plan(ctx)
+	}
+	return again, nil
+}
+
+// judge reads the outcome of a try and reports whether another one is allowed.
+func (c *call) judge(resp *http.Response, err error) (again bool) {
+	if err == nil {
+		err = c.read(resp)
+	} else if resp != nil {
+		_ = resp.Body.Close() // a refused redirect comes with both, its body closed already
+	}
+	if err != nil {
+		return c.judgeTransport(withoutURL(err))
+	}
+	switch code := c.answer.StatusCode; {
+	case code >= 200 && code < 300:
+		return c.judgeSuccess()
+	case code == http.StatusNotFound && c.request.Method == http.MethodDelete && c.answer.Attempts > 1:
+		c.err = nil // an earlier try has deleted it, or somebody else has: it is gone
+		return false
+	default:
+		return c.judgeStatus(code)
+	}
+}
+
+// read takes the answer's body and frees its connection.
+func (c *call) read(resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	if closeErr := resp.Body.Close(); err == nil {
+		err = closeErr
+	}
+	resp.Body = http.NoBody
+	if err == nil && len(body) > maxAnswerBytes {
+		err = errAnswerTooLarge
+	}
+	c.answer.StatusCode, c.answer.Header, c.answer.Body = resp.StatusCode, resp.Header, body
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil // the status says enough, whatever became of the explanation
+	}
+	return err
+}
+
+// judgeTransport: the try brought no answer, or only a part of one.
+func (c *call) judgeTransport(err error) bool {
+	c.err = err
+	trace := c.trace.Load()
+	if c.request.Creates && trace != nil && trace.maySend(err) {
+		c.unknown = true
+		return c.cfg.Policy.RetryAmbiguousPosts && !permanent(err)
+	}
+	return !permanent(err)
+}
+
+// permanent reports whether another try would fail in the same way.
+func permanent(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		authority   x509.UnknownAuthorityError
+		hostname    x509.HostnameError
+		record      tls.RecordHeaderError
+	)
+	return errors.Is(err, errTooManyRedirects) || errors.Is(err, errAnswerTooLarge) ||
+		errors.As(err, &certificate) || errors.As(err, &authority) ||
+		errors.As(err, &hostname) || errors.As(err, &record)
+}
+
+// judgeSuccess decodes a 2xx answer.
+func (c *call) judgeSuccess() bool {
+	c.err = nil
+	if c.request.Decode == nil {
+		return false
+	}
+	if err := c.request.Decode(c.answer); err != nil {
+		c.err = err
+		if c.request.Creates {
+			c.unknown = true
+			return c.cfg.Policy.RetryAmbiguousPosts
+		}
+	}
+	return false
+}
+
+// judgeStatus: the service answered, and said no.
+func (c *call) judgeStatus(code int) bool {
+	retryAfter, given := parseRetryAfter(c.answer.Header, time.Now())
+	c.status = c.cfg.StatusError(Problem{
+		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
+		Method: c.request.Method, URL: redact.URL(c.url), RetryAfter: retryAfter,
+	})
+	c.err = c.status
+	switch {
+	case code == http.StatusTooManyRequests:
+		return true
+	case !c.request.Creates:
+		switch code {
+		case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
+			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+			return true
+		}
+		return false
+	case code == http.StatusServiceUnavailable && given:
+		return true
+	case code >= 500, code >= 300 && code < 400:
+		// A redirect of a POST may well be the answer of a service that has acted.
+		c.unknown = true
+		return code >= 500 && c.cfg.Policy.RetryAmbiguousPosts
+	}
+	return false
+}
+
+// plan decides how long to wait before the next try, and whether to wait at all.
+func (c *call) plan(ctx context.Context) bool {
+	policy := c.cfg.Policy
+	c.wait = jitter(policy, c.answer.Attempts)
+	if c.status != nil && errors.Is(c.err, c.status) {
+		if retryAfter, given := parseRetryAfter(c.answer.Header, time.Now()); given {
+			if retryAfter > policy.MaxWait {
+				return false
+			}
+			c.wait = retryAfter
+		}
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.wait {
+		c.ended = context.DeadlineExceeded
+		return false
+	}
+	c.waiting = true
+	if logger := c.cfg.Logger; logger != nil {
+		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
+			slog.String("method", c.request.Method),
+			slog.String("url", redact.URL(c.url)),
+			slog.Int("attempt", c.answer.Attempts),
+			slog.Duration("wait", c.wait),
+			slog.String("error", redact.Text(c.err.Error(), c.cfg.Key)))
+	}
+	return true
+}
+
+// jitter is the exponential backoff with full jitter: anything from nothing to a
+// limit that doubles with each try.
+func jitter(policy Policy, attempts int) time.Duration {
+	limit := policy.MinWait
+	for range attempts - 1 {
+		if limit >= policy.MaxWait {
+			break
+		}
+		limit *= 2
+	}
+	limit = min(limit, policy.MaxWait)
+	if limit <= 0 {
+		return 0
+	}
+	return rand.N(limit) //nolint:gosec // jitter needs no secret
+}
+
+// parseRetryAfter reads the Retry-After header: seconds, or an HTTP date.
+func parseRetryAfter(header http.Header, now time.Time) (time.Duration, bool) {
+	value := header.Get("Retry-After")
+	if value == "" {
+		return 0, false
+	}
+	const most = 1 << 32 // seconds, more than a century: far past every limit, and no overflow
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		return time.Duration(min(max(seconds, 0), most)) * time.Second, seconds >= 0
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+	return 0, false
+}

@@ -1,0 +1,401 @@
+package ittybit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+)
+
+// AutomationStatus says whether an automation runs. It is an open type.
+type AutomationStatus string
+
+// The statuses of automations (API version 2025-08-20).
+const (
+	AutomationActive AutomationStatus = "active"
+	AutomationPaused AutomationStatus = "paused"
+)
+
+// Automation is a workflow and what sets it off.
+type Automation struct {
+	ID          string           `json:"id"`
+	Object      string           `json:"object,omitempty"` // "automation"; not always sent
+	Name        string           `json:"name,omitempty"`
+	Description string           `json:"description,omitempty"`
+	Trigger     Trigger          `json:"trigger,omitzero"`
+	Workflow    []WorkflowStep   `json:"workflow"`
+	Status      AutomationStatus `json:"status,omitempty"`
+	Created     time.Time        `json:"created,omitzero"`
+	Updated     time.Time        `json:"updated,omitzero"`
+
+	raw json.RawMessage
+}
+
+// RawJSON gives the automation as Ittybit sent it, also the members that Automation
+// does not know. It must not be changed, and is nil for one that was not decoded.
+func (a *Automation) RawJSON() json.RawMessage { return a.raw }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (a *Automation) UnmarshalJSON(data []byte) error { return a.fromJSON(bytes.Clone(data)) }
+
+func (a *Automation) objectID() string { return a.ID }
+
+// fromJSON reads data and keeps it.
+func (a *Automation) fromJSON(data []byte) error {
+	type plain Automation
+	*a = Automation{}
+	wire := struct {
+		*plain
+		Created   jsonx.Time `json:"created"`
+		Updated   jsonx.Time `json:"updated"`
+		CreatedAt jsonx.Time `json:"created_at"`
+		UpdatedAt jsonx.Time `json:"updated_at"`
+	}{plain: (*plain)(a)}
+	if err := json.Unmarshal(data, &wire); err != nil {
+		return err
+	}
+	a.Created, a.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
+	a.raw = data
+	return firstError(
+		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
+		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
+	)
+}
+
+// TriggerKindEvent is the one kind of trigger that API version 2025-08-20 has.
+const TriggerKindEvent = "event"
+
+// Trigger says what sets an automation off. [OnEvent] makes one.
+type Trigger struct {
+	Kind  string    `json:"kind,omitempty"`
+	Event EventType `json:"event,omitempty"`
+
+	// Extra are further members; those read from the API are kept here.
+	Extra map[string]any `json:"-"`
+
+	kept []jsonx.Member
+}
+
+// OnEvent is the trigger of an event: [EventMediaCreated], or [EventTaskCompleted],
+// which the webhooks documentation lists and the automations documentation does not.
+func OnEvent(event EventType) Trigger { return Trigger{Kind: TriggerKindEvent, Event: event} }
+
+// IsZero reports whether t is unset.
+func (t Trigger) IsZero() bool {
+	return t.Kind == "" && t.Event == "" && len(t.Extra) == 0 && len(t.kept) == 0
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (t Trigger) MarshalJSON() ([]byte, error) {
+	type plain Trigger
+	return flattenParams(plain(t), t.kept, nil, t.Extra)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *Trigger) UnmarshalJSON(data []byte) error {
+	*t = Trigger{}
+	return readMembers(data, &t.Extra, &t.kept, map[string]any{"kind": &t.Kind, "event": &t.Event})
+}
+
+// WorkflowStep is one step of an automation's workflow: a task, or one of the kinds
+// "webhook" and "conditions". A step that was read from the API and is sent back
+// loses nothing, also not what this SDK does not know.
+type WorkflowStep struct {
+	Kind TaskKind `json:"kind,omitempty"` // required
+	Ref  string   `json:"ref,omitempty"`  // names the output in the media's URLs
+	URL  string   `json:"url,omitempty"`  // of a webhook or http step
+
+	// Conditions decide whether Next runs. They are for steps of kind "conditions".
+	Conditions []Condition `json:"conditions,omitzero"`
+	// Next runs after this step, with its output.
+	Next []WorkflowStep `json:"next,omitzero"`
+
+	// Options are those of the kind, such as [VideoOptions]. They stand beside Kind
+	// on the wire.
+	Options TaskOptions `json:"-"`
+	// Extra are further members. Those read from the API that neither WorkflowStep
+	// nor the type of Options knows are kept here, their numbers as [json.Number].
+	Extra map[string]any `json:"-"`
+
+	kept []jsonx.Member // members that were read and would not be written the same
+}
+
+// WebhookStep is a step that posts to url what set the automation off, or what the
+// step before it made.
+func WebhookStep(url, ref string) WorkflowStep {
+	return WorkflowStep{Kind: TaskKindWebhook, URL: url, Ref: ref}
+}
+
+// ConditionsStep is a step whose next steps run where the conditions hold.
+func ConditionsStep(conditions []Condition, next ...WorkflowStep) WorkflowStep {
+	return WorkflowStep{Kind: TaskKindConditions, Conditions: conditions, Next: next}
+}
+
+// Condition compares a property of the media or file, such as "kind", with a value.
+// Only equality is documented.
+type Condition struct {
+	Prop  string `json:"prop,omitempty"`
+	Value any    `json:"value,omitempty"` // a string, as far as is documented
+
+	// Extra are further members; those read from the API are kept here.
+	Extra map[string]any `json:"-"`
+
+	kept []jsonx.Member
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (c Condition) MarshalJSON() ([]byte, error) {
+	type plain Condition
+	return flattenParams(plain(c), c.kept, nil, c.Extra)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (c *Condition) UnmarshalJSON(data []byte) error {
+	*c = Condition{}
+	return readMembers(data, &c.Extra, &c.kept, map[string]any{"prop": &c.Prop, "value": &c.Value})
+}
+
+// MarshalJSON puts the options and the extra members beside the others.
+func (s WorkflowStep) MarshalJSON() ([]byte, error) {
+	type plain WorkflowStep
+	return flattenParams(plain(s), s.kept, s.Options, s.Extra)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
+	*s = WorkflowStep{}
+	err := readMembers(data, &s.Extra, &s.kept, map[string]any{
+		"kind": &s.Kind, "ref": &s.Ref, "url": &s.URL, "conditions": &s.Conditions, "next": &s.Next,
+	})
+	if err != nil {
+		return err
+	}
+	return s.readOptions()
+}
+
+// readOptions moves the members that the kind's options type knows from Extra to
+// Options.
+func (s *WorkflowStep) readOptions() error {
+	decode := typedOptions(s.Kind)
+	if decode == nil {
+		return nil
+	}
+	known, err := decode(json.RawMessage("{}"))
+	if err != nil {
+		return err
+	}
+	var read []jsonx.Member
+	for _, name := range optionNames(known) {
+		value, ok := s.Extra[name]
+		if !ok {
+			continue
+		}
+		raw, err := jsonx.Marshal(value)
+		if err != nil {
+			return err
+		}
+		read = append(read, jsonx.Member{Name: name, Value: raw})
+		delete(s.Extra, name)
+	}
+	if len(read) == 0 {
+		return nil
+	}
+	object, err := jsonx.Join(read)
+	if err != nil {
+		return err
+	}
+	if s.Options, err = decode(object); err != nil {
+		raw := make(RawOptions, len(read))
+		for _, member := range read {
+			raw[member.Name] = member.Value
+		}
+		s.Options = raw
+		return nil
+	}
+	written, err := jsonx.Flatten(s.Options)
+	if err != nil {
+		return err
+	}
+	for _, member := range read { // a zero or null that was spelled out
+		if jsonx.Index(written, member.Name) < 0 {
+			s.kept = append(s.kept, member)
+		}
+	}
+	return nil
+}
+
+// readMembers takes an object apart: known members go to their fields, the others to
+// extra, and to kept those known ones that do not fit their field or would not be
+// written again because they are null or zero.
+func readMembers(data []byte, extra *map[string]any, kept *[]jsonx.Member, fields map[string]any) error {
+	members, err := jsonx.Members(data)
+	if err != nil {
+		return fmt.Errorf("ittybit: a trigger, step or condition is %w", err)
+	}
+	for _, member := range members {
+		field, known := fields[member.Name]
+		if !known {
+			value, err := jsonx.Any(member.Value)
+			if err != nil {
+				return err
+			}
+			if *extra == nil {
+				*extra = make(map[string]any)
+			}
+			(*extra)[member.Name] = value
+			continue
+		}
+		target := reflect.ValueOf(field).Elem()
+		if err := readField(member.Value, target); err != nil || target.IsZero() {
+			target.SetZero()
+			*kept = append(*kept, member)
+		}
+	}
+	return nil
+}
+
+// readField decodes value into target, numbers of an any as [json.Number].
+func readField(value json.RawMessage, target reflect.Value) error {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	return dec.Decode(target.Addr().Interface())
+}
+
+// check says what is wrong with the step at path, such as "Workflow[0]".
+func (s WorkflowStep) check(path string) error {
+	if s.Kind == "" {
+		return &ParamError{Param: path + ".Kind", Reason: "is required"}
+	}
+	switch {
+	case s.Kind == TaskKindWebhook && s.URL == "":
+		return &ParamError{Param: path + ".URL", Reason: "is required for a webhook step"}
+	case s.Kind == TaskKindWebhook:
+		if err := checkWebhookURL(path+".URL", s.URL); err != nil {
+			return err
+		}
+	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !slices.ContainsFunc(s.kept, func(m jsonx.Member) bool { return m.Name == "conditions" }):
+		return &ParamError{Param: path + ".Conditions", Reason: "are required for a conditions step"}
+	}
+	if err := checkOptions(path+".Options", s.Kind, s.Options); err != nil {
+		return err
+	}
+	return checkSteps(path+".Next", s.Next)
+}
+
+func checkSteps(path string, steps []WorkflowStep) error {
+	for i, step := range steps {
+		if err := step.check(fmt.Sprintf("%s[%d]", path, i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errEmptyWorkflow = &ParamError{Param: "Workflow", Reason: "must have at least one step"}
+
+func checkTrigger(t Trigger) error {
+	switch {
+	case t.IsZero():
+		return &ParamError{Param: "Trigger", Reason: "is required, such as OnEvent(EventMediaCreated)"}
+	case t.Kind == TriggerKindEvent && t.Event == "":
+		return &ParamError{Param: "Trigger.Event", Reason: "is required for a trigger of kind event"}
+	}
+	return nil
+}
+
+// AutomationCreateParams are the parameters of [AutomationsService.Create].
+type AutomationCreateParams struct {
+	Name        string           `json:"name,omitempty"`
+	Description string           `json:"description,omitempty"`
+	Trigger     Trigger          `json:"trigger"`          // required
+	Workflow    []WorkflowStep   `json:"workflow"`         // required, at least one step
+	Status      AutomationStatus `json:"status,omitempty"` // active, where it is not set
+}
+
+func (p AutomationCreateParams) check() error {
+	if err := checkTrigger(p.Trigger); err != nil {
+		return err
+	}
+	if len(p.Workflow) == 0 {
+		return errEmptyWorkflow
+	}
+	return checkSteps("Workflow", p.Workflow)
+}
+
+// AutomationUpdateParams are the parameters of [AutomationsService.Update]. What is
+// nil is left alone.
+type AutomationUpdateParams struct {
+	Name        *string           `json:"name,omitempty"`
+	Description *string           `json:"description,omitempty"`
+	Trigger     *Trigger          `json:"trigger,omitempty"`
+	Workflow    []WorkflowStep    `json:"workflow,omitzero"` // replaces the workflow
+	Status      *AutomationStatus `json:"status,omitempty"`
+}
+
+func (p AutomationUpdateParams) check() error {
+	if p.Trigger != nil {
+		if err := checkTrigger(*p.Trigger); err != nil {
+			return err
+		}
+	}
+	if p.Workflow != nil && len(p.Workflow) == 0 {
+		return errEmptyWorkflow
+	}
+	return checkSteps("Workflow", p.Workflow)
+}
+
+// AutomationListParams choose a page of [AutomationsService.List].
+type AutomationListParams struct {
+	Page  int `url:"page,omitempty"`  // from 1; 0 is the first
+	Limit int `url:"limit,omitempty"` // items a page, 1 to 100; 0 leaves it to Ittybit, which takes 10
+}
+
+// AutomationsService calls /automations. Use it as Client.Automations.
+type AutomationsService struct{ client *Client }
+
+// Create makes an automation. What is wrong with params is a [*ParamError], before
+// anything is sent. An error that matches [ErrOutcomeUnknown] means that the
+// automation may exist.
+func (s *AutomationsService) Create(ctx context.Context, params AutomationCreateParams, opts ...RequestOption) (*Automation, error) {
+	if err := params.check(); err != nil {
+		return nil, err
+	}
+	return do[Automation](ctx, s.client, call{method: http.MethodPost, path: "/automations", body: params, creates: true}, opts)
+}
+
+// Get fetches an automation.
+func (s *AutomationsService) Get(ctx context.Context, id string, opts ...RequestOption) (*Automation, error) {
+	return doByID[Automation](ctx, s.client, http.MethodGet, "/automations/", id, nil, opts)
+}
+
+// List fetches a page of automations.
+func (s *AutomationsService) List(ctx context.Context, params AutomationListParams, opts ...RequestOption) (*Page[Automation], error) {
+	return list[Automation](ctx, s.client, "/automations", params, params.Page, params.Limit, opts)
+}
+
+// All iterates over the automations from the page that params choose to the last one,
+// fetching pages as it goes. An error is yielded once, as the last element.
+func (s *AutomationsService) All(ctx context.Context, params AutomationListParams, opts ...RequestOption) iter.Seq2[*Automation, error] {
+	return all(ctx, func() (*Page[Automation], error) { return s.List(ctx, params, opts...) })
+}
+
+// Update changes an automation; what params leave nil stays as it is. To change one
+// step, get the automation, change it in its Workflow, and send that back whole.
+func (s *AutomationsService) Update(ctx context.Context, id string, params AutomationUpdateParams, opts ...RequestOption) (*Automation, error) {
+	if err := params.check(); err != nil {
+		return nil, err
+	}
+	return doByID[Automation](ctx, s.client, http.MethodPatch, "/automations/", id, params, opts)
+}
+
+// Delete deletes an automation.
+func (s *AutomationsService) Delete(ctx context.Context, id string, opts ...RequestOption) error {
+	return deleteByID(ctx, s.client, "/automations/", id, opts)
+}

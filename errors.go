@@ -1,0 +1,215 @@
+package ittybit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/pipeline"
+	"github.com/ittybit/ittybit-go/internal/redact"
+)
+
+// What the API answers, for [errors.Is] on the errors of every method.
+var (
+	ErrBadRequest      = errors.New("ittybit: bad request")      // 400
+	ErrUnauthorized    = errors.New("ittybit: unauthorized")     // 401: the API key is wrong
+	ErrPaymentRequired = errors.New("ittybit: payment required") // 402
+	ErrForbidden       = errors.New("ittybit: forbidden")        // 403
+	ErrNotFound        = errors.New("ittybit: not found")        // 404
+	ErrConflict        = errors.New("ittybit: conflict")         // 409
+	ErrRateLimited     = errors.New("ittybit: rate limited")     // 429
+	ErrServer          = errors.New("ittybit: server error")     // 5xx
+)
+
+var (
+	// ErrMissingAPIKey is what [NewClient] gives for an empty key.
+	ErrMissingAPIKey = errors.New("ittybit: the API key is empty (set ITTYBIT_API_KEY)")
+
+	// ErrOutcomeUnknown is matched by the error of a creating call that may have been
+	// carried out though it failed: cut or timed out after it was sent, answered with
+	// a 5xx, or with a success that can't be read. Look whether the thing exists
+	// before calling again, or accept a duplicate.
+	ErrOutcomeUnknown = pipeline.ErrOutcomeUnknown
+
+	// ErrNoMorePages is what [Page.Next] gives after the last page.
+	ErrNoMorePages = errors.New("ittybit: no more pages")
+
+	// ErrNoResults is matched when a task holds no results, or none of the kind that
+	// was asked for.
+	ErrNoResults = errors.New("ittybit: the task has no such results")
+)
+
+// ParamError is a parameter that was refused before anything was sent.
+type ParamError struct {
+	Param  string // the parameter, by the name of its field
+	Reason string // what is wrong with it, as the rest of a sentence
+}
+
+// Error implements error.
+func (e *ParamError) Error() string { return fmt.Sprintf("ittybit: %s %s", e.Param, e.Reason) }
+
+// APIError is an answer of the API that is not a success. Use [errors.Is] with
+// [ErrNotFound] and its siblings to branch on it.
+type APIError struct {
+	StatusCode int
+	Kind       string        // such as "task_not_found"; API version 2025-08-20 sends none
+	Message    string        // the API's own words, or the status text
+	RequestID  string        // to name in a support request; often empty
+	RetryAfter time.Duration // how long the API asks to wait; 0: it does not say
+	Method     string
+	URL        string // without signatures
+	Header     http.Header
+	Body       []byte // as it was received, at most 64 MiB, without the API key
+}
+
+// maxErrorMessage bounds what of an answer goes into an error's text, in bytes.
+const maxErrorMessage = 500
+
+// Error gives one readable line, which never holds the API key.
+func (e *APIError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "ittybit: %s %s: %d", e.Method, e.URL, e.StatusCode)
+	if e.Kind != "" {
+		fmt.Fprintf(&b, " %s", oneLine(e.Kind))
+	}
+	if e.Message != "" {
+		fmt.Fprintf(&b, ": %s", oneLine(e.Message))
+	}
+	if e.RequestID != "" {
+		fmt.Fprintf(&b, " (request %s)", oneLine(e.RequestID))
+	}
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, " (retry after %v)", e.RetryAfter)
+	}
+	return redact.Text(b.String())
+}
+
+// Is matches the sentinel of e's status code.
+func (e *APIError) Is(target error) bool {
+	sentinel := statusSentinel(e.StatusCode)
+	return sentinel != nil && target == sentinel
+}
+
+func statusSentinel(code int) error {
+	switch code {
+	case http.StatusBadRequest:
+		return ErrBadRequest
+	case http.StatusUnauthorized:
+		return ErrUnauthorized
+	case http.StatusPaymentRequired:
+		return ErrPaymentRequired
+	case http.StatusForbidden:
+		return ErrForbidden
+	case http.StatusNotFound:
+		return ErrNotFound
+	case http.StatusConflict:
+		return ErrConflict
+	case http.StatusTooManyRequests:
+		return ErrRateLimited
+	}
+	if code >= 500 {
+		return ErrServer
+	}
+	return nil
+}
+
+// oneLine keeps an answer's text from filling or breaking a log line.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	if len(text) > maxErrorMessage {
+		text = strings.ToValidUTF8(text[:maxErrorMessage], "") + "…"
+	}
+	return text
+}
+
+// errorBody is the union of the shapes in which the API's generations report an
+// error: {"message"}, {"kind","message"}, and an envelope with "error".
+type errorBody struct {
+	Kind    string          `json:"kind"`
+	Message string          `json:"message"`
+	Error   json.RawMessage `json:"error"`
+}
+
+func newAPIError(p pipeline.Problem, apiKey string) *APIError {
+	e := &APIError{
+		StatusCode: p.StatusCode, RetryAfter: p.RetryAfter, Method: p.Method, URL: p.URL,
+		Header: redactHeader(p.Header, apiKey), Body: redact.Bytes(p.Body, apiKey),
+		RequestID: redact.Text(requestID(p.Header, p.Body), apiKey),
+	}
+	kind, message := decodeErrorBody(p.Body)
+	e.Kind, e.Message = redact.Text(kind, apiKey), redact.Text(message, apiKey)
+	if e.Message == "" {
+		e.Message = http.StatusText(p.StatusCode) // HTML, nothing, or a shape nobody has seen
+	}
+	return e
+}
+
+func redactHeader(header http.Header, apiKey string) http.Header {
+	header = header.Clone()
+	for _, values := range header {
+		for i := range values {
+			values[i] = redact.Text(values[i], apiKey)
+		}
+	}
+	return header
+}
+
+func decodeErrorBody(data []byte) (kind, message string) {
+	var body errorBody
+	if json.Unmarshal(data, &body) != nil && body.Message == "" && body.Error == nil {
+		return "", ""
+	}
+	if body.Message == "" && !jsonx.IsNull(body.Error) {
+		var text string
+		if json.Unmarshal(body.Error, &text) == nil {
+			return body.Kind, text
+		}
+		if nested := (errorBody{}); json.Unmarshal(body.Error, &nested) == nil {
+			return nested.Kind, nested.Message
+		}
+	}
+	return body.Kind, body.Message
+}
+
+// requestID looks where the API's generations, and proxies, put it.
+func requestID(header http.Header, body []byte) string {
+	for _, name := range []string{"X-Request-Id", "Request-Id"} {
+		if id := header.Get(name); id != "" {
+			return id
+		}
+	}
+	if !jsonx.IsObject(body) {
+		return ""
+	}
+	var envelope struct {
+		Meta struct {
+			RequestID string `json:"request_id"`
+			ID        string `json:"id"`
+		} `json:"meta"`
+	}
+	if json.Unmarshal(body, &envelope) != nil {
+		return ""
+	}
+	if envelope.Meta.RequestID != "" {
+		return envelope.Meta.RequestID
+	}
+	return envelope.Meta.ID
+}
+
+// TaskFailedError comes together with a task that ended without success.
+type TaskFailedError struct {
+	Task *Task
+}
+
+// Error implements error.
+func (e *TaskFailedError) Error() string {
+	text := fmt.Sprintf("ittybit: task %s ended as %s", e.Task.ID, e.Task.Status)
+	if e.Task.Error != nil {
+		text += ": " + oneLine(e.Task.Error.Message)
+	}
+	return redact.Text(text)
+}

@@ -1,0 +1,307 @@
+// Package ittybit is a client for Ittybit, the media-processing API, and a receiver for
+// its webhooks.
+//
+// # Calling the API
+//
+// A [Client] has a service for each resource. It speaks API version 2025-08-20.
+//
+//	client, err := ittybit.NewClient(os.Getenv("ITTYBIT_API_KEY"))
+//	…
+//	task, err := client.Tasks.Create(ctx, ittybit.TaskCreateParams{
+//		Kind:       ittybit.TaskKindNSFW,
+//		URL:        imageURL,
+//		WebhookURL: "https://your-app.com/nsfw-webhook",
+//	})
+//
+// What is wrong with a parameter is a [*ParamError], before anything is sent. What the
+// API refuses is an [*APIError]; use [errors.Is] with [ErrNotFound] and its siblings.
+// Calls are tried again where that is safe (see [RetryPolicy]). A POST that may have
+// been carried out although it failed is not repeated: its error matches
+// [ErrOutcomeUnknown].
+//
+// # Receiving webhooks
+//
+// A [WebhookHandler] verifies the signature of a delivery, reads it into an [Event] and
+// calls an [EventHandler], such as an [EventMux]:
+//
+//	events := ittybit.NewEventMux()
+//	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(ctx context.Context, e *ittybit.Event) error {
+//		nsfw, err := e.Task.NSFW()
+//		if err != nil {
+//			return err
+//		}
+//		return saveNSFW(ctx, e.Task.ID, nsfw.IsNSFW, nsfw.Confidence)
+//	})
+//	webhook, err := ittybit.NewWebhookHandler(os.Getenv("ITTYBIT_API_KEY"), events)
+//	…
+//	http.Handle("POST /ittybit-webhook", webhook)
+//
+// Ittybit delivers an event again until it is answered 200 within five seconds, so an
+// event can come more than once: wrap the handler in [Deduplicate]. An error from the
+// handler makes the event come again; [RetryLater] and [Discard] say more. Never answer
+// first and work later: what a crash loses then does not come again.
+//
+// # Testing
+//
+// Package ittybittest is a local Ittybit for tests and development.
+package ittybit
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/pipeline"
+)
+
+const (
+	// Version is this SDK's version. It is part of the User-Agent.
+	Version = "0.1.0"
+
+	// APIVersion is the version of the Ittybit API that this SDK speaks, sent as
+	// Accept-Version with every request: without it, Ittybit answers in the "most
+	// recent stable version", which changes under a client's feet.
+	APIVersion = "2025-08-20"
+
+	// DefaultBaseURL is where the Ittybit API lives.
+	DefaultBaseURL = "https://api.ittybit.com"
+)
+
+// Client calls the Ittybit API. Make one with [NewClient] and share it: it is safe
+// for concurrent use.
+type Client struct {
+	Tasks       *TasksService
+	Automations *AutomationsService
+	Media       *MediaService
+
+	pipeline *pipeline.Pipeline
+	baseURL  string
+}
+
+// NewClient makes a client for the project that apiKey belongs to. The key is taken
+// as it is, whatever its prefix. An empty one is [ErrMissingAPIKey]; one that can't
+// stand in a header, or an option that makes no sense, is a [*ParamError].
+//
+// Without [WithHTTPClient], the client's transport gives up on an answer whose
+// headers have not come after a minute; everything else is up to the contexts.
+func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
+	if apiKey == "" {
+		return nil, ErrMissingAPIKey
+	}
+	if strings.ContainsFunc(apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, &ParamError{Param: "apiKey", Reason: "holds white space or characters that can't stand in a header; was it read from a file with a newline at its end?"}
+	}
+	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: defaultRetryPolicy()}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, &ParamError{Param: "opts", Reason: "holds a nil option"}
+		}
+		if err := opt.applyClient(&cfg); err != nil {
+			return nil, err
+		}
+	}
+	base, err := parseBaseURL(cfg.baseURL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.httpClient == nil {
+		cfg.httpClient = defaultHTTPClient()
+	}
+	c := &Client{baseURL: base.String()}
+	c.pipeline = pipeline.New(pipeline.Config{
+		BaseURL:     base,
+		Key:         apiKey,
+		UserAgent:   userAgent(cfg.userAgent),
+		APIVersion:  cfg.apiVersion,
+		HTTPClient:  cfg.httpClient,
+		Logger:      cfg.logger,
+		Policy:      cfg.retry.forPipeline(),
+		StatusError: func(p pipeline.Problem) error { return newAPIError(p, apiKey) },
+	})
+	c.Tasks = &TasksService{client: c}
+	c.Automations = &AutomationsService{client: c}
+	c.Media = &MediaService{client: c}
+	return c, nil
+}
+
+// clientConfig is what the ClientOptions write to.
+type clientConfig struct {
+	baseURL    string
+	apiVersion string
+	userAgent  string
+	httpClient *http.Client
+	logger     *slog.Logger
+	retry      RetryPolicy
+}
+
+// String names the client without its key.
+func (c *Client) String() string { return fmt.Sprintf("ittybit.Client(%s)", c.baseURL) }
+
+// GoString is String, so that %#v prints no key either.
+func (c *Client) GoString() string { return c.String() }
+
+// parseBaseURL takes https URLs, and http ones for this machine only: over plain HTTP
+// the key could be read on its way.
+func parseBaseURL(text string) (*url.URL, error) {
+	base, err := url.Parse(strings.TrimRight(text, "/"))
+	if err != nil {
+		return nil, &ParamError{Param: "base URL", Reason: "can't be parsed"}
+	}
+	if reason := refuseURL(base); reason != "" {
+		return nil, &ParamError{Param: "base URL", Reason: reason}
+	}
+	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
+		return nil, &ParamError{Param: "base URL", Reason: "must be a scheme, a host and perhaps a path, nothing else"}
+	}
+	return base, nil
+}
+
+// refuseURL says what is wrong with a URL that must be absolute https, or http on
+// this machine. It is empty where nothing is.
+func refuseURL(u *url.URL) string {
+	switch {
+	case u.Hostname() == "":
+		return "must be absolute, such as https://your-app.com/ittybit-webhook"
+	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+		return ""
+	default:
+		return "must be https:// (plain http:// is for this machine only: localhost, 127.0.0.1 or [::1])"
+	}
+}
+
+func isLoopback(host string) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return ip.IsLoopback()
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// checkWebhookURL refuses URLs that Ittybit would refuse: "HTTP URLs will be
+// rejected", says its webhooks documentation.
+func checkWebhookURL(param, text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return &ParamError{Param: param, Reason: "can't be parsed as a URL"}
+	}
+	if reason := refuseURL(u); reason != "" {
+		return &ParamError{Param: param, Reason: reason}
+	}
+	return nil
+}
+
+func defaultHTTPClient() *http.Client {
+	base, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return &http.Client{} // somebody has replaced it, and means it
+	}
+	transport := base.Clone()
+	transport.ResponseHeaderTimeout = time.Minute
+	return &http.Client{Transport: transport}
+}
+
+func userAgent(callers string) string {
+	own := fmt.Sprintf("ittybit-go/%s (%s)", Version, runtime.Version())
+	if callers == "" {
+		return own
+	}
+	return callers + " " + own
+}
+
+// object is what every API object's pointer type can do.
+type object[T any] interface {
+	*T
+	fromJSON(data []byte) error // data becomes the object's own
+	objectID() string
+}
+
+// call is one API call, as the services write it down.
+type call struct {
+	method  string
+	path    string
+	query   url.Values
+	body    any // something that marshals to a JSON object; nil: none
+	creates bool
+}
+
+// do makes a call whose answer is one object.
+func do[T any, P object[T]](ctx context.Context, c *Client, in call, opts []RequestOption) (*T, error) {
+	var result *T
+	_, err := c.send(ctx, in, opts, func(body []byte) error {
+		var err error
+		result, err = decodeObject[T, P](body)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// doByID is do for /<collection>/<id>.
+func doByID[T any, P object[T]](ctx context.Context, c *Client, method, collection, id string, body any, opts []RequestOption) (*T, error) {
+	if id == "" {
+		return nil, &ParamError{Param: "id", Reason: "is empty"}
+	}
+	return do[T, P](ctx, c, call{method: method, path: collection + escapeID(id), body: body}, opts)
+}
+
+// deleteByID deletes /<collection>/<id>. What the answer says is of no interest.
+func deleteByID(ctx context.Context, c *Client, collection, id string, opts []RequestOption) error {
+	if id == "" {
+		return &ParamError{Param: "id", Reason: "is empty"}
+	}
+	_, err := c.send(ctx, call{method: http.MethodDelete, path: collection + escapeID(id)}, opts, nil)
+	return err
+}
+
+// escapeID makes an id one segment of a path. A dot segment, which servers and
+// proxies take away, is escaped too.
+func escapeID(id string) string {
+	if id == "." || id == ".." {
+		return strings.ReplaceAll(id, ".", "%2E")
+	}
+	return url.PathEscape(id)
+}
+
+// send makes a call and hands the body of a 2xx answer to decode.
+func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode func([]byte) error) (pipeline.Response, error) {
+	if ctx == nil {
+		return pipeline.Response{}, &ParamError{Param: "ctx", Reason: "is nil"}
+	}
+	cfg, err := newRequestConfig(opts)
+	if err != nil {
+		return pipeline.Response{}, err
+	}
+	req := pipeline.Request{
+		Method: in.method, Path: in.path, Query: in.query,
+		Header: cfg.header, Creates: in.creates,
+	}
+	if in.method == http.MethodPost {
+		req.IdempotencyKey = cfg.idempotencyKey()
+	}
+	if in.body != nil {
+		if req.Body, err = marshalBody(in.body); err != nil {
+			return pipeline.Response{}, err
+		}
+	}
+	if decode != nil {
+		req.Decode = func(resp pipeline.Response) error {
+			if err := decode(resp.Body); err != nil {
+				return fmt.Errorf("ittybit: can't use the answer (status %d): %w", resp.StatusCode, err)
+			}
+			return nil
+		}
+	}
+	resp, err := c.pipeline.Do(ctx, req)
+	if cfg.info != nil {
+		*cfg.info = newResponseInfo(resp)
+	}
+	return resp, err
+}

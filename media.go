@@ -1,0 +1,131 @@
+package ittybit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+)
+
+// Media is a media object: an original, everything that was made of it, and the URLs
+// under which the outputs with a ref are found.
+type Media struct {
+	ID         string            `json:"id"`
+	Object     string            `json:"object,omitempty"` // "media"
+	Kind       string            `json:"kind,omitempty"`   // video, image or audio; empty for a media without files
+	Title      string            `json:"title,omitempty"`
+	Alt        string            `json:"alt,omitempty"`
+	Width      int               `json:"width,omitempty"`    // pixels
+	Height     int               `json:"height,omitempty"`   // pixels
+	Duration   float64           `json:"duration,omitempty"` // seconds
+	Files      []*File           `json:"files,omitempty"`
+	URLs       map[string]string `json:"urls,omitempty"` // by ref
+	Background string            `json:"background,omitempty"`
+	Metadata   map[string]any    `json:"metadata,omitempty"` // its numbers are json.Number
+	Created    time.Time         `json:"created,omitzero"`
+	Updated    time.Time         `json:"updated,omitzero"`
+
+	// In webhooks only.
+	ProjectID    string `json:"project_id,omitempty"`
+	AutomationID string `json:"automation_id,omitempty"`
+
+	raw json.RawMessage
+}
+
+// RawJSON gives the media as Ittybit sent it, also the members that Media does not
+// know. It must not be changed, and is nil for a Media that was not decoded.
+func (m *Media) RawJSON() json.RawMessage { return m.raw }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (m *Media) UnmarshalJSON(data []byte) error { return m.fromJSON(bytes.Clone(data)) }
+
+func (m *Media) objectID() string { return m.ID }
+
+// fromJSON reads data and keeps it.
+func (m *Media) fromJSON(data []byte) error {
+	type plain Media
+	*m = Media{}
+	wire := struct {
+		*plain
+		Width     jsonx.Int       `json:"width"`
+		Height    jsonx.Int       `json:"height"`
+		Duration  jsonx.Float     `json:"duration"`
+		Metadata  json.RawMessage `json:"metadata"`
+		Created   jsonx.Time      `json:"created"`
+		Updated   jsonx.Time      `json:"updated"`
+		CreatedAt jsonx.Time      `json:"created_at"`
+		UpdatedAt jsonx.Time      `json:"updated_at"`
+	}{plain: (*plain)(m)}
+	if err := json.Unmarshal(data, &wire); err != nil {
+		return err
+	}
+	m.Width, m.Height, m.Duration = wire.Width.Value, wire.Height.Value, orZero(wire.Duration)
+	m.Created, m.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
+	var metadataErr error
+	m.Metadata, metadataErr = decodeMetadata(wire.Metadata)
+	m.raw = data
+	return firstError(
+		memberError{"width", wire.Width.Err}, memberError{"height", wire.Height.Err},
+		memberError{"duration", wire.Duration.Err}, memberError{"metadata", metadataErr},
+		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
+		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
+	)
+}
+
+// MediaCreateParams are the parameters of [MediaService.Create]. All are optional.
+type MediaCreateParams struct {
+	Title    string         `json:"title,omitempty"`
+	Alt      string         `json:"alt,omitempty"`
+	Metadata map[string]any `json:"metadata,omitempty"`
+}
+
+// MediaUpdateParams are the parameters of [MediaService.Update]. What is nil is left
+// alone.
+type MediaUpdateParams struct {
+	Title    *string        `json:"title,omitempty"`
+	Alt      *string        `json:"alt,omitempty"`
+	Metadata map[string]any `json:"metadata,omitzero"` // replaces the metadata; an empty map empties it
+}
+
+// MediaListParams choose a page of [MediaService.List].
+type MediaListParams struct {
+	Page  int `url:"page,omitempty"`  // from 1; 0 is the first
+	Limit int `url:"limit,omitempty"` // items a page, 1 to 100; 0 leaves it to Ittybit
+}
+
+// MediaService calls /media. Use it as Client.Media.
+type MediaService struct{ client *Client }
+
+// Create makes an empty media object; it gets its files from tasks and uploads.
+func (s *MediaService) Create(ctx context.Context, params MediaCreateParams, opts ...RequestOption) (*Media, error) {
+	return do[Media](ctx, s.client, call{method: http.MethodPost, path: "/media", body: params, creates: true}, opts)
+}
+
+// Get fetches a media object.
+func (s *MediaService) Get(ctx context.Context, id string, opts ...RequestOption) (*Media, error) {
+	return doByID[Media](ctx, s.client, http.MethodGet, "/media/", id, nil, opts)
+}
+
+// List fetches a page of media objects.
+func (s *MediaService) List(ctx context.Context, params MediaListParams, opts ...RequestOption) (*Page[Media], error) {
+	return list[Media](ctx, s.client, "/media", params, params.Page, params.Limit, opts)
+}
+
+// All iterates over the media objects from the page that params choose to the last one.
+func (s *MediaService) All(ctx context.Context, params MediaListParams, opts ...RequestOption) iter.Seq2[*Media, error] {
+	return all(ctx, func() (*Page[Media], error) { return s.List(ctx, params, opts...) })
+}
+
+// Update changes a media object.
+func (s *MediaService) Update(ctx context.Context, id string, params MediaUpdateParams, opts ...RequestOption) (*Media, error) {
+	return doByID[Media](ctx, s.client, http.MethodPatch, "/media/", id, params, opts)
+}
+
+// Delete deletes a media object.
+func (s *MediaService) Delete(ctx context.Context, id string, opts ...RequestOption) error {
+	return deleteByID(ctx, s.client, "/media/", id, opts)
+}

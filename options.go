@@ -1,0 +1,267 @@
+package ittybit
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/pipeline"
+)
+
+// ClientOption sets up a [Client].
+type ClientOption interface {
+	applyClient(*clientConfig) error
+}
+
+type clientOption func(*clientConfig) error
+
+func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
+
+// LoggerOption is what [WithLogger] gives: an option for clients and for webhook
+// handlers.
+type LoggerOption interface {
+	ClientOption
+	WebhookOption
+}
+
+// WithBaseURL replaces [DefaultBaseURL], for example with the address of a local
+// Ittybit. It must be https, or http for a loopback host; a path is kept in front of
+// the API's own.
+func WithBaseURL(baseURL string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		c.baseURL = baseURL
+		return nil
+	})
+}
+
+// WithHTTPClient makes the client use a copy of hc: its transport, timeout (which
+// bounds each try), cookies and redirect policy (asked for GET only). hc itself is
+// never changed, and its idle connections are left alone.
+func WithHTTPClient(hc *http.Client) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if hc == nil {
+			return &ParamError{Param: "HTTP client", Reason: "is nil"}
+		}
+		c.httpClient = hc
+		return nil
+	})
+}
+
+// WithAPIVersion replaces [APIVersion] as what Accept-Version says. The types of this
+// SDK are those of its own version.
+func WithAPIVersion(version string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if version == "" || !isHeaderValue(version) {
+			return &ParamError{Param: "API version", Reason: "is empty or can't stand in a header"}
+		}
+		c.apiVersion = version
+		return nil
+	})
+}
+
+// WithUserAgent puts product, such as "your-app/1.2", in front of this SDK's own name
+// in the User-Agent.
+func WithUserAgent(product string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if !isHeaderValue(product) {
+			return &ParamError{Param: "user agent", Reason: "can't stand in a header"}
+		}
+		c.userAgent = product
+		return nil
+	})
+}
+
+// WithRetryPolicy replaces the default [RetryPolicy].
+func WithRetryPolicy(policy RetryPolicy) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if policy.MaxAttempts < 0 || policy.MinWait < 0 || policy.MaxWait < 0 {
+			return &ParamError{Param: "retry policy", Reason: "holds a negative value"}
+		}
+		policy = policy.withDefaults()
+		if policy.MinWait > policy.MaxWait {
+			return &ParamError{Param: "retry policy", Reason: "has a MinWait above its MaxWait"}
+		}
+		c.retry = policy
+		return nil
+	})
+}
+
+type loggerOption struct{ logger *slog.Logger }
+
+func (o loggerOption) applyClient(c *clientConfig) error   { c.logger = o.logger; return nil }
+func (o loggerOption) applyWebhook(c *webhookConfig) error { c.logger = o.logger; return nil }
+
+// WithLogger writes to logger: a client writes a line for each try at Debug and for
+// each retry at Warn, a webhook handler a line for each delivery, and at Debug its
+// payload. No line at any level holds a key or a signature. A nil logger means no
+// log, which is the default.
+func WithLogger(logger *slog.Logger) LoggerOption { return loggerOption{logger} }
+
+// Defaults of a [RetryPolicy].
+const (
+	DefaultMaxAttempts = 4
+	DefaultMinWait     = 500 * time.Millisecond
+	DefaultMaxWait     = 30 * time.Second
+)
+
+// RetryPolicy says how a [Client] tries again. A zero field means its default.
+//
+// GET, PATCH, PUT and DELETE are tried again after a connection error and after 408,
+// 429, 500, 502, 503 and 504. A POST that creates something may cost money when it
+// runs twice: it is tried again only where Ittybit has not acted on it, as far as can
+// be known, which is when it was never written to a connection, and after 429 or a
+// 503 with Retry-After. Waits follow Retry-After, else they grow exponentially, with
+// full jitter.
+type RetryPolicy struct {
+	// MaxAttempts is the largest number of tries, the first one included. 1 means no
+	// retry.
+	MaxAttempts int
+	// MinWait is the longest wait before the second try; it doubles with each
+	// further one.
+	MinWait time.Duration
+	// MaxWait bounds every wait. A Retry-After beyond it is not waited for: the
+	// [*APIError] comes back with RetryAfter set.
+	MaxWait time.Duration
+	// RetryAmbiguousPosts also repeats POSTs that may have been carried out, those
+	// whose error matches [ErrOutcomeUnknown]. Every try carries the same
+	// Idempotency-Key, but API version 2025-08-20 does not document that it is
+	// honoured: expect duplicates.
+	RetryAmbiguousPosts bool
+}
+
+func defaultRetryPolicy() RetryPolicy { return RetryPolicy{}.withDefaults() }
+
+func (p RetryPolicy) withDefaults() RetryPolicy {
+	if p.MaxAttempts == 0 {
+		p.MaxAttempts = DefaultMaxAttempts
+	}
+	if p.MaxWait == 0 {
+		p.MaxWait = max(DefaultMaxWait, p.MinWait)
+	}
+	if p.MinWait == 0 {
+		p.MinWait = min(DefaultMinWait, p.MaxWait)
+	}
+	return p
+}
+
+func (p RetryPolicy) forPipeline() pipeline.Policy { return pipeline.Policy(p) }
+
+// RequestOption changes one call. It stands last on every method.
+type RequestOption interface {
+	applyRequest(*requestConfig) error
+}
+
+type requestOption func(*requestConfig) error
+
+func (o requestOption) applyRequest(c *requestConfig) error { return o(c) }
+
+// requestConfig is what the RequestOptions write to.
+type requestConfig struct {
+	header http.Header
+	key    string
+	info   *ResponseInfo
+}
+
+func newRequestConfig(opts []RequestOption) (requestConfig, error) {
+	var cfg requestConfig
+	for _, opt := range opts {
+		if opt == nil {
+			return cfg, &ParamError{Param: "opts", Reason: "holds a nil option"}
+		}
+		if err := opt.applyRequest(&cfg); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// idempotencyKey gives the caller's key, or a random one of 128 bits or more.
+func (c *requestConfig) idempotencyKey() string {
+	if c.key != "" {
+		return c.key
+	}
+	return rand.Text()
+}
+
+// WithIdempotencyKey sends key instead of a random one with a POST, so that a call
+// can be repeated by another process: 1 to 255 printable ASCII characters. It has no
+// effect on other methods.
+func WithIdempotencyKey(key string) RequestOption {
+	return requestOption(func(c *requestConfig) error {
+		if key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
+			return &ParamError{Param: "idempotency key", Reason: "must be 1 to 255 printable ASCII characters without spaces"}
+		}
+		c.key = key
+		return nil
+	})
+}
+
+// WithRequestHeader sends a header with one call, in place of the one that the client
+// would send. Authorization, and the headers that net/http makes itself, are refused.
+func WithRequestHeader(name, value string) RequestOption {
+	return requestOption(func(c *requestConfig) error {
+		canonical := http.CanonicalHeaderKey(name)
+		switch {
+		case !isToken(name) || !isHeaderValue(value):
+			return &ParamError{Param: "request header", Reason: "has a name or a value that can't stand in a header"}
+		case canonical == "Idempotency-Key":
+			return WithIdempotencyKey(value).applyRequest(c)
+		case canonical == "X-Idempotency-Key":
+			// net/http would repeat the request by itself under the canonical spelling.
+			canonical = strings.ToLower(canonical)
+		}
+		switch canonical {
+		case "Authorization", "Host", "Content-Length", "Transfer-Encoding", "Connection":
+			return &ParamError{Param: "request header", Reason: canonical + " is not yours to set here"}
+		}
+		if c.header == nil {
+			c.header = make(http.Header)
+		}
+		c.header[canonical] = []string{value}
+		return nil
+	})
+}
+
+// WithResponseInfo writes to info what the last answer to the call looked like, also
+// when the call fails. Use one info for each call.
+func WithResponseInfo(info *ResponseInfo) RequestOption {
+	return requestOption(func(c *requestConfig) error {
+		if info == nil {
+			return &ParamError{Param: "response info", Reason: "is nil"}
+		}
+		c.info = info
+		return nil
+	})
+}
+
+// ResponseInfo describes the answer to a call. It never holds the request, which
+// holds the key.
+type ResponseInfo struct {
+	StatusCode int         // 0: there was no answer
+	Header     http.Header // the answer's headers
+	RequestID  string      // to name in a support request; empty where the answer has none
+	Attempts   int         // how often the call was tried
+}
+
+func newResponseInfo(resp pipeline.Response) ResponseInfo {
+	return ResponseInfo{
+		StatusCode: resp.StatusCode, Header: resp.Header,
+		RequestID: requestID(resp.Header, resp.Body), Attempts: resp.Attempts,
+	}
+}
+
+// isToken reports whether name is a header name (RFC 9110, section 5.6.2).
+func isToken(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// isHeaderValue reports whether value can stand in a header as it is.
+func isHeaderValue(value string) bool {
+	return strings.TrimSpace(value) == value && !strings.ContainsFunc(value, func(r rune) bool {
+		return (r < ' ' && r != '\t') || r > '~'
+	})
+}

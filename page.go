@@ -1,0 +1,183 @@
+package ittybit
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/go-querystring/query"
+)
+
+// maxLimit is the largest page (API reference, pagination).
+const maxLimit = 100
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []*T
+
+	query url.Values // of this page
+	next  url.Values // of the next page; nil after the last one
+	fetch func(ctx context.Context, query url.Values) (*Page[T], error)
+}
+
+// HasNext reports whether there is another page, as far as the answer says.
+func (p *Page[T]) HasNext() bool { return p.next != nil }
+
+// Next fetches the next page. After the last one it gives [ErrNoMorePages].
+func (p *Page[T]) Next(ctx context.Context) (*Page[T], error) {
+	if p.next == nil {
+		return nil, ErrNoMorePages
+	}
+	return p.fetch(ctx, p.next)
+}
+
+// list fetches the first page of a list.
+func list[T any, P object[T]](ctx context.Context, c *Client, path string, params any, page, limit int, opts []RequestOption) (*Page[T], error) {
+	if limit < 0 || limit > maxLimit {
+		return nil, &ParamError{Param: "Limit", Reason: "must be 1 to 100, or 0 to leave it to Ittybit"}
+	}
+	if page < 0 {
+		return nil, &ParamError{Param: "Page", Reason: "must be 1 or more, or 0 for the first page"}
+	}
+	values, err := query.Values(params)
+	if err != nil {
+		return nil, &ParamError{Param: "params", Reason: "can't be made a query: " + err.Error()}
+	}
+	return fetchPage[T, P](ctx, c, path, values, opts)
+}
+
+func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, values url.Values, opts []RequestOption) (*Page[T], error) {
+	page := &Page[T]{query: values}
+	var nextURL string
+	resp, err := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, func(body []byte) error {
+		var err error
+		page.Items, nextURL, err = decodeList[T, P](body)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if link := nextLink(resp.Header); link != "" {
+		nextURL = link
+	}
+	if page.next, err = nextQuery(nextURL); err != nil {
+		return nil, err
+	}
+	page.fetch = func(ctx context.Context, values url.Values) (*Page[T], error) {
+		return fetchPage[T, P](ctx, c, path, values, opts)
+	}
+	return page, nil
+}
+
+// nextQuery takes the query of a link to the next page, and nothing else: the next
+// page is of the same list at the same address, whatever host the link names. So a
+// link can't send the key elsewhere, and one that a proxy has left pointing at
+// Ittybit itself still works.
+func nextQuery(link string) (url.Values, error) {
+	if link == "" {
+		return nil, nil //nolint:nilnil // no link is no error
+	}
+	u, err := url.Parse(link)
+	if err != nil {
+		return nil, errors.New("ittybit: the link to the next page can't be parsed")
+	}
+	values, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errors.New("ittybit: the query of the link to the next page can't be parsed")
+	}
+	return values, nil
+}
+
+// nextLink finds rel="next" in the Links header (API version 2025-08-20) or the Link
+// header (RFC 8288; later versions).
+func nextLink(header http.Header) string {
+	for _, name := range []string{"Links", "Link"} {
+		for _, link := range splitLinks(strings.Join(header.Values(name), ",")) {
+			if slices.Contains(link.rels, "next") {
+				return link.target
+			}
+		}
+	}
+	return ""
+}
+
+type link struct {
+	target string
+	rels   []string
+}
+
+// splitLinks reads <target>; rel="a b"; other="…", <target>; …
+func splitLinks(header string) []link {
+	var links []link
+	for {
+		_, rest, found := strings.Cut(header, "<")
+		if !found {
+			return links
+		}
+		target, rest, found := strings.Cut(rest, ">")
+		if !found {
+			return links
+		}
+		params, rest := cutParams(rest)
+		links = append(links, link{strings.TrimSpace(target), relsOf(params)})
+		header = rest
+	}
+}
+
+// cutParams cuts at the comma that ends a link's parameters; one inside quotes does
+// not.
+func cutParams(text string) (params, rest string) {
+	quoted := false
+	for i := range len(text) {
+		switch {
+		case text[i] == '"':
+			quoted = !quoted
+		case text[i] == ',' && !quoted:
+			return text[:i], text[i+1:]
+		}
+	}
+	return text, ""
+}
+
+func relsOf(params string) []string {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "rel") {
+			return strings.Fields(strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`)))
+		}
+	}
+	return nil
+}
+
+// all walks from page to page. What fails is yielded as the last element; pages that
+// begin to repeat themselves are such a failure.
+func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		seen := make(map[string]bool)
+		page, err := first()
+		for {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			seen[page.query.Encode()] = true
+			for _, item := range page.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if !page.HasNext() {
+				return
+			}
+			if seen[page.next.Encode()] {
+				yield(nil, errors.New("ittybit: the list repeats itself: a page names one as its next that came before"))
+				return
+			}
+			page, err = page.Next(ctx)
+		}
+	}
+}

@@ -1,0 +1,377 @@
+package ittybit
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+)
+
+// TaskKind says what a task does. It is an open type: Ittybit may know kinds that are
+// not named here.
+type TaskKind string
+
+// The kinds of tasks (API version 2025-08-20).
+const (
+	TaskKindIngest      TaskKind = "ingest"
+	TaskKindVideo       TaskKind = "video"
+	TaskKindImage       TaskKind = "image"
+	TaskKindAudio       TaskKind = "audio"
+	TaskKindChapters    TaskKind = "chapters"
+	TaskKindSubtitles   TaskKind = "subtitles"
+	TaskKindThumbnails  TaskKind = "thumbnails"
+	TaskKindNSFW        TaskKind = "nsfw"
+	TaskKindSpeech      TaskKind = "speech"
+	TaskKindDescription TaskKind = "description"
+	TaskKindOutline     TaskKind = "outline"
+	TaskKindPrompt      TaskKind = "prompt"
+	TaskKindWorkflow    TaskKind = "workflow"
+	TaskKindConditions  TaskKind = "conditions"
+	TaskKindHTTP        TaskKind = "http"
+
+	// TaskKindWebhook is a kind of workflow steps only (webhooks documentation).
+	TaskKindWebhook TaskKind = "webhook"
+)
+
+// TaskStatus is where a task stands. It is an open type: Ittybit may send statuses
+// that are not named here.
+type TaskStatus string
+
+// The statuses of tasks.
+const (
+	TaskStatusCreated    TaskStatus = "created"
+	TaskStatusPending    TaskStatus = "pending"
+	TaskStatusWaiting    TaskStatus = "waiting"
+	TaskStatusProcessing TaskStatus = "processing"
+	TaskStatusReady      TaskStatus = "ready" // the end for a task that has an output or results
+	TaskStatusCompleted  TaskStatus = "completed"
+	TaskStatusSucceeded  TaskStatus = "succeeded" // what later API versions call completed
+	TaskStatusFailed     TaskStatus = "failed"
+	TaskStatusError      TaskStatus = "error" // a failure too; how it differs is not documented
+	TaskStatusCancelled  TaskStatus = "cancelled"
+)
+
+// Task is a piece of work on a file. Members that Ittybit did not send are zero;
+// RawJSON has everything.
+type Task struct {
+	ID       string     `json:"id"`
+	Object   string     `json:"object,omitempty"` // "task"
+	Kind     TaskKind   `json:"kind,omitempty"`
+	Status   TaskStatus `json:"status,omitempty"`
+	Progress int        `json:"progress,omitempty"` // percent, 0 to 100
+
+	// Input and Output are the files, where Ittybit sent a file object; nil
+	// otherwise. Inputs and Outputs are what later API versions have instead.
+	Input   *File   `json:"input,omitempty"`
+	Output  *File   `json:"output,omitempty"`
+	Inputs  []*File `json:"inputs,omitempty"`
+	Outputs []*File `json:"outputs,omitempty"`
+
+	// Options are the options of the task's kind, such as [ImageOptions], or
+	// [RawOptions] where there is no type for them or they do not fit it.
+	Options TaskOptions `json:"options,omitempty"`
+	// Results are as Ittybit sent them. NSFW and DecodeResults read them.
+	Results json.RawMessage `json:"results,omitempty"`
+	// Error says why the task failed; nil where it did not.
+	Error *TaskError `json:"error,omitempty"`
+
+	CreatedBy    string         `json:"created_by,omitempty"`
+	ParentID     string         `json:"parent_id,omitempty"`
+	ProjectID    string         `json:"project_id,omitempty"`    // in webhooks only
+	AutomationID string         `json:"automation_id,omitempty"` // in webhooks only
+	RunID        string         `json:"run_id,omitempty"`        // in later API versions only
+	Metadata     map[string]any `json:"metadata,omitempty"`      // its numbers are json.Number
+	Created      time.Time      `json:"created,omitzero"`
+	Started      time.Time      `json:"started,omitzero"` // in later API versions only
+	Updated      time.Time      `json:"updated,omitzero"`
+	Completed    time.Time      `json:"completed,omitzero"` // when it ended; in webhooks and later API versions only
+
+	raw json.RawMessage
+}
+
+// TaskError says why a task failed.
+type TaskError struct {
+	Kind    string `json:"kind,omitempty"` // only where Ittybit sent an object
+	Message string `json:"message"`
+}
+
+// RawJSON gives the task as Ittybit sent it, also the members that Task does not
+// know. It must not be changed, and is nil for a Task that was not decoded.
+func (t *Task) RawJSON() json.RawMessage { return t.raw }
+
+// Terminal reports whether the task has ended, well or badly. The status "ready",
+// which the documentation leaves unclear, is an end once there is an output or a
+// result.
+func (t *Task) Terminal() bool { return t.Succeeded() || t.Failed() }
+
+// Succeeded reports whether the task has ended well.
+func (t *Task) Succeeded() bool {
+	switch t.Status {
+	case TaskStatusCompleted, TaskStatusSucceeded:
+		return true
+	case TaskStatusReady:
+		return t.Output != nil || len(t.Outputs) > 0 || t.Results != nil
+	}
+	return false
+}
+
+// Failed reports whether the task has ended without success: failed, error or
+// cancelled.
+func (t *Task) Failed() bool {
+	switch t.Status {
+	case TaskStatusFailed, TaskStatusError, TaskStatusCancelled:
+		return true
+	}
+	return false
+}
+
+// Supersedes reports whether t is news to somebody who knows other, an earlier or
+// later state of the same task: webhooks promise no order. States rank created,
+// then pending and waiting, then processing, then the ends; nothing supersedes an end.
+// Within a rank the later Updated wins, else the higher Progress. A nil other is
+// superseded by everything, and a different task by nothing.
+func (t *Task) Supersedes(other *Task) bool {
+	switch {
+	case other == nil:
+		return true
+	case t.ID != other.ID || other.Terminal():
+		return false
+	}
+	if mine, theirs := t.rank(), other.rank(); mine != theirs {
+		return mine > theirs
+	}
+	if !t.Updated.IsZero() && !other.Updated.IsZero() && !t.Updated.Equal(other.Updated) {
+		return t.Updated.After(other.Updated)
+	}
+	return t.Progress > other.Progress
+}
+
+func (t *Task) rank() int {
+	if t.Terminal() {
+		return 3
+	}
+	switch t.Status {
+	case TaskStatusCreated, "":
+		return 0
+	case TaskStatusPending, TaskStatusWaiting, "queued", "validating":
+		return 1
+	}
+	return 2 // processing, finishing, ready without a result, and what is not known yet
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *Task) UnmarshalJSON(data []byte) error { return t.fromJSON(bytes.Clone(data)) }
+
+func (t *Task) objectID() string { return t.ID }
+
+// fromJSON reads data and keeps it.
+func (t *Task) fromJSON(data []byte) error {
+	var wire taskWire
+	if err := wire.decodeInto(t, data); err != nil {
+		return err
+	}
+	return wire.finish()
+}
+
+// taskWire is a task on the wire: the members whose form differs between the
+// documents and generations of the API, in front of those of Task.
+type taskWire struct {
+	*plainTask
+	Progress   jsonx.Int       `json:"progress"`
+	Input      json.RawMessage `json:"input"`
+	Output     json.RawMessage `json:"output"`
+	Inputs     json.RawMessage `json:"inputs"`
+	Outputs    json.RawMessage `json:"outputs"`
+	Options    json.RawMessage `json:"options"`
+	Results    json.RawMessage `json:"results"`
+	Error      json.RawMessage `json:"error"`
+	Metadata   json.RawMessage `json:"metadata"`
+	Created    jsonx.Time      `json:"created"`
+	CreatedAt  jsonx.Time      `json:"created_at"`
+	Started    jsonx.Time      `json:"started"`
+	StartedAt  jsonx.Time      `json:"started_at"`
+	Updated    jsonx.Time      `json:"updated"`
+	UpdatedAt  jsonx.Time      `json:"updated_at"`
+	Completed  jsonx.Time      `json:"completed"`
+	FinishedAt jsonx.Time      `json:"finished_at"`
+}
+
+// plainTask is Task without its methods, so that encoding/json reads its members.
+type plainTask Task
+
+// decodeInto reads data's members into t and w.
+func (w *taskWire) decodeInto(t *Task, data []byte) error {
+	*t = Task{raw: data}
+	w.plainTask = (*plainTask)(t)
+	return json.Unmarshal(data, w)
+}
+
+// finish moves what the wire forms hold into the task. An error says that some member
+// could not be read; the others are there all the same.
+func (w *taskWire) finish() error {
+	t := (*Task)(w.plainTask)
+	t.Progress = w.Progress.Value
+	t.Results = orNil(w.Results)
+	t.Created, t.Started = firstTime(w.Created, w.CreatedAt), firstTime(w.Started, w.StartedAt)
+	t.Updated, t.Completed = firstTime(w.Updated, w.UpdatedAt), firstTime(w.Completed, w.FinishedAt)
+	var errs [6]error
+	t.Input, errs[0] = decodeFileMember(w.Input)
+	t.Output, errs[1] = decodeFileMember(w.Output)
+	t.Inputs, errs[2] = decodeFileList(w.Inputs)
+	t.Outputs, errs[3] = decodeFileList(w.Outputs)
+	t.Metadata, errs[4] = decodeMetadata(w.Metadata)
+	t.Error, errs[5] = decodeTaskError(w.Error)
+	t.Options = decodeTaskOptions(t.Kind, w.Options)
+	return firstError(
+		memberError{"input", errs[0]}, memberError{"output", errs[1]},
+		memberError{"inputs", errs[2]}, memberError{"outputs", errs[3]},
+		memberError{"metadata", errs[4]}, memberError{"error", errs[5]},
+		memberError{"progress", w.Progress.Err},
+		memberError{"created", w.Created.Err}, memberError{"created_at", w.CreatedAt.Err},
+		memberError{"started", w.Started.Err}, memberError{"started_at", w.StartedAt.Err},
+		memberError{"updated", w.Updated.Err}, memberError{"updated_at", w.UpdatedAt.Err},
+		memberError{"completed", w.Completed.Err}, memberError{"finished_at", w.FinishedAt.Err},
+	)
+}
+
+// decodeFileMember reads a file object. What is no object (later API versions have
+// URLs in its place) is no file, and stays in the task's RawJSON.
+func decodeFileMember(raw json.RawMessage) (*File, error) {
+	if !jsonx.IsObject(raw) {
+		return nil, nil //nolint:nilnil // no file is no error
+	}
+	file := new(File)
+	if err := file.fromJSON(raw); err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+func decodeFileList(raw json.RawMessage) ([]*File, error) {
+	if jsonx.IsNull(raw) {
+		return nil, nil
+	}
+	var elements []json.RawMessage
+	if err := json.Unmarshal(raw, &elements); err != nil {
+		return nil, errors.New("is not a list")
+	}
+	var files []*File
+	for _, element := range elements {
+		file, err := decodeFileMember(element)
+		if err != nil {
+			return nil, err
+		}
+		if file != nil {
+			files = append(files, file)
+		}
+	}
+	return files, nil
+}
+
+// decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).
+func decodeTaskError(raw json.RawMessage) (*TaskError, error) {
+	if jsonx.IsNull(raw) {
+		return nil, nil //nolint:nilnil // no error is no error
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		if text == "" {
+			return nil, nil //nolint:nilnil // an empty one says nothing
+		}
+		return &TaskError{Message: text}, nil
+	}
+	taskError := new(TaskError)
+	if err := json.Unmarshal(raw, taskError); err != nil {
+		return nil, errors.New("is neither a string nor an object")
+	}
+	if taskError.Message == "" {
+		taskError.Message = string(raw)
+	}
+	return taskError, nil
+}
+
+// TaskCreateParams are the parameters of [TasksService.Create].
+type TaskCreateParams struct {
+	Kind        TaskKind `json:"kind"`                  // required
+	URL         string   `json:"url,omitempty"`         // the input; either this or FileID
+	FileID      string   `json:"file_id,omitempty"`     // the input, a file of the project
+	Filename    string   `json:"filename,omitempty"`    // of the output
+	Folder      string   `json:"folder,omitempty"`      // of the output
+	Ref         string   `json:"ref,omitempty"`         // names the output in the media's URLs
+	Description string   `json:"description,omitempty"` // for people
+	// WebhookURL is where the task is posted when it has ended: https, or http for a
+	// loopback host.
+	WebhookURL string `json:"webhook_url,omitempty"`
+
+	// Options are those of the kind, such as [ImageOptions]. They stand beside Kind
+	// on the wire.
+	Options TaskOptions `json:"-"`
+	// Extra are further members, for what this SDK does not know yet. A name that it
+	// does know is a [*ParamError].
+	Extra map[string]any `json:"-"`
+}
+
+// check says what is wrong with p.
+func (p TaskCreateParams) check() error {
+	switch {
+	case p.Kind == "":
+		return &ParamError{Param: "Kind", Reason: "is required"}
+	case p.URL == "" && p.FileID == "":
+		return &ParamError{Param: "URL", Reason: "or FileID is required"}
+	case p.URL != "" && p.FileID != "":
+		return &ParamError{Param: "URL", Reason: "and FileID exclude each other"}
+	case p.WebhookURL != "":
+		if err := checkWebhookURL("WebhookURL", p.WebhookURL); err != nil {
+			return err
+		}
+	}
+	return checkOptions("Options", p.Kind, p.Options)
+}
+
+// MarshalJSON puts the options and the extra members beside the others, where API
+// version 2025-08-20 wants them.
+func (p TaskCreateParams) MarshalJSON() ([]byte, error) {
+	type plain TaskCreateParams
+	return flattenParams(plain(p), nil, p.Options, p.Extra)
+}
+
+// TaskListParams choose a page of [TasksService.List].
+type TaskListParams struct {
+	Page   int        `url:"page,omitempty"`  // from 1; 0 is the first
+	Limit  int        `url:"limit,omitempty"` // items a page, 1 to 100; 0 leaves it to Ittybit, which takes 20
+	Status TaskStatus `url:"status,omitempty"`
+	Kind   TaskKind   `url:"kind,omitempty"`
+}
+
+// TasksService calls /tasks. Use it as Client.Tasks.
+type TasksService struct{ client *Client }
+
+// Create starts a task. What is wrong with params is a [*ParamError], before anything
+// is sent. An error that matches [ErrOutcomeUnknown] means that the task may exist.
+func (s *TasksService) Create(ctx context.Context, params TaskCreateParams, opts ...RequestOption) (*Task, error) {
+	if err := params.check(); err != nil {
+		return nil, err
+	}
+	return do[Task](ctx, s.client, call{method: http.MethodPost, path: "/tasks", body: params, creates: true}, opts)
+}
+
+// Get fetches a task.
+func (s *TasksService) Get(ctx context.Context, id string, opts ...RequestOption) (*Task, error) {
+	return doByID[Task](ctx, s.client, http.MethodGet, "/tasks/", id, nil, opts)
+}
+
+// List fetches a page of tasks. API version 2025-08-20 documents no order.
+func (s *TasksService) List(ctx context.Context, params TaskListParams, opts ...RequestOption) (*Page[Task], error) {
+	return list[Task](ctx, s.client, "/tasks", params, params.Page, params.Limit, opts)
+}
+
+// All iterates over the tasks from the page that params choose to the last one,
+// fetching pages as it goes. An error is yielded once, as the last element.
+func (s *TasksService) All(ctx context.Context, params TaskListParams, opts ...RequestOption) iter.Seq2[*Task, error] {
+	return all(ctx, func() (*Page[Task], error) { return s.List(ctx, params, opts...) })
+}

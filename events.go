@@ -1,0 +1,359 @@
+package ittybit
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+)
+
+// EventType says what happened. It is an open type: Ittybit may send types that are
+// not named here.
+type EventType string
+
+// The types of events. Ittybit's webhooks documentation lists media.created and
+// task.completed; the others come from what else a webhook may carry and from later
+// versions of the API.
+const (
+	EventMediaCreated  EventType = "media.created"
+	EventTaskCreated   EventType = "task.created"
+	EventTaskUpdated   EventType = "task.updated"
+	EventTaskCompleted EventType = "task.completed"
+	EventTaskSucceeded EventType = "task.succeeded" // what later API versions call task.completed
+	EventTaskFailed    EventType = "task.failed"
+	EventTaskCancelled EventType = "task.cancelled"
+	EventJobSucceeded  EventType = "job.succeeded"
+	EventJobFailed     EventType = "job.failed"
+
+	// EventUnknown is a JSON object that is none of the payloads known here.
+	EventUnknown EventType = "unknown"
+)
+
+// ErrMalformedEvent is matched when a webhook's body is not a JSON object.
+var ErrMalformedEvent = errors.New("ittybit: the event is not a JSON object")
+
+// Event is what a webhook brought. At most one of Task, Media and Job is set.
+type Event struct {
+	ID           string    // of the event itself; only later API versions have one
+	Type         EventType // what happened
+	CreatedAt    time.Time // when; zero where the payload does not say
+	ProjectID    string
+	AutomationID string // of the automation that ran, if one did
+
+	Task  *Task
+	Media *Media
+	Job   *Job
+
+	raw     json.RawMessage
+	subject subject
+}
+
+// subject is what the event is about, for the key.
+type subject struct {
+	object, id, status string
+	terminal           bool
+}
+
+// RawJSON gives the payload as it was received. It must not be changed.
+func (e *Event) RawJSON() json.RawMessage { return e.raw }
+
+// Key names what happened: it is the same on every redelivery, and different for
+// every other happening. An event with an id is "evt:<id>". Otherwise, the end of a
+// task or job is "<object>:<id>:<status>", the same whether the news came by webhook
+// or by polling (see [EventFromTask]), for it ends once. Anything else has a digest of
+// the body at its end: two progress updates are two events, and so are two payloads
+// about one media object.
+func (e *Event) Key() string {
+	if e.ID != "" {
+		return "evt:" + e.ID
+	}
+	s := e.subject
+	if s == (subject{}) {
+		s = e.findSubject()
+	}
+	key := s.object + ":" + s.id
+	if s.status != "" {
+		key += ":" + s.status
+	}
+	if s.terminal && s.id != "" {
+		return key
+	}
+	raw := e.raw
+	if raw == nil { // an event that was put together by hand
+		raw, _ = jsonx.Marshal(e) // what can't be marshalled has the digest of nothing
+	}
+	digest := sha256.Sum256(raw)
+	return key + ":" + hex.EncodeToString(digest[:16])
+}
+
+// findSubject looks at what the event carries.
+func (e *Event) findSubject() subject {
+	switch {
+	case e.Task != nil:
+		return subject{"task", e.Task.ID, string(e.Task.Status), e.Task.Terminal()}
+	case e.Media != nil:
+		return subject{object: "media", id: e.Media.ID}
+	case e.Job != nil:
+		return subject{"job", e.Job.ID, e.Job.Status, e.Job.Terminal()}
+	default:
+		return subject{object: string(e.Type)}
+	}
+}
+
+// Job is the unit of work of the 2026 generation of the API, as its webhooks carry it.
+type Job struct {
+	ID       string          `json:"id"`
+	Object   string          `json:"object,omitempty"` // "job"
+	Kind     TaskKind        `json:"kind,omitempty"`
+	Status   string          `json:"status,omitempty"` // queued, processing, succeeded, failed or cancelled
+	Input    json.RawMessage `json:"input,omitempty"`  // a URL, as a rule
+	Output   json.RawMessage `json:"output,omitempty"` // a URL, as a rule
+	Options  json.RawMessage `json:"options,omitempty"`
+	Metadata map[string]any  `json:"metadata,omitempty"`
+	Error    *TaskError      `json:"error,omitempty"`
+	Tasks    []*Task         `json:"tasks,omitempty"`
+	Created  time.Time       `json:"created,omitzero"`
+	Started  time.Time       `json:"started,omitzero"`
+	Updated  time.Time       `json:"updated,omitzero"`
+	Finished time.Time       `json:"finished,omitzero"`
+
+	raw json.RawMessage
+}
+
+// RawJSON gives the job as Ittybit sent it. It must not be changed.
+func (j *Job) RawJSON() json.RawMessage { return j.raw }
+
+// Terminal reports whether the job has ended, well or badly.
+func (j *Job) Terminal() bool {
+	switch j.Status {
+	case "succeeded", "failed", "cancelled":
+		return true
+	}
+	return false
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (j *Job) UnmarshalJSON(data []byte) error { return j.fromJSON(bytes.Clone(data)) }
+
+// fromJSON reads data and keeps it.
+func (j *Job) fromJSON(data []byte) error {
+	type plain Job
+	*j = Job{}
+	wire := struct {
+		*plain
+		Metadata   json.RawMessage `json:"metadata"`
+		Error      json.RawMessage `json:"error"`
+		CreatedAt  jsonx.Time      `json:"created_at"`
+		StartedAt  jsonx.Time      `json:"started_at"`
+		UpdatedAt  jsonx.Time      `json:"updated_at"`
+		FinishedAt jsonx.Time      `json:"finished_at"`
+	}{plain: (*plain)(j)}
+	if err := json.Unmarshal(data, &wire); err != nil {
+		return err
+	}
+	j.raw = data
+	j.Input, j.Output, j.Options = orNil(j.Input), orNil(j.Output), orNil(j.Options)
+	j.Created, j.Started = firstTime(wire.CreatedAt), firstTime(wire.StartedAt)
+	j.Updated, j.Finished = firstTime(wire.UpdatedAt), firstTime(wire.FinishedAt)
+	var metadataErr, errorErr error
+	j.Metadata, metadataErr = decodeMetadata(wire.Metadata)
+	j.Error, errorErr = decodeTaskError(wire.Error)
+	return firstError(
+		memberError{"metadata", metadataErr}, memberError{"error", errorErr},
+		memberError{"created_at", wire.CreatedAt.Err}, memberError{"started_at", wire.StartedAt.Err},
+		memberError{"updated_at", wire.UpdatedAt.Err}, memberError{"finished_at", wire.FinishedAt.Err},
+	)
+}
+
+// ParseEvent reads the body of a webhook: a bare task or media object (API version
+// 2025-08-20), an event with its data (2025-12-01), or a job (2026). Any other JSON
+// object is an [EventUnknown], so that nothing Ittybit may send one day is refused;
+// what is no JSON object is [ErrMalformedEvent]. Odd members never spoil the rest.
+//
+// ParseEvent does not verify anything: see [WebhookVerifier] and [WebhookHandler].
+func ParseEvent(body []byte) (*Event, error) { return parseEvent(bytes.Clone(body)) }
+
+// eventWire is the union of all payloads: a bare task, the common one, is decoded in
+// one go.
+type eventWire struct {
+	taskWire
+	Data json.RawMessage `json:"data"`
+}
+
+// parseEvent reads body and keeps it.
+func parseEvent(body []byte) (*Event, error) {
+	if !jsonx.IsObject(body) {
+		return nil, ErrMalformedEvent
+	}
+	task := &Task{raw: body}
+	wire := &eventWire{taskWire: taskWire{plainTask: (*plainTask)(task)}}
+	if err := json.Unmarshal(body, wire); notJSON(err) {
+		return nil, fmt.Errorf("%w: %w", ErrMalformedEvent, err)
+	}
+	e := &Event{raw: body, ProjectID: task.ProjectID, AutomationID: task.AutomationID}
+	switch payloadOf(task.Object, task.ID, wire.Data) {
+	case "event":
+		e.readEvent(task, wire)
+	case "task":
+		_ = wire.finish() // an odd member does not spoil the news that a task has ended
+		e.readTask(task)
+	case "media":
+		e.readMedia(body)
+	case "job":
+		e.readJob(body)
+	}
+	if e.Type == "" {
+		e.Type = EventUnknown
+		e.subject = subject{object: task.Object, id: task.ID, status: string(task.Status)}
+	}
+	return e, nil
+}
+
+// notJSON reports whether err means more than a member of an unexpected type.
+func notJSON(err error) bool {
+	var mistyped *json.UnmarshalTypeError
+	return err != nil && !errors.As(err, &mistyped)
+}
+
+// payloadOf tells the payloads apart: by their object member, else (one of Ittybit's
+// 2026 guides shows none) by the prefix of the id.
+func payloadOf(object, id string, data json.RawMessage) string {
+	switch {
+	case object == "event", object == "" && strings.HasPrefix(id, "evt_") && jsonx.IsObject(data):
+		return "event"
+	case id == "":
+		return "" // whatever it is: it can't be told from its like
+	case object != "":
+		return object
+	case strings.HasPrefix(id, "task_"), strings.HasPrefix(id, "tsk_"):
+		return "task"
+	case strings.HasPrefix(id, "med_"):
+		return "media"
+	case strings.HasPrefix(id, "job_"):
+		return "job"
+	}
+	return ""
+}
+
+func (e *Event) readTask(task *Task) {
+	e.Task = task
+	e.Type = bareTaskEvent(task.Status)
+	e.CreatedAt = firstNonZero(task.Completed, task.Updated, task.Created)
+	e.subject = e.findSubject()
+}
+
+// bareTaskEvent gives the type of event that a bare task stands for.
+func bareTaskEvent(status TaskStatus) EventType {
+	switch status {
+	case TaskStatusCompleted:
+		return EventTaskCompleted
+	case TaskStatusSucceeded:
+		return EventTaskSucceeded
+	case TaskStatusFailed, TaskStatusError:
+		return EventTaskFailed
+	case TaskStatusCancelled:
+		return EventTaskCancelled
+	}
+	return EventTaskUpdated
+}
+
+func (e *Event) readMedia(body []byte) {
+	media := new(Media)
+	if err := media.fromJSON(body); mediaSpoiled(media, err) {
+		return
+	}
+	e.Media, e.Type = media, EventMediaCreated
+	e.CreatedAt = firstNonZero(media.Created, media.Updated)
+	e.subject = e.findSubject()
+}
+
+// mediaSpoiled reports whether too little of a media object could be read.
+func mediaSpoiled(media *Media, err error) bool {
+	return media.ID == "" || media.raw == nil && notJSON(err)
+}
+
+func (e *Event) readJob(body []byte) {
+	job := new(Job)
+	_ = job.fromJSON(body) // an odd member does not spoil the rest
+	if job.ID == "" || job.Status == "" {
+		return
+	}
+	e.Job, e.Type = job, EventType("job."+job.Status)
+	e.CreatedAt = firstNonZero(job.Finished, job.Updated, job.Created)
+	e.subject = e.findSubject()
+}
+
+// readEvent reads the form {id, object: "event", kind, data, created_at}, which has
+// been decoded as if it were a task.
+func (e *Event) readEvent(event *Task, wire *eventWire) {
+	kind := EventType(event.Kind)
+	if kind == "" {
+		return
+	}
+	e.ID, e.Type = event.ID, kind
+	e.CreatedAt = firstTime(wire.CreatedAt, wire.Created)
+	data := orNil(wire.Data)
+	object, _, _ := strings.Cut(string(kind), ".")
+	switch object {
+	case "task":
+		var inner taskWire
+		task := new(Task)
+		if err := inner.decodeInto(task, data); notJSON(err) || task.ID == "" {
+			break
+		}
+		_ = inner.finish() // an odd member does not spoil the rest
+		e.Task = task
+		e.ProjectID, e.AutomationID = orElse(e.ProjectID, task.ProjectID), orElse(e.AutomationID, task.AutomationID)
+	case "media":
+		media := new(Media)
+		if err := media.fromJSON(data); mediaSpoiled(media, err) {
+			break
+		}
+		e.Media = media
+		e.ProjectID, e.AutomationID = orElse(e.ProjectID, media.ProjectID), orElse(e.AutomationID, media.AutomationID)
+	case "job":
+		job := new(Job)
+		_ = job.fromJSON(data) // an odd member does not spoil the rest
+		if job.ID != "" {
+			e.Job = job
+		}
+	}
+	e.subject = e.findSubject()
+}
+
+// EventFromTask makes the event that a webhook would have brought for the task as it
+// is now, so that a task that was polled goes through the same handlers, under the
+// same key. A nil task gives an [EventUnknown].
+func EventFromTask(task *Task) *Event {
+	if task == nil {
+		return &Event{Type: EventUnknown}
+	}
+	e := &Event{raw: task.raw, ProjectID: task.ProjectID, AutomationID: task.AutomationID}
+	if e.raw == nil {
+		e.raw, _ = jsonx.Marshal(task) // a task that was put together by hand; nil where it can't be
+	}
+	e.readTask(task)
+	return e
+}
+
+func firstNonZero(times ...time.Time) time.Time {
+	for _, t := range times {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return time.Time{}
+}
+
+func orElse(text, other string) string {
+	if text != "" {
+		return text
+	}
+	return other
+}

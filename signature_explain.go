@@ -1,0 +1,169 @@
+package ittybit
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+)
+
+// whsecPrefix marks the secrets of webhook endpoints, as of API version 2025-12-01.
+const whsecPrefix = "whsec_"
+
+// A reading is one way in which services like this one sign their webhooks.
+var (
+	contentReadings = []struct {
+		name  string
+		write func(mac hash.Hash, timestamp string, body []byte)
+	}{
+		{"t.body", defaultSignedContent},
+		{"t,body", func(mac hash.Hash, timestamp string, body []byte) {
+			mac.Write([]byte(timestamp + ","))
+			mac.Write(body)
+		}},
+		{"body alone", func(mac hash.Hash, _ string, body []byte) { mac.Write(body) }},
+	}
+	encodingReadings = []struct {
+		name   string
+		decode func(string) ([]byte, error)
+	}{
+		{"hex", hex.DecodeString},
+		{"base64", decodeBase64(base64.StdEncoding)},
+		{"base64url", decodeBase64(base64.URLEncoding)},
+	}
+)
+
+// decodeBase64 takes values with and without padding.
+func decodeBase64(enc *base64.Encoding) func(string) ([]byte, error) {
+	return func(s string) ([]byte, error) {
+		return enc.WithPadding(base64.NoPadding).DecodeString(strings.TrimRight(s, "="))
+	}
+}
+
+// keyReadings are the byte strings that a secret may stand for.
+func keyReadings(secret string) map[string][]byte {
+	keys := map[string][]byte{"as given": []byte(secret)}
+	bare, stripped := strings.CutPrefix(secret, whsecPrefix)
+	if stripped {
+		keys["whsec_ stripped"] = []byte(bare)
+	}
+	for _, encoding := range encodingReadings[1:] {
+		if key, err := encoding.decode(bare); err == nil && len(key) > 0 {
+			keys["base64-decoded"] = key
+			break
+		}
+	}
+	return keys
+}
+
+// Explain says, without secrets, how a real delivery fits: which reading of the
+// signature it matches, of those in use among such services (the signed content
+// t.body, t,body or body alone; hex, base64 or base64url; the key as given, without
+// its whsec_, or base64-decoded; seconds or milliseconds), and whether Verify takes
+// it. Where none matches, the key is wrong or the body was changed on its way. It is
+// for finding out why a verification fails, not for deciding whether to trust.
+func (v *WebhookVerifier) Explain(body []byte, header string) string {
+	var b strings.Builder
+	verdict := v.Verify(body, header)
+	if verdict == nil {
+		b.WriteString("Verify accepts this delivery.\n")
+	} else {
+		fmt.Fprintf(&b, "Verify refuses this delivery: %v.\n", verdict)
+	}
+	fmt.Fprintf(&b, "Body: %d bytes. Header: %d bytes.\n", len(body), len(header))
+	timestamp, values := looseParts(header)
+	v.explainTimestamp(&b, timestamp)
+	if len(values) == 0 {
+		b.WriteString("There is no signature value in the header to compare with.\n")
+		return b.String()
+	}
+	matches := v.findReadings(body, timestamp, values)
+	if len(matches) == 0 {
+		b.WriteString("No reading matches: the key is wrong, or the body was changed on its way " +
+			"(parsed and encoded again, decompressed, or cut). Verify the raw bytes, as they were received.\n")
+		return b.String()
+	}
+	for _, match := range matches {
+		b.WriteString(match)
+	}
+	return b.String()
+}
+
+func (v *WebhookVerifier) explainTimestamp(b *strings.Builder, timestamp string) {
+	at, ok := parseTimestamp(timestamp)
+	number, err := strconv.ParseInt(timestamp, 10, 64)
+	switch {
+	case timestamp == "":
+		b.WriteString("There is no timestamp (t=) in the header.\n")
+		return
+	case !ok:
+		b.WriteString("The timestamp (t=) is no time.\n")
+		return
+	case err != nil:
+		b.WriteString("The timestamp is RFC 3339")
+	case jsonx.IsMillis(number):
+		b.WriteString("The timestamp is in milliseconds")
+	default:
+		b.WriteString("The timestamp is in seconds")
+	}
+	fmt.Fprintf(b, ": %s, %v before now; allowed are %v in either direction.\n",
+		at.UTC().Format(time.RFC3339), v.now().Sub(at).Round(time.Millisecond), v.tolerance)
+}
+
+// findReadings tries every reading with every secret.
+func (v *WebhookVerifier) findReadings(body []byte, timestamp string, values []string) []string {
+	var matches []string
+	for i, secret := range v.secrets.values {
+		for keyName, key := range keyReadings(secret) {
+			for _, content := range contentReadings {
+				mac := hmac.New(sha256.New, key)
+				content.write(mac, timestamp, body)
+				if encoding := matchingEncoding(mac.Sum(nil), values); encoding != "" {
+					matches = append(matches, fmt.Sprintf("Matches: HMAC-SHA256 over %s, in %s, with secret %d %s.\n",
+						content.name, encoding, i+1, keyName))
+				}
+			}
+		}
+	}
+	return matches
+}
+
+func matchingEncoding(sum []byte, values []string) string {
+	for _, value := range values {
+		for _, encoding := range encodingReadings {
+			if given, err := encoding.decode(value); err == nil && hmac.Equal(sum, given) {
+				return encoding.name
+			}
+		}
+	}
+	return ""
+}
+
+// looseParts finds a timestamp and the signature values in a header of whatever
+// form.
+func looseParts(header string) (timestamp string, values []string) {
+	if len(header) > maxSignatureHeader {
+		return "", nil
+	}
+	for rest, more := header, true; more; {
+		var key, value string
+		key, value, rest, more = nextPart(rest)
+		switch {
+		case key == "t" && timestamp == "":
+			timestamp = value
+		case key == "v1":
+			values = append(values, value)
+		}
+	}
+	if bare := strings.TrimSpace(header); timestamp == "" && len(values) == 0 && bare != "" {
+		values = []string{bare}
+	}
+	return timestamp, values
+}

@@ -1,0 +1,460 @@
+package ittybit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/bodyread"
+	"github.com/ittybit/ittybit-go/internal/redact"
+)
+
+// Defaults of a [WebhookHandler].
+const (
+	// DefaultReadTimeout is how long a body may take to arrive.
+	DefaultReadTimeout = 5 * time.Second
+	// DefaultProcessingTimeout is the deadline of the handler's context. Ittybit waits
+	// 5 seconds for the answer, says its webhooks documentation.
+	DefaultProcessingTimeout = 4 * time.Second
+	// DefaultMaxBufferedBytes is how much all bodies together may hold.
+	DefaultMaxBufferedBytes = 64 << 20
+	// DefaultMaxInFlight is how many verified deliveries are handled at once.
+	DefaultMaxInFlight = 1000
+	// retryAfterBusy is what a sender is asked to wait where nobody named a time.
+	retryAfterBusy = time.Second
+)
+
+// Outcome is what became of a delivery, in a word for logs and metrics.
+type Outcome string
+
+// The outcomes of deliveries, with the status that each is answered with.
+const (
+	OutcomeHandled            Outcome = "handled"             // 200
+	OutcomeIgnored            Outcome = "ignored"             // 200: no handler for this event
+	OutcomeDuplicate          Outcome = "duplicate"           // 200: handled before
+	OutcomeDiscarded          Outcome = "discarded"           // 200: see Discard
+	OutcomeMethodNotAllowed   Outcome = "method_not_allowed"  // 405
+	OutcomeBodyTooLarge       Outcome = "body_too_large"      // 413
+	OutcomeBodyTimeout        Outcome = "body_timeout"        // 408
+	OutcomeBodyUnreadable     Outcome = "body_unreadable"     // 400: the sender hung up, or broke the protocol
+	OutcomeOverBudget         Outcome = "over_budget"         // 503: see WithMaxBufferedBytes
+	OutcomeSignatureMissing   Outcome = "signature_missing"   // 401
+	OutcomeSignatureMalformed Outcome = "signature_malformed" // 401
+	OutcomeSignatureMismatch  Outcome = "signature_mismatch"  // 401
+	OutcomeSignatureExpired   Outcome = "signature_expired"   // 401: authentic, but too old
+	OutcomeMalformedEvent     Outcome = "malformed_event"     // 400: signed, but not a JSON object
+	OutcomeFailed             Outcome = "failed"              // 500: the handler returned an error
+	OutcomePanicked           Outcome = "panicked"            // 500
+	OutcomeRetryLater         Outcome = "retry_later"         // 503: see RetryLater
+	OutcomeTimedOut           Outcome = "timed_out"           // 503: see WithProcessingTimeout
+	OutcomeOverloaded         Outcome = "overloaded"          // 503: see WithMaxInFlight
+	OutcomeAborted            Outcome = "aborted"             // no answer: the handler panicked with http.ErrAbortHandler
+)
+
+// Delivery describes one request to a [WebhookHandler], for [WithObserver].
+type Delivery struct {
+	Outcome   Outcome
+	Status    int           // the HTTP status; 0 where the handler aborted the connection
+	Duration  time.Duration // from the request's start to its answer
+	BodyBytes int           // 0 where the body was not read whole
+	Event     *Event        // nil unless the delivery was verified and could be read
+	Err       error         // why it is not handled; nil where it is
+}
+
+// WebhookHandler receives Ittybit's webhooks: an [http.Handler] that verifies the
+// signature, reads the event, calls an [EventHandler] and answers. Make one with
+// [NewWebhookHandler].
+//
+// It answers 200 for what is dealt with: handled, handled before, without a handler, or
+// ended by [Discard]. Anything else makes Ittybit deliver again: 500 after an error or
+// a panic, 503 with Retry-After after [RetryLater], after the handler's deadline, and
+// when too much is going on at once. It refuses other methods than POST (405), bodies
+// that are too large (413) or too slow (408), deliveries that are not signed as
+// [WebhookVerifier] wants it (401), and signed bodies that are no JSON object (400).
+// The answer's body never repeats anything of the request, nor of an error.
+//
+// The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown]
+// waits for it. Its context has a deadline, counted from the request's start, and does
+// not end when the sender hangs up: work that is nearly done is finished. A success
+// that comes late is a success. Mind that an answer after 5 seconds comes too late for
+// Ittybit, which will deliver again: wrap handlers in [Deduplicate].
+type WebhookHandler struct {
+	verifier *WebhookVerifier
+	next     EventHandler
+	cfg      webhookConfig
+	bodies   *bodyIntake
+	inFlight atomic.Int64
+}
+
+// webhookConfig is what the WebhookOptions write to.
+type webhookConfig struct {
+	verifier          verifierConfig
+	readTimeout       time.Duration
+	processingTimeout time.Duration
+	maxInFlight       int64
+	maxBuffered       int64
+	logger            *slog.Logger
+	observer          func(context.Context, Delivery)
+}
+
+// WebhookOption sets up a [WebhookHandler].
+type WebhookOption interface {
+	applyWebhook(*webhookConfig) error
+}
+
+type webhookOption func(*webhookConfig) error
+
+func (o webhookOption) applyWebhook(c *webhookConfig) error { return o(c) }
+
+func positive[T int | int64 | time.Duration](name string, value T, set func(*webhookConfig)) WebhookOption {
+	return webhookOption(func(c *webhookConfig) error {
+		if value <= 0 {
+			return &ParamError{Param: name, Reason: "must be positive"}
+		}
+		set(c)
+		return nil
+	})
+}
+
+// WithReadTimeout sets how long a body may take to arrive, whatever timeouts the
+// server has; a server's own shorter ReadTimeout stays in force. It must be positive;
+// the default is [DefaultReadTimeout]. Where a ResponseWriter wrapped by a middleware
+// has no Unwrap method, it is looked at only between two reads.
+func WithReadTimeout(d time.Duration) WebhookOption {
+	return positive("read timeout", d, func(c *webhookConfig) { c.readTimeout = d })
+}
+
+// WithProcessingTimeout sets the deadline of the handler's context, counted from the
+// request's start. It must be positive; the default is [DefaultProcessingTimeout].
+func WithProcessingTimeout(d time.Duration) WebhookOption {
+	return positive("processing timeout", d, func(c *webhookConfig) { c.processingTimeout = d })
+}
+
+// WithMaxInFlight sets how many verified deliveries are handled at once; one more is
+// answered 503. It must be positive; the default is [DefaultMaxInFlight]. Unsigned
+// requests don't count.
+func WithMaxInFlight(n int) WebhookOption {
+	return positive("max in flight", n, func(c *webhookConfig) { c.maxInFlight = int64(n) })
+}
+
+// WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
+// handled; a request that needs more is answered 503. It must be positive; the default
+// is [DefaultMaxBufferedBytes].
+func WithMaxBufferedBytes(n int64) WebhookOption {
+	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
+}
+
+// WithObserver calls fn after each delivery was answered, for metrics, in the request's
+// goroutine and with its context. A panic in fn is logged and goes no further.
+func WithObserver(fn func(context.Context, Delivery)) WebhookOption {
+	return webhookOption(func(c *webhookConfig) error {
+		if fn == nil {
+			return &ParamError{Param: "observer", Reason: "is nil"}
+		}
+		c.observer = fn
+		return nil
+	})
+}
+
+// NewWebhookHandler makes a handler for deliveries signed with secret, which is the
+// project's API key, or the secret of a webhook endpoint where Ittybit gave one. An
+// empty secret, a nil next and an option that makes no sense are a [*ParamError].
+func NewWebhookHandler(secret string, next EventHandler, opts ...WebhookOption) (*WebhookHandler, error) {
+	if next == nil {
+		return nil, &ParamError{Param: "next", Reason: "is nil"}
+	}
+	cfg := webhookConfig{
+		verifier:          newVerifierConfig(secret),
+		readTimeout:       DefaultReadTimeout,
+		processingTimeout: DefaultProcessingTimeout,
+		maxInFlight:       DefaultMaxInFlight,
+		maxBuffered:       DefaultMaxBufferedBytes,
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, &ParamError{Param: "opts", Reason: "holds a nil option"}
+		}
+		if err := opt.applyWebhook(&cfg); err != nil {
+			return nil, err
+		}
+	}
+	verifier, err := cfg.verifier.build()
+	if err != nil {
+		return nil, err
+	}
+	cfg.verifier = verifierConfig{} // the secrets are kept in one place
+	return &WebhookHandler{
+		verifier: verifier, next: next, cfg: cfg,
+		bodies: newBodyIntake(verifier.maxBody, cfg.maxBuffered, cfg.readTimeout),
+	}, nil
+}
+
+// String names the handler without its secrets.
+func (h *WebhookHandler) String() string {
+	return "ittybit.WebhookHandler(" + h.verifier.String() + ")"
+}
+
+// GoString is String, so that %#v prints no secret either.
+func (h *WebhookHandler) GoString() string { return h.String() }
+
+// ServeHTTP implements [http.Handler].
+func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d := &delivery{handler: h, start: time.Now()}
+	// The answer goes out before the log and the observer have their turn, and these
+	// have it also when the EventHandler ends the goroutine.
+	d.Outcome, d.Status = OutcomeAborted, 0
+	defer func() { d.Duration = time.Since(d.start); h.tell(r.Context(), d) }()
+	d.receive(w, r)
+	answer(w, d.Status, d.retryAfter)
+}
+
+// delivery is one request on its way through the handler.
+type delivery struct {
+	Delivery
+	handler    *WebhookHandler
+	start      time.Time
+	retryAfter time.Duration
+	stack      []byte // of a panic
+}
+
+func (d *delivery) end(outcome Outcome, status int, err error) {
+	d.Outcome, d.Status, d.Err = outcome, status, err
+	if status == http.StatusServiceUnavailable && d.retryAfter == 0 {
+		d.retryAfter = retryAfterBusy
+	}
+}
+
+// receive takes the request as far as it goes: method, body, signature, event, handler.
+func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
+	h := d.handler
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		hangUp(w, r, lingerTimeout)
+		d.end(OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, errNotPost)
+		return
+	}
+	body, err := h.bodies.read(w, r, d.start)
+	if err != nil {
+		outcome, status := bodyOutcome(err)
+		d.end(outcome, status, err)
+		return
+	}
+	d.BodyBytes = len(body.Bytes())
+	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
+		body.Release()
+		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
+		return
+	}
+	defer h.inFlight.Add(-1)
+	if h.inFlight.Add(1) > h.cfg.maxInFlight {
+		body.Release()
+		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
+		return
+	}
+	own := body.Detach()
+	defer body.Done()
+	event, err := parseEvent(own)
+	if err != nil {
+		d.end(OutcomeMalformedEvent, http.StatusBadRequest, err)
+		return
+	}
+	d.Event = event
+	d.handle(r.Context())
+}
+
+var (
+	errNotPost    = errors.New("ittybit: webhooks are POST requests")
+	errOverloaded = errors.New("ittybit: too many deliveries are being handled at once")
+)
+
+// handle calls the EventHandler and judges what it returns.
+func (d *delivery) handle(parent context.Context) {
+	deadline := d.start.Add(d.handler.cfg.processingTimeout)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline)
+	defer cancel()
+	var reported Outcome
+	ctx = context.WithValue(ctx, reportKey{}, &reported)
+	err := d.callNext(ctx)
+	if d.stack != nil {
+		return
+	}
+	var later *RetryLaterError
+	switch {
+	case err == nil:
+		d.end(OutcomeHandled, http.StatusOK, nil)
+		if reported != "" {
+			d.Outcome = reported
+		}
+	case errors.Is(err, ErrAlreadyHandled):
+		d.end(OutcomeDuplicate, http.StatusOK, nil)
+	case isDiscard(err):
+		d.end(OutcomeDiscarded, http.StatusOK, err)
+	case errors.As(err, &later):
+		d.retryAfter = later.After
+		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, err)
+	case ctx.Err() != nil:
+		d.end(OutcomeTimedOut, http.StatusServiceUnavailable, err)
+	default:
+		d.end(OutcomeFailed, http.StatusInternalServerError, err)
+	}
+}
+
+// callNext calls the EventHandler and catches its panics, all but the one with which a
+// handler tells net/http to drop the connection.
+func (d *delivery) callNext(ctx context.Context) error {
+	defer func() {
+		switch reason := recover(); reason {
+		case nil:
+		case http.ErrAbortHandler:
+			d.Err = http.ErrAbortHandler
+			panic(reason)
+		default:
+			d.stack = debug.Stack()
+			d.end(OutcomePanicked, http.StatusInternalServerError, &panicError{reason})
+		}
+	}()
+	return d.handler.next.HandleEvent(ctx, d.Event)
+}
+
+// reportKey is the context key under which a handler deep in the chain can say what
+// became of an event that is dealt with.
+type reportKey struct{}
+
+// report says what became of an event, where somebody listens.
+func report(ctx context.Context, outcome Outcome) {
+	if reported, ok := ctx.Value(reportKey{}).(*Outcome); ok {
+		*reported = outcome
+	}
+}
+
+func signatureOutcome(err error) Outcome {
+	switch {
+	case errors.Is(err, ErrSignatureMissing):
+		return OutcomeSignatureMissing
+	case errors.Is(err, ErrSignatureMismatch):
+		return OutcomeSignatureMismatch
+	case errors.Is(err, ErrSignatureExpired):
+		return OutcomeSignatureExpired
+	default:
+		return OutcomeSignatureMalformed
+	}
+}
+
+func bodyOutcome(err error) (Outcome, int) {
+	switch {
+	case errors.Is(err, bodyread.ErrTooLarge):
+		return OutcomeBodyTooLarge, http.StatusRequestEntityTooLarge
+	case errors.Is(err, bodyread.ErrOverBudget):
+		return OutcomeOverBudget, http.StatusServiceUnavailable
+	case errors.Is(err, bodyread.ErrTooSlow):
+		return OutcomeBodyTimeout, http.StatusRequestTimeout
+	default:
+		return OutcomeBodyUnreadable, http.StatusBadRequest
+	}
+}
+
+// answer writes a status and its standard text, nothing else.
+func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
+	header := w.Header()
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	header.Set("X-Content-Type-Options", "nosniff")
+	if status == http.StatusServiceUnavailable {
+		seconds := max(1, int64(math.Ceil(retryAfter.Seconds())))
+		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(http.StatusText(status) + "\n")) // a sender that has gone needs no answer
+}
+
+// panicError is what the EventHandler panicked with.
+type panicError struct{ reason any }
+
+func (e *panicError) Error() string {
+	if err, ok := e.reason.(error); ok {
+		return "ittybit: the event handler panicked: " + err.Error()
+	}
+	if text, ok := e.reason.(string); ok {
+		return "ittybit: the event handler panicked: " + text
+	}
+	return "ittybit: the event handler panicked"
+}
+
+// Unwrap gives the error it panicked with, if it was one.
+func (e *panicError) Unwrap() error {
+	err, _ := e.reason.(error)
+	return err
+}
+
+// tell writes the log line and calls the observer.
+func (h *WebhookHandler) tell(ctx context.Context, d *delivery) {
+	h.log(ctx, d)
+	if h.cfg.observer == nil {
+		return
+	}
+	defer func() {
+		if reason := recover(); reason != nil && h.cfg.logger != nil {
+			h.cfg.logger.ErrorContext(ctx, "ittybit: the observer panicked",
+				slog.String("error", h.redacted((&panicError{reason}).Error())),
+				slog.String("stack", h.redacted(string(debug.Stack()))))
+		}
+	}()
+	h.cfg.observer(ctx, d.Delivery)
+}
+
+// redacted takes secrets and signatures out of a text.
+func (h *WebhookHandler) redacted(text string) string {
+	return redact.Text(text, h.verifier.secrets.values...)
+}
+
+// log writes one line for a delivery, at Debug with the payload.
+func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
+	logger := h.cfg.logger
+	if logger == nil {
+		return
+	}
+	level := levelOf(d.Outcome)
+	if !logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("outcome", string(d.Outcome)),
+		slog.Int("status", d.Status),
+		slog.Duration("duration", d.Duration),
+		slog.Int("body_bytes", d.BodyBytes),
+	}
+	if e := d.Event; e != nil {
+		attrs = append(attrs, slog.String("event", h.redacted(string(e.Type))), slog.String("key", h.redacted(e.Key())))
+		if logger.Enabled(ctx, slog.LevelDebug) {
+			attrs = append(attrs, slog.String("payload", string(redact.Bytes(e.raw, h.verifier.secrets.values...))))
+		}
+	}
+	if expired := (*SignatureExpiredError)(nil); errors.As(d.Err, &expired) {
+		attrs = append(attrs, slog.Duration("age", expired.Age))
+	}
+	if d.Err != nil {
+		attrs = append(attrs, slog.String("error", h.redacted(d.Err.Error())))
+	}
+	if d.stack != nil {
+		attrs = append(attrs, slog.String("stack", h.redacted(string(d.stack))))
+	}
+	logger.LogAttrs(ctx, level, "ittybit: webhook", attrs...)
+}
+
+// levelOf: what is well is Info, what a stranger can cause at will or what goes away by
+// itself is Warn, what needs somebody is Error.
+func levelOf(outcome Outcome) slog.Level {
+	switch outcome {
+	case OutcomeHandled, OutcomeIgnored, OutcomeDuplicate:
+		return slog.LevelInfo
+	case OutcomeFailed, OutcomePanicked, OutcomeDiscarded, OutcomeSignatureExpired, OutcomeMalformedEvent:
+		return slog.LevelError
+	default:
+		return slog.LevelWarn
+	}
+}

@@ -1,0 +1,73 @@
+// Package ittybittest is a local Ittybit for tests and development: a server
+// that answers Ittybit's API (version 2025-08-20), runs tasks and automations,
+// and sends signed webhooks, with no account and no network.
+//
+//	srv := ittybittest.NewServer()
+//	defer srv.Close()
+//
+//	client, err := srv.Client()
+//
+// The server speaks plain HTTP on a loopback port, so curl or any other client
+// can use it as well: send requests to srv.URL with srv.APIKey as the bearer
+// token. No media is fetched, stored or processed; results are made up, and a
+// test chooses them with [Server.SetResults] and [Server.FailTasks].
+//
+// # What is documented by Ittybit
+//
+//   - Paths, members and statuses of tasks, media and automations; bare objects
+//     and bare arrays; errors as {"message": "…"}; ISO 8601 times.
+//   - 201 for what was created, and the messages that answer a DELETE.
+//   - The Accept-Version header with "2025-08-20" or "latest".
+//   - Paging by page and limit (1 to 100, by default 20, for automations 10),
+//     the Links header, and an empty list past the end.
+//   - A task needs a kind and exactly one of url and file_id; its options stand
+//     beside kind and come back under "options".
+//   - Webhooks: an HTTPS POST of the task itself; a header
+//     "Ittybit-Signature: t=…,v1=…" made with the API key; 200 within five
+//     seconds confirms; exponential backoff until then; the events
+//     media.created and task.completed; the webhook workflow step.
+//   - Idempotency keys (same key within 24 hours: the original response with
+//     status 200) are documented for a later version of the API only; they are
+//     honoured here because a client may always send them.
+//
+// # What is this server's own choice
+//
+//   - The signature is HMAC-SHA256 with the API key over "<t>.<body>", in hex,
+//     with t in unix seconds: see [ittybit.SignWebhook]. Ittybit has not
+//     published the algorithm.
+//   - The retry schedule ([Backoff]), whether a retry is signed anew ([Signing]),
+//     the User-Agent, and that nothing but status 200 confirms a delivery. A
+//     Retry-After header in the receiver's answer is not looked at. Redirects
+//     are not followed. No order is promised between deliveries.
+//   - Plain http is allowed in a webhook address on a loopback host. Other hosts
+//     are accepted, as Ittybit would, but never dialled: the delivery is recorded
+//     with [ErrNotLoopback]. (Without sockets nothing is dialled at all, and every
+//     address reaches the receiver: see [WithoutSockets].)
+//   - A task moves from pending to processing to completed (or failed) within
+//     [WithTaskDuration]. Failed tasks are posted to their webhook_url too.
+//     Only the kinds of the 2025-08-20 API are accepted; SetResults or FailTasks
+//     with another kind makes it known. Unknown file ids are not looked up.
+//   - API answers carry project_id and automation_id, as webhook payloads do.
+//   - A webhook step posts what its workflow is about: the media, the task that
+//     triggered it, or, in a nested "next", the parent task; each with project_id
+//     and automation_id.
+//   - A workflow runs from top to bottom; a step's next steps run once its task
+//     completed, and before the step that follows. A failed task ends its own
+//     branch only. A conditions step makes no task: when each of its prop/value
+//     pairs is equal to a member of the media or task (or of its file), its next
+//     steps run. Steps on media without a file complete all the same.
+//   - An ingest task makes a media object, which is how media with a file comes
+//     to be here. What an automation made (tasks, and media from them) triggers
+//     no automation, so that none can run without end.
+//   - An idempotency key used again with another path or body is refused with
+//     409. A request that was answered with an error leaves its key unused.
+//   - Request bodies are limited to 1 MiB, workflows to 32 levels of next.
+//     A member sent twice in one object is refused.
+//
+// # Without sockets
+//
+// With [WithoutSockets] requests and webhooks are function calls, time comes
+// only from package time, and every goroutine waits on channels and timers. A
+// test inside a testing/synctest bubble then sees hours of retries in
+// milliseconds. Make the server, use it and close it inside the bubble.
+package ittybittest

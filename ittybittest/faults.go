@@ -1,0 +1,168 @@
+package ittybittest
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Faults is what goes wrong, for [Server.SetFaults]. The zero value is
+// nothing. The functions may be called from several goroutines at once.
+type Faults struct {
+	// Latency is added to every API request before it is acted on.
+	Latency time.Duration
+	// Request, if not nil, chooses the fault of each API request, whose body it
+	// may read.
+	Request func(*http.Request) RequestFault
+
+	// Duplicates is how many copies of each webhook are sent beside it at the
+	// same moment. Each copy is retried on its own.
+	Duplicates int
+	// ReorderWindow holds webhooks back: those gathered within this time of the
+	// first are sent one after the other, the last one first.
+	ReorderWindow time.Duration
+	// Delivery, if not nil, chooses the fault of each attempt to deliver a
+	// webhook. It sees what is known before the attempt: ID, Copy, Attempt, URL,
+	// Body, Signature and Time.
+	Delivery func(Delivery) DeliveryFault
+}
+
+// RequestFault is what goes wrong with one API request.
+type RequestFault struct {
+	// Latency passes before the request is acted on. A client that gives up
+	// meanwhile has changed nothing.
+	Latency time.Duration
+	// AnswerLatency passes between acting and answering. A client that gives up
+	// meanwhile does not know that its request was acted on.
+	AnswerLatency time.Duration
+	// Status, if not 0, is answered in place of acting on the request, together
+	// with Header (Retry-After, for instance) and Message.
+	Status  int
+	Header  http.Header
+	Message string // default: the status's text
+	// Drop closes the connection without an answer.
+	Drop Drop
+}
+
+// Drop says when a connection is dropped.
+type Drop int
+
+const (
+	// DropNone drops nothing.
+	DropNone Drop = iota
+	// DropBefore closes the connection when the request was read, and does not
+	// act on it.
+	DropBefore
+	// DropAfter acts on the request, then closes the connection in place of
+	// answering.
+	DropAfter
+)
+
+// DeliveryFault is what goes wrong with one attempt to deliver a webhook. An
+// attempt that hung up is retried, whatever the receiver made of it.
+type DeliveryFault struct {
+	// Delay passes before the attempt.
+	Delay time.Duration
+	// HangUp makes the sender close the connection early.
+	HangUp HangUp
+}
+
+// HangUp says when the sender of a webhook closes its connection early.
+type HangUp int
+
+const (
+	// HangUpNever lets an attempt come to its end.
+	HangUpNever HangUp = iota
+	// HangUpInBody closes the connection when half of the body was sent.
+	HangUpInBody
+	// HangUpBeforeAnswer sends the whole request, and closes the connection
+	// without waiting for the answer.
+	HangUpBeforeAnswer
+)
+
+// SetFaults replaces all faults, and clears those that [Server.FailRequests]
+// and [Server.FailDeliveries] left. It can be called at any time; what is under
+// way is not changed.
+func (s *Server) SetFaults(f Faults) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.current = f
+	s.faults.requests, s.faults.deliveries = nil, nil
+}
+
+// FailRequests gives the next n API requests this fault. Faults.Request is not
+// asked about them. Several calls queue up.
+func (s *Server) FailRequests(n int, f RequestFault) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.requests = append(s.faults.requests, repeat(n, f)...)
+}
+
+// FailDeliveries gives the next n attempts to deliver a webhook this fault.
+// Faults.Delivery is not asked about them. Several calls queue up.
+func (s *Server) FailDeliveries(n int, f DeliveryFault) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.deliveries = append(s.faults.deliveries, repeat(n, f)...)
+}
+
+func repeat[T any](n int, f T) []T {
+	all := make([]T, max(n, 0))
+	for i := range all {
+		all[i] = f
+	}
+	return all
+}
+
+type faults struct {
+	mu         sync.Mutex
+	current    Faults
+	requests   []RequestFault
+	deliveries []DeliveryFault
+}
+
+func (f *faults) get() Faults {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.current
+}
+
+func (f *faults) forRequest(r *http.Request) RequestFault {
+	fault, queued, current := pop(f, &f.requests)
+	if !queued && current.Request != nil {
+		fault = current.Request(r)
+	}
+	fault.Latency += current.Latency
+	return fault
+}
+
+func (f *faults) forDelivery(d Delivery) DeliveryFault {
+	fault, queued, current := pop(f, &f.deliveries)
+	if !queued && current.Delivery != nil {
+		fault = current.Delivery(d)
+	}
+	return fault
+}
+
+// pop takes the first fault of a queue, if there is one.
+func pop[T any](f *faults, queue *[]T) (fault T, ok bool, current Faults) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(*queue) > 0 {
+		fault, ok = (*queue)[0], true
+		*queue = (*queue)[1:]
+	}
+	return fault, ok, f.current
+}
+
+// response is the answer a fault gives, or nil.
+func (f RequestFault) response() *response {
+	if f.Status == 0 {
+		return nil
+	}
+	message := f.Message
+	if message == "" {
+		message = http.StatusText(f.Status)
+	}
+	return (&apiError{f.Status, message, f.Header}).response()
+}

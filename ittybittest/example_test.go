@@ -33,7 +33,7 @@ func ExampleServer() {
 	srv.SetResults("nsfw", map[string]any{"is_nsfw": true, "confidence": 0.97})
 
 	body := `{"kind":"nsfw","url":"https://example.com/a.png","webhook_url":"` + receiver.URL + `/nsfw-webhook"}`
-	req, _ := http.NewRequest("POST", srv.URL+"/tasks", strings.NewReader(body))
+	req, _ := http.NewRequest(http.MethodPost, srv.URL+"/tasks", strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+srv.APIKey)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)

@@ -36,7 +36,7 @@ func TestFaults_requestFunction(t *testing.T) {
 	a := open(t)
 	a.srv.SetFaults(ittybittest.Faults{Request: func(r *http.Request) (f ittybittest.RequestFault) {
 		body, _ := io.ReadAll(r.Body)
-		if r.Method == "POST" && strings.Contains(string(body), "speech") {
+		if r.Method == http.MethodPost && strings.Contains(string(body), "speech") {
 			f.Status = 502
 		}
 		return f

@@ -64,7 +64,8 @@ func TestAuthentication_comesBeforeEverythingElse(t *testing.T) {
 }
 
 func TestRandomKeys_differ(t *testing.T) {
-	assert.NotEqual(t, open(t).srv.APIKey, open(t).srv.APIKey)
+	one, other := open(t).srv.APIKey, open(t).srv.APIKey
+	assert.NotEqual(t, one, other)
 }
 
 func TestAcceptVersion(t *testing.T) {
@@ -196,7 +197,7 @@ func TestClose_dropsARequestWhoseBodyDoesNotCome(t *testing.T) {
 	srv := ittybittest.NewServer()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(srv.URL, "http://"))
 	require.NoError(t, err)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	_, err = fmt.Fprintf(conn, "POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
 	require.NoError(t, err)
 	line := make([]byte, 25)

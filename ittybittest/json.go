@@ -37,15 +37,15 @@ func parseObject(data []byte) (object, error) {
 	}
 	obj := object{}
 	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
+		token, err := dec.Token()
+		key, isName := token.(string)
+		if err != nil || !isName {
 			return nil, fmt.Errorf("is not valid JSON")
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
 			return nil, fmt.Errorf("is not valid JSON")
 		}
-		key := name.(string)
 		if obj.has(key) {
 			return nil, fmt.Errorf("has the member %q twice", key)
 		}

@@ -51,7 +51,7 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	served, hangUp := context.WithCancel(context.Background())
 	defer hangUp()
 	answered := make(chan memoryResult, 1)
-	incoming := serverRequest(served, req)
+	incoming := serverRequest(served, req) //nolint:contextcheck // as in net/http, client and server share no context
 	started := t.life.start(func() { t.serve(req, incoming, trace, answered) })
 	if !started {
 		closeBody(req)
@@ -87,7 +87,7 @@ func (t *memoryTransport) serve(req, incoming *http.Request, trace *httptrace.Cl
 	if trace != nil && trace.WroteRequest != nil {
 		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
 	}
-	if resp := t.call(req, incoming); resp != nil {
+	if resp := t.call(req, incoming); resp != nil { //nolint:bodyclose // the client closes it
 		result = memoryResult{resp: resp}
 	}
 }

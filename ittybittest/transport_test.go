@@ -159,7 +159,7 @@ func TestMemoryTransport_receiverMaySetDeadlines(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		control := http.NewResponseController(w)
 		if control.SetReadDeadline(time.Now().Add(time.Second)) != nil || control.SetWriteDeadline(time.Time{}) != nil {
-			w.WriteHeader(500)
+			w.WriteHeader(http.StatusInternalServerError)
 		}
 	})
 	bubble(t, h, func(t *testing.T, a api) {

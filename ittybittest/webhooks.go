@@ -57,7 +57,7 @@ func NewWebhookRequest(secret string, payload any) *http.Request {
 		}
 		body = encoded
 	}
-	r := httptest.NewRequest(http.MethodPost, "/ittybit-webhook", bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/ittybit-webhook", bytes.NewReader(body))
 	setWebhookHeader(r.Header, ittybit.SignWebhook(secret, time.Now(), body))
 	return r
 }
@@ -113,7 +113,7 @@ func (s *Server) deliver(address string, body []byte) bool {
 	faults, id := s.faults.get(), newID("dlv")
 	for n := range 1 + max(faults.Duplicates, 0) {
 		d := &delivery{id: id, copy: n, url: address, body: body, tried: make(chan struct{})}
-		started := false
+		var started bool
 		if faults.ReorderWindow > 0 {
 			started = s.hold(d, faults.ReorderWindow)
 		} else {

@@ -95,7 +95,7 @@ func TestRetries_followTheSchedule(t *testing.T) {
 }
 
 func TestRetries_endAfterTheLastAttempt(t *testing.T) {
-	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	broken := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	for name, c := range map[string]struct {
 		backoff ittybittest.Backoff
 		took    time.Duration
@@ -281,7 +281,7 @@ func TestClose_endsRetriesAndDeliveriesInFlight(t *testing.T) {
 		if entered++; entered > 1 {
 			<-r.Context().Done()
 		}
-		w.WriteHeader(500)
+		w.WriteHeader(http.StatusInternalServerError)
 	})
 	bubble(t, stuck, func(t *testing.T, a api) {
 		start := time.Now()

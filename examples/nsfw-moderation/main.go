@@ -64,7 +64,8 @@ func run(ctx context.Context, out io.Writer, images []string, getenv func(string
 		defer local.Close()
 		local.SetFaults(ittybittest.Faults{Duplicates: 1, ReorderWindow: 30 * time.Millisecond})
 		local.SetResults(ittybit.TaskKindNSFW, map[string]any{"is_nsfw": true, "confidence": 0.97})
-		apiKey, address, where = local.APIKey, "127.0.0.1:0", "a local Ittybit"
+		apiKey = local.APIKey
+		address, where = "127.0.0.1:0", "a local Ittybit"
 		options = append(options, ittybit.WithBaseURL(local.URL))
 	case webhookURL == "":
 		return errors.New("ITTYBIT_API_KEY is set, but WEBHOOK_URL is missing: set it to a public https address that reaches " + address)

@@ -40,7 +40,7 @@ func newPostgres(t *testing.T) string {
 	admin, err := sql.Open("pgx", server)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, admin.Close()) })
-	name := fmt.Sprintf("nsfw_moderation_%d", rand.Uint64()) //nolint:gosec // a name, no secret
+	name := fmt.Sprintf("nsfw_moderation_%d", rand.Uint64())
 	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -108,7 +108,7 @@ func TestEvents_leaveTheSameRowInWhateverOrderAndHoweverOftenTheyCome(t *testing
 				func(ctx context.Context) error { return handler.HandleEvent(ctx, completed) },
 				func(ctx context.Context) error { return handler.HandleEvent(ctx, completed) },
 			}
-			order := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+			order := rand.New(rand.NewPCG(seed, 1))
 			order.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
 			for _, step := range steps {
 				require.NoError(t, step(t.Context()))

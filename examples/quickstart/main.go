@@ -40,15 +40,16 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) (err er
 	apiKey, publicURL := getenv("ITTYBIT_API_KEY"), getenv("WEBHOOK_URL")
 	address, patience := "127.0.0.1:"+cmp.Or(getenv("PORT"), "8080"), 5*time.Minute
 	var options []ittybit.ClientOption
-	if apiKey == "" {
+	switch {
+	case apiKey == "":
 		local := ittybittest.NewServer()
 		defer local.Close()
 		apiKey, options = local.APIKey, []ittybit.ClientOption{ittybit.WithBaseURL(local.URL)}
 		address, patience = "127.0.0.1:0", 20*time.Second
 		_, _ = fmt.Fprintln(out, "Mode: local Ittybit at", local.URL, "(set ITTYBIT_API_KEY for the real one)")
-	} else if publicURL == "" {
+	case publicURL == "":
 		return errors.New("ITTYBIT_API_KEY is set, but WEBHOOK_URL is missing: set it to a public https address that reaches " + address)
-	} else {
+	default:
 		_, _ = fmt.Fprintln(out, "Mode: real Ittybit, which calls", publicURL)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -101,6 +101,9 @@ func (t Trigger) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (t *Trigger) UnmarshalJSON(data []byte) error {
 	*t = Trigger{}
+	if jsonx.IsNull(data) { // later API versions have automations without one
+		return nil
+	}
 	return readMembers(data, &t.Extra, &t.kept, map[string]any{"kind": &t.Kind, "event": &t.Event})
 }
 
@@ -211,23 +214,29 @@ func (s *WorkflowStep) readOptions() error {
 	if err != nil {
 		return err
 	}
-	if s.Options, err = decode(object); err != nil {
-		raw := make(RawOptions, len(read))
-		for _, member := range read {
-			raw[member.Name] = member.Value
-		}
-		s.Options = raw
-		return nil
+	raw := make(RawOptions, len(read))
+	for _, member := range read {
+		raw[member.Name] = member.Value
 	}
-	written, err := jsonx.Flatten(s.Options)
+	s.Options = raw // unless they fit their type, and would be written as they were read
+	typed, err := decode(object)
+	if err != nil || typed.check() != nil {
+		return nil //nolint:nilerr // options that do not fit are kept raw, not refused
+	}
+	written, err := jsonx.Flatten(typed)
 	if err != nil {
 		return err
 	}
-	for _, member := range read { // a zero or null that was spelled out
-		if jsonx.Index(written, member.Name) < 0 {
-			s.kept = append(s.kept, member)
+	var unwritten []jsonx.Member // zeros and nulls that were spelled out
+	for _, member := range read {
+		if i := jsonx.Index(written, member.Name); i < 0 {
+			unwritten = append(unwritten, member)
+		} else if !jsonx.Same(member.Value, written[i].Value) {
+			return nil
 		}
 	}
+	s.Options = typed
+	s.kept = append(s.kept, unwritten...)
 	return nil
 }
 
@@ -298,7 +307,9 @@ func checkSteps(path string, steps []WorkflowStep) error {
 	return nil
 }
 
-var errEmptyWorkflow = &ParamError{Param: "Workflow", Reason: "must have at least one step"}
+func emptyWorkflow() error {
+	return &ParamError{Param: "Workflow", Reason: "must have at least one step"}
+}
 
 func checkTrigger(t Trigger) error {
 	switch {
@@ -324,7 +335,7 @@ func (p AutomationCreateParams) check() error {
 		return err
 	}
 	if len(p.Workflow) == 0 {
-		return errEmptyWorkflow
+		return emptyWorkflow()
 	}
 	return checkSteps("Workflow", p.Workflow)
 }
@@ -346,7 +357,7 @@ func (p AutomationUpdateParams) check() error {
 		}
 	}
 	if p.Workflow != nil && len(p.Workflow) == 0 {
-		return errEmptyWorkflow
+		return emptyWorkflow()
 	}
 	return checkSteps("Workflow", p.Workflow)
 }

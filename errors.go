@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/internal/pipeline"
@@ -63,7 +64,7 @@ type APIError struct {
 	Method     string
 	URL        string // without signatures
 	Header     http.Header
-	Body       []byte // as it was received, at most 64 MiB, without the API key
+	Body       []byte // as it was received, at most 1 MiB, without the API key
 }
 
 // maxErrorMessage bounds what of an answer goes into an error's text, in bytes.
@@ -119,7 +120,9 @@ func statusSentinel(code int) error {
 
 // oneLine keeps an answer's text from filling or breaking a log line.
 func oneLine(text string) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
+	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.IsControl(r)
+	}), " ")
 	if len(text) > maxErrorMessage {
 		text = strings.ToValidUTF8(text[:maxErrorMessage], "") + "…"
 	}

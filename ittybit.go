@@ -116,7 +116,7 @@ func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	c := &Client{baseURL: base.String()}
 	c.pipeline = pipeline.New(pipeline.Config{
 		BaseURL:     base,
-		Key:         apiKey,
+		Key:         func() string { return apiKey },
 		UserAgent:   userAgent(cfg.userAgent),
 		APIVersion:  cfg.apiVersion,
 		HTTPClient:  cfg.httpClient,

@@ -44,7 +44,8 @@ func WithHTTPClient(hc *http.Client) ClientOption {
 		if hc == nil {
 			return &ParamError{Param: "HTTP client", Reason: "is nil"}
 		}
-		c.httpClient = hc
+		own := *hc
+		c.httpClient = &own
 		return nil
 	})
 }

@@ -122,29 +122,32 @@ func splitLinks(header string) []link {
 		if !found {
 			return links
 		}
-		params, rest := cutParams(rest)
+		params, rest, _ := cutUnquoted(rest, ',')
 		links = append(links, link{strings.TrimSpace(target), relsOf(params)})
 		header = rest
 	}
 }
 
-// cutParams cuts at the comma that ends a link's parameters; one inside quotes does
-// not.
-func cutParams(text string) (params, rest string) {
+// cutUnquoted is strings.Cut at the first separator outside a quoted string.
+func cutUnquoted(text string, separator byte) (before, after string, found bool) {
 	quoted := false
-	for i := range len(text) {
+	for i := 0; i < len(text); i++ {
 		switch {
+		case quoted && text[i] == '\\':
+			i++ // what a backslash stands before ends nothing
 		case text[i] == '"':
 			quoted = !quoted
-		case text[i] == ',' && !quoted:
-			return text[:i], text[i+1:]
+		case text[i] == separator && !quoted:
+			return text[:i], text[i+1:], true
 		}
 	}
-	return text, ""
+	return text, "", false
 }
 
 func relsOf(params string) []string {
-	for param := range strings.SplitSeq(params, ";") {
+	for more := true; more; {
+		var param string
+		param, params, more = cutUnquoted(params, ';')
 		name, value, _ := strings.Cut(param, "=")
 		if strings.EqualFold(strings.TrimSpace(name), "rel") {
 			return strings.Fields(strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`)))

@@ -229,6 +229,8 @@ func optionNames(options TaskOptions) []string {
 		return nil
 	case RawOptions:
 		return slices.Sorted(maps.Keys(o))
+	case *RawOptions:
+		return slices.Sorted(maps.Keys(*o))
 	default:
 		return jsonx.FieldNames(o)
 	}
@@ -261,8 +263,8 @@ func flattenParams(known any, kept []jsonx.Member, options TaskOptions, extra ma
 		return nil, err
 	}
 	reserved := jsonx.FieldNames(known)
-	if options != nil {
-		if err := checkCollision("Options", optionNames(options), reserved); err != nil {
+	if names := optionNames(options); len(names) > 0 {
+		if err := checkCollision("Options", names, reserved); err != nil {
 			return nil, err
 		}
 		optionMembers, err := jsonx.Flatten(options)
@@ -270,7 +272,7 @@ func flattenParams(known any, kept []jsonx.Member, options TaskOptions, extra ma
 			return nil, err
 		}
 		members = append(members, optionMembers...)
-		reserved = append(reserved, optionNames(options)...)
+		reserved = append(reserved, names...)
 	}
 	names := slices.Sorted(maps.Keys(extra))
 	if err := checkCollision("Extra", names, reserved); err != nil {

@@ -106,8 +106,8 @@ func (t *Task) NSFW() (*NSFWResults, error) {
 	case wire.Detected != nil:
 		results.IsNSFW = *wire.Detected
 	default:
-		found, any := results.categoriesFound()
-		if !any {
+		found, said := results.categoriesFound()
+		if !said {
 			return nil, fmt.Errorf("%w: the results of %s hold no NSFW verdict", ErrNoResults, t.ID)
 		}
 		results.IsNSFW = found

@@ -107,6 +107,34 @@ func Any(value json.RawMessage) (any, error) {
 	return v, err
 }
 
+// Same reports whether a and b say the same. Numbers are the same only where that is
+// certain: a float64 tells numbers of up to 15 digits apart.
+func Same(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	x, errX := Any(a)
+	y, errY := Any(b)
+	if errX != nil || errY != nil {
+		return false
+	}
+	m, okM := x.(json.Number)
+	n, okN := y.(json.Number)
+	if okM && okN && digits(m) <= 15 && digits(n) <= 15 {
+		f, errF := m.Float64()
+		g, errG := n.Float64()
+		return errF == nil && errG == nil && f == g
+	}
+	return reflect.DeepEqual(x, y)
+}
+
+// digits counts the digits of n's mantissa from the first that is not 0.
+func digits(n json.Number) int {
+	mantissa, _, _ := strings.Cut(strings.ToLower(n.String()), "e")
+	mantissa = strings.TrimLeft(strings.Replace(mantissa, ".", "", 1), "-0")
+	return len(mantissa)
+}
+
 // FieldNames gives the names of the JSON members that struct v declares.
 func FieldNames(v any) []string {
 	t := reflect.TypeOf(v)

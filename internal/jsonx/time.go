@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 )
@@ -142,11 +143,10 @@ func (f *Float) UnmarshalJSON(data []byte) error {
 	if text == "null" || text == "" {
 		return nil
 	}
-	number, err := strconv.ParseFloat(text, 64)
-	if err != nil || number != number || number-number != 0 { // NaN and the infinities are no JSON numbers
+	if number, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(number) && !math.IsInf(number, 0) {
+		f.Value = &number
+	} else {
 		f.Err = errors.New("is not a number")
-		return nil
 	}
-	f.Value = &number
 	return nil
 }

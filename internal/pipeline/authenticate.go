@@ -11,13 +11,13 @@ import (
 type authenticate struct {
 	next http.RoundTripper
 	base *url.URL
-	key  string
+	key  Secret
 }
 
 func (a *authenticate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == a.base.Scheme && req.URL.Host == a.base.Host {
 		req = req.Clone(req.Context()) // a RoundTripper must not change its request
-		req.Header.Set("Authorization", "Bearer "+a.key)
+		req.Header.Set("Authorization", "Bearer "+a.key())
 	}
 	return a.next.RoundTrip(req)
 }

@@ -15,13 +15,11 @@ var ErrOutcomeUnknown = errors.New("ittybit: outcome unknown")
 
 // Failure is the error of a call that ended in something else than a plain answer.
 type Failure struct {
-	method, url string
-	key         string
-	attempts    int
-	err         error // why the last try failed
-	status      error // the last answer's error, if there was one and it is not err
-	ended       error // the context's error, if that was the reason to stop
-	unknown     bool
+	text    string // made at once, so that no verb of fmt finds the key in here
+	err     error  // why the last try failed
+	status  error  // the last answer's error, if there was one and it is not err
+	ended   error  // the context's error, if that was the reason to stop
+	unknown bool
 }
 
 // failure gives the call's error its shape: nil, the plain error of an answer, or a
@@ -38,20 +36,24 @@ func (c *call) failure(ctx context.Context) error {
 	if plain && !c.unknown && ended == nil {
 		return c.err
 	}
-	f := &Failure{
-		method: c.request.Method, url: redact.URL(c.url), key: c.cfg.Key, attempts: c.answer.Attempts,
-		err: c.err, ended: ended, unknown: c.unknown,
-	}
+	f := &Failure{err: c.err, ended: ended, unknown: c.unknown}
 	if !plain {
 		f.status = c.status
 	}
+	f.text = c.describe(f, plain)
 	return f
 }
 
 // Error implements error.
-func (f *Failure) Error() string {
+func (f *Failure) Error() string { return f.text }
+
+// describe makes f's message. That of a plain answer names the request itself.
+func (c *call) describe(f *Failure, plain bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "ittybit: %s %s: ", f.method, f.url)
+	b.WriteString("ittybit: ")
+	if !plain {
+		fmt.Fprintf(&b, "%s %s: ", c.request.Method, redact.URL(c.url))
+	}
 	if f.unknown {
 		b.WriteString("outcome unknown, it may have been carried out: ")
 	}
@@ -62,10 +64,10 @@ func (f *Failure) Error() string {
 	if f.status != nil {
 		fmt.Fprintf(&b, "; last answer: %s", inner(f.status))
 	}
-	if f.attempts > 1 {
-		fmt.Fprintf(&b, " (after %d attempts)", f.attempts)
+	if c.answer.Attempts > 1 {
+		fmt.Fprintf(&b, " (after %d attempts)", c.answer.Attempts)
 	}
-	return redact.Text(b.String(), f.key)
+	return redact.Text(b.String(), c.cfg.Key())
 }
 
 // inner is an error's text without the prefix that the outer one has already.

@@ -24,12 +24,12 @@ func (l *logged) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := l.next.RoundTrip(req)
 	attrs := []slog.Attr{
 		slog.String("method", req.Method),
-		slog.String("url", redact.URL(req.URL)),
+		slog.String("url", redact.URL(req.URL, l.call.cfg.Key())),
 		slog.Int("attempt", l.call.answer.Attempts+1),
 		slog.Duration("duration", time.Since(start)),
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("error", redact.Text(withoutURL(err).Error(), l.call.cfg.Key)))
+		attrs = append(attrs, slog.String("error", redact.Text(withoutURL(err).Error(), l.call.cfg.Key())))
 	} else {
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
 	}

@@ -24,7 +24,7 @@ import (
 // Config is what all calls of a client share.
 type Config struct {
 	BaseURL    *url.URL
-	Key        string
+	Key        Secret
 	UserAgent  string
 	APIVersion string
 	HTTPClient *http.Client // it is copied, never changed
@@ -33,6 +33,10 @@ type Config struct {
 	// StatusError makes the error of an answer that is not 2xx.
 	StatusError func(Problem) error
 }
+
+// Secret gives a key. It is a function because fmt prints of those no more than an
+// address, whatever it is asked to print and with which verb.
+type Secret func() string
 
 // Policy says how often and how patiently a call is tried.
 type Policy struct {

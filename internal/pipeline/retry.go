@@ -21,8 +21,10 @@ import (
 )
 
 const (
-	// maxAnswerBytes bounds what is read of an answer.
-	maxAnswerBytes = 64 << 20
+	// maxAnswerBytes bounds what is read of an answer, and maxProblemBytes of one that
+	// is not 2xx.
+	maxAnswerBytes  = 64 << 20
+	maxProblemBytes = 1 << 20
 	// maxRedirects is how many redirects of a GET are followed, as in net/http.
 	maxRedirects = 10
 )
@@ -101,7 +103,7 @@ func (c *call) run(client *retryablehttp.Client, req *retryablehttp.Request) {
 func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	c.answer.Attempts++
 	c.waiting = false
-	again := c.judge(resp, err) && c.answer.Attempts < c.cfg.Policy.MaxAttempts
+	again := c.judge(ctx, resp, err) && c.answer.Attempts < c.cfg.Policy.MaxAttempts
 	if again {
 		c.ended = ctx.Err()
 		again = c.ended == nil && c.plan(ctx)
@@ -110,14 +112,17 @@ func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool,
 }
 
 // judge reads the outcome of a try and reports whether another one is allowed.
-func (c *call) judge(resp *http.Response, err error) (again bool) {
+func (c *call) judge(ctx context.Context, resp *http.Response, err error) (again bool) {
+	if err != nil && resp != nil { // a redirect that was refused, and would be again
+		_ = resp.Body.Close() // net/http has done so; linters and other clients don't know
+		c.err = withoutURL(err)
+		return false
+	}
 	if err == nil {
 		err = c.read(resp)
-	} else if resp != nil {
-		_ = resp.Body.Close() // a refused redirect comes with both, its body closed already
 	}
 	if err != nil {
-		return c.judgeTransport(withoutURL(err))
+		return c.judgeTransport(ctx, withoutURL(err))
 	}
 	switch code := c.answer.StatusCode; {
 	case code >= 200 && code < 300:
@@ -132,26 +137,30 @@ func (c *call) judge(resp *http.Response, err error) (again bool) {
 
 // read takes the answer's body and frees its connection.
 func (c *call) read(resp *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	limit, success := maxAnswerBytes, resp.StatusCode >= 200 && resp.StatusCode < 300
+	if !success {
+		limit = maxProblemBytes
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 	if closeErr := resp.Body.Close(); err == nil {
 		err = closeErr
 	}
 	resp.Body = http.NoBody
-	if err == nil && len(body) > maxAnswerBytes {
+	if err == nil && len(body) > limit {
 		err = errAnswerTooLarge
 	}
-	c.answer.StatusCode, c.answer.Header, c.answer.Body = resp.StatusCode, resp.Header, body
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+	c.answer.StatusCode, c.answer.Header, c.answer.Body = resp.StatusCode, resp.Header, body[:min(len(body), limit)]
+	if !success {
 		return nil // the status says enough, whatever became of the explanation
 	}
 	return err
 }
 
 // judgeTransport: the try brought no answer, or only a part of one.
-func (c *call) judgeTransport(err error) bool {
+func (c *call) judgeTransport(ctx context.Context, err error) bool {
 	c.err = err
 	trace := c.trace.Load()
-	if c.request.Creates && trace != nil && trace.maySend(err) {
+	if c.request.Creates && trace != nil && trace.maySend(givenUp(ctx, err)) {
 		c.unknown = true
 		return c.cfg.Policy.RetryAmbiguousPosts && !permanent(err)
 	}
@@ -166,9 +175,8 @@ func permanent(err error) bool {
 		hostname    x509.HostnameError
 		record      tls.RecordHeaderError
 	)
-	return errors.Is(err, errTooManyRedirects) || errors.Is(err, errAnswerTooLarge) ||
-		errors.As(err, &certificate) || errors.As(err, &authority) ||
-		errors.As(err, &hostname) || errors.As(err, &record)
+	return errors.Is(err, errAnswerTooLarge) || errors.As(err, &certificate) ||
+		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &record)
 }
 
 // judgeSuccess decodes a 2xx answer.
@@ -192,7 +200,7 @@ func (c *call) judgeStatus(code int) bool {
 	retryAfter, given := parseRetryAfter(c.answer.Header, time.Now())
 	c.status = c.cfg.StatusError(Problem{
 		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
-		Method: c.request.Method, URL: redact.URL(c.url), RetryAfter: retryAfter,
+		Method: c.request.Method, URL: redact.URL(c.url, c.cfg.Key()), RetryAfter: retryAfter,
 	})
 	c.err = c.status
 	switch {
@@ -235,10 +243,10 @@ func (c *call) plan(ctx context.Context) bool {
 	if logger := c.cfg.Logger; logger != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
 			slog.String("method", c.request.Method),
-			slog.String("url", redact.URL(c.url)),
+			slog.String("url", redact.URL(c.url, c.cfg.Key())),
 			slog.Int("attempt", c.answer.Attempts),
 			slog.Duration("wait", c.wait),
-			slog.String("error", redact.Text(c.err.Error(), c.cfg.Key)))
+			slog.String("error", redact.Text(c.err.Error(), c.cfg.Key())))
 	}
 	return true
 }

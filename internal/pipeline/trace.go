@@ -17,25 +17,26 @@ type wireTrace struct {
 	wrote   atomic.Bool // headers were written, at least to the connection's buffer
 }
 
-// maySend reports whether the service may have seen the try that ended in err. It
-// is false only where that can be known: a connection was asked for and no headers
-// were written. Where the try was given up with a connection in hand, the headers may
-// be going out just then. A transport that gives no trace leaves everything open.
-func (t *wireTrace) maySend(err error) bool {
+// maySend reports whether the service may have seen the try. It is false only where
+// that can be known: a connection was asked for and no headers were written. Where the
+// try was given up with a connection in hand, the headers may be going out just then.
+// A transport that gives no trace leaves everything open.
+func (t *wireTrace) maySend(givenUp bool) bool {
 	switch {
 	case !t.started.Load():
 		return false
 	case t.wrote.Load() || !t.asked.Load():
 		return true
 	default:
-		return t.got.Load() && givenUp(err)
+		return t.got.Load() && givenUp
 	}
 }
 
-// givenUp reports whether a try ended because nobody waited for it any longer.
-func givenUp(err error) bool {
+// givenUp reports whether a try ended in err because nobody waited for it any longer.
+// Where the context was ended with a cause of the caller's own, err is that.
+func givenUp(ctx context.Context, err error) bool {
 	var timeout interface{ Timeout() bool }
-	return errors.Is(err, context.Canceled) || (errors.As(err, &timeout) && timeout.Timeout())
+	return ctx.Err() != nil || (errors.As(err, &timeout) && timeout.Timeout())
 }
 
 // traced renews the trace for each try.
@@ -46,8 +47,14 @@ type traced struct {
 
 func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace := &wireTrace{}
-	trace.started.Store(true)
 	t.trace.Store(trace)
+	if err := req.Context().Err(); err != nil { // a transport would say so without a trace
+		if req.Body != nil {
+			_ = req.Body.Close()
+		}
+		return nil, err
+	}
+	trace.started.Store(true)
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GetConn:      func(string) { trace.asked.Store(true) },
 		GotConn:      func(httptrace.GotConnInfo) { trace.got.Store(true) },

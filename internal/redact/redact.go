@@ -3,8 +3,10 @@ package redact
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -12,36 +14,73 @@ import (
 const Mark = "REDACTED"
 
 // signature finds the value of a signature in a URL's query (also one that is
-// percent-encoded once or twice, or JSON-escaped, inside another text), in a JSON
-// member and in a webhook's signature header.
-var signature = regexp.MustCompile(`(?i)((?:signature|\bv1)(?:=|%3d|%253d|\\u003d)|"signature"\s*:\s*")[^"&\\\s<>'%,;#)]+`)
+// percent-encoded once or twice, or JSON-escaped, inside another text), in a
+// webhook's signature header, and in a JSON member (also inside a JSON string). A
+// value may have escapes of its own: it ends at an encoded & and not at every one.
+var signature = regexp.MustCompile(`(?i)((?:signature|\bv1)(?:=|%3d|%253d|\\u003d))(?:[^"&\\\s<>'%,;#)]|%(?:2[0-57-9a-f]|[013-9a-f][0-9a-f]))+` +
+	`|(\\*"signature\\*"\s*:\s*\\*")(?:[^"\\]|\\[^"])+`)
 
-// URL gives u without user info and without the values of signatures.
-func URL(u *url.URL) string {
+// mask is what signature's matches become.
+const mask = "${1}${2}" + Mark
+
+// URL gives u without user info, the secrets and the values of signatures.
+func URL(u *url.URL, secrets ...string) string {
 	if u == nil {
 		return ""
 	}
 	plain := *u
 	plain.User = nil
-	return Text(plain.String())
+	return Text(plain.String(), secrets...)
 }
 
 // Text gives s without the secrets and without the values of signatures.
 func Text(s string, secrets ...string) string {
-	for _, secret := range secrets {
-		if secret != "" {
-			s = strings.ReplaceAll(s, secret, Mark)
-		}
+	for _, secret := range spellings(secrets) {
+		s = strings.ReplaceAll(s, secret, Mark)
 	}
-	return signature.ReplaceAllString(s, "${1}"+Mark)
+	if !mayHoldSignature(s) {
+		return s
+	}
+	return signature.ReplaceAllString(s, mask)
 }
 
 // Bytes is Text for bytes. It never changes b.
 func Bytes(b []byte, secrets ...string) []byte {
-	for _, secret := range secrets {
-		if secret != "" && bytes.Contains(b, []byte(secret)) {
-			b = bytes.ReplaceAll(b, []byte(secret), []byte(Mark))
+	for _, secret := range spellings(secrets) {
+		b = bytes.ReplaceAll(b, []byte(secret), []byte(Mark))
+	}
+	if !mayHoldSignature(b) {
+		return b
+	}
+	return signature.ReplaceAll(b, []byte(mask))
+}
+
+// mayHoldSignature rules most texts out at a tenth of the regular expression's cost.
+func mayHoldSignature[T string | []byte](text T) bool {
+	for i := 0; i+1 < len(text); i++ {
+		switch first, second := text[i]|0x20, text[i+1]|0x20; {
+		case first == 'v' && text[i+1] == '1':
+			return true
+		case first == 's' && second == 'i' && len(text) >= i+len("signature") && strings.EqualFold(string(text[i:i+len("signature")]), "signature"):
+			return true
 		}
 	}
-	return signature.ReplaceAll(b, []byte("${1}"+Mark))
+	return false
+}
+
+// spellings gives the secrets as they are and as they stand in URLs and in JSON.
+func spellings(secrets []string) []string {
+	var all []string
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		quoted, _ := json.Marshal(secret) // a string always can be
+		for _, spelling := range []string{secret, url.PathEscape(secret), url.QueryEscape(secret), string(quoted[1 : len(quoted)-1])} {
+			if !slices.Contains(all, spelling) {
+				all = append(all, spelling)
+			}
+		}
+	}
+	return all
 }

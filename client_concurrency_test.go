@@ -1,0 +1,74 @@
+package ittybit_test
+
+import (
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+func TestClient_twoHundredGoroutinesShareOne(t *testing.T) {
+	var busy atomic.Int64
+	server, seen := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if busy.Add(1)%5 == 0 { // some are told to come again
+			apiAnswer(429, "", "Retry-After", "0")(w, r)
+			return
+		}
+		switch {
+		case r.Method == http.MethodPost:
+			apiAnswer(201, fmt.Sprintf(`{"id":%q}`, r.Header.Get("Idempotency-Key")))(w, r)
+		case r.URL.Path == "/tasks":
+			apiAnswer(200, apiPage(r.URL.Query().Get("kind")))(w, r)
+		default:
+			apiAnswer(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, path.Base(r.URL.Path)))(w, r)
+		}
+	})
+	log := &clientLog{}
+	transport := &http.Transport{MaxConnsPerHost: 50}
+	defer transport.CloseIdleConnections()
+	client := clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport}), ittybit.WithLogger(log.logger()),
+		ittybit.WithRetryPolicy(ittybit.RetryPolicy{MaxAttempts: 30, MinWait: 1}))
+	shared := []ittybit.RequestOption{ittybit.WithRequestHeader("X-Shared", "1")}
+	var running sync.WaitGroup
+	for i := range 200 {
+		id := fmt.Sprintf("x_%d", i)
+		running.Go(func() {
+			ctx := t.Context()
+			var info ittybit.ResponseInfo
+			task, err := client.Tasks.Create(ctx, ittybit.TaskCreateParams{Kind: "nsfw", FileID: id},
+				append(shared[:1:1], ittybit.WithIdempotencyKey(id), ittybit.WithResponseInfo(&info))...)
+			if assert.NoError(t, err) {
+				assert.Equal(t, id, task.ID, "each call has its own answer")
+				assert.Equal(t, 201, info.StatusCode)
+			}
+			task, err = client.Tasks.Wait(ctx, id)
+			if assert.NoError(t, err) {
+				assert.Equal(t, id, task.ID)
+			}
+			for task, err := range client.Tasks.All(ctx, ittybit.TaskListParams{Kind: ittybit.TaskKind(id)}, shared...) {
+				if assert.NoError(t, err) {
+					assert.Equal(t, id, task.ID)
+				}
+			}
+			media, err := client.Media.Update(ctx, id, ittybit.MediaUpdateParams{Title: &id})
+			if assert.NoError(t, err) {
+				assert.Equal(t, id, media.ID)
+			}
+			assert.NoError(t, client.Automations.Delete(ctx, id))
+		})
+	}
+	running.Wait()
+	require.GreaterOrEqual(t, seen.count(), 1000)
+	assert.GreaterOrEqual(t, strings.Count(log.String(), "\n"), 1000)
+	for _, req := range seen.all() {
+		assert.Equal(t, "Bearer "+clientKey, req.Header.Get("Authorization"))
+	}
+}

@@ -1,0 +1,185 @@
+package ittybit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+func TestRedirect_isFollowedForGetOnly(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server, seen := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/elsewhere" {
+				apiAnswer(200, apiTask)(w, r)
+				return
+			}
+			apiAnswer(status, "", "Location", "/elsewhere")(w, r)
+		})
+		client := clientFor(t, server.URL)
+		task, err := client.Tasks.Get(t.Context(), "task_1")
+		require.NoError(t, err)
+		assert.Equal(t, "task_1", task.ID)
+		requests := seen.all()
+		require.Len(t, requests, 2)
+		assert.Equal(t, "/elsewhere", requests[1].Path)
+		assert.Equal(t, requests[0].Header["Authorization"], requests[1].Header["Authorization"], "it is the same host")
+		assert.Equal(t, requests[0].Header["Accept-Version"], requests[1].Header["Accept-Version"])
+
+		for _, name := range []string{"POST /tasks", "PATCH /automations/x_1", "DELETE /automations/x_1"} {
+			before := seen.count()
+			err := apiEveryCall(t.Context(), client)[name]()
+			var apiError *ittybit.APIError
+			require.ErrorAs(t, err, &apiError, name)
+			assert.Equal(t, status, apiError.StatusCode, name)
+			assert.Equal(t, before+1, seen.count(), "%s must not be followed", name)
+		}
+	}
+}
+
+func TestRedirect_keyNeverReachesAnotherHostOrPort(t *testing.T) {
+	other, atOther := apiServer(t, apiAnswer(200, apiTask))
+	server, atServer := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+"/stolen?signature=abc", http.StatusFound)
+	})
+	client := clientFor(t, server.URL)
+	_, err := client.Tasks.Get(t.Context(), "task_1", ittybit.WithIdempotencyKey("mine"))
+	require.NoError(t, err)
+	require.Equal(t, 1, atServer.count())
+	require.Equal(t, 1, atOther.count())
+	assert.Equal(t, "Bearer "+clientKey, atServer.all()[0].Header.Get("Authorization"))
+	for name, values := range atOther.all()[0].Header {
+		assert.NotContains(t, strings.Join(values, " "), clientKey, name)
+	}
+	assert.NotContains(t, atOther.all()[0].Header, "Authorization")
+}
+
+func TestRedirect_keyIsNotSentInTheClear(t *testing.T) {
+	for _, target := range []string{
+		"http://api.ittybit.com/x", "https://api.ittybit.com:8443/x", "https://evil.example/x", "https://api.ittybit.com.evil.example/x",
+		"https://api.ittybit.com@evil.example/x", "//evil.example/x",
+	} {
+		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return apiResponse(302, "", "Location", target)
+			}
+			return apiResponse(200, apiTask)
+		})
+		_, err := client.Tasks.Get(t.Context(), "task_1")
+		require.NoError(t, err, target)
+		requests := seen.all()
+		require.Len(t, requests, 2, target)
+		assert.NotEmpty(t, requests[0].Header.Get("Authorization"), target)
+		assert.NotContains(t, fmt.Sprint(requests[1].Header), clientKey, target)
+		assert.NotContains(t, fmt.Sprint(requests[1].Header), "Bearer", target)
+	}
+}
+
+func TestRedirect_endsAfterTen(t *testing.T) {
+	server, seen := apiServer(t, apiAnswer(302, "", "Location", "/again"))
+	_, err := clientFor(t, server.URL).Tasks.Get(t.Context(), "task_1")
+	require.ErrorContains(t, err, "stopped after 10 redirects")
+	assert.Equal(t, 10, seen.count(), "another try would go in the same circle")
+}
+
+func TestRedirect_callersCheckRedirectIsAsked(t *testing.T) {
+	errNoRedirects := errors.New("no redirects here")
+	server, seen := apiServer(t, apiAnswer(302, "", "Location", "/elsewhere"))
+	asked := 0
+	client := clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		asked++
+		assert.Equal(t, "/elsewhere", req.URL.Path)
+		assert.Len(t, via, 1)
+		for _, r := range append(via, req) {
+			assert.Empty(t, r.Header.Get("Authorization"))
+		}
+		return errNoRedirects
+	}}))
+	_, err := client.Tasks.Get(t.Context(), "task_1")
+	require.ErrorIs(t, err, errNoRedirects)
+	assert.Equal(t, 1, asked, "what was refused would be refused again")
+	assert.Equal(t, 1, seen.count())
+	require.Error(t, client.Automations.Delete(t.Context(), "auto_1"))
+	assert.Equal(t, 1, asked, "of a DELETE no redirect is followed, whatever the caller says")
+
+	client = clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}))
+	_, err = client.Tasks.Get(t.Context(), "task_1")
+	var apiError *ittybit.APIError
+	require.ErrorAs(t, err, &apiError)
+	assert.Equal(t, 302, apiError.StatusCode)
+}
+
+// A pool that the caller shares with the client outlives everything that makes
+// go-retryablehttp close idle connections.
+func TestClient_failingRequestsLeaveTheCallersPoolOpen(t *testing.T) {
+	var opened, closed atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/tasks/busy":
+			apiAnswer(429, "", "Retry-After", "2")(w, r)
+		case "/tasks/broken":
+			apiAnswer(500, "")(w, r)
+		default:
+			apiAnswer(200, apiTask)(w, r)
+		}
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
+			closed.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	shared := &http.Client{Transport: transport}
+	client := clientFor(t, server.URL, ittybit.WithHTTPClient(shared))
+	refused := clientFor(t, apiRefusedURL(t), ittybit.WithHTTPClient(shared))
+
+	_, err := client.Tasks.Get(t.Context(), "task_1")
+	require.NoError(t, err)
+	for name, fail := range map[string]func() error{
+		"refused":      func() error { _, err := refused.Tasks.Get(t.Context(), "task_1"); return err },
+		"refused POST": func() error { _, err := refused.Tasks.Create(t.Context(), apiNSFW); return err },
+		"5xx":          func() error { _, err := client.Tasks.Get(t.Context(), "broken"); return err },
+		"context ended in a wait": func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			_, err := client.Tasks.Get(ctx, "busy")
+			return err
+		},
+		"context cancelled in a wait": func() error {
+			ctx, cancel := context.WithCancel(t.Context())
+			stop := time.AfterFunc(20*time.Millisecond, cancel)
+			defer stop.Stop()
+			_, err := client.Tasks.Get(ctx, "busy")
+			return err
+		},
+	} {
+		require.Error(t, fail(), name)
+		reused := false
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused }})
+		_, err := client.Tasks.Get(ctx, "task_1")
+		require.NoError(t, err, name)
+		assert.True(t, reused, name)
+	}
+	assert.Equal(t, int32(1), opened.Load())
+	assert.Zero(t, closed.Load())
+}

@@ -1,0 +1,139 @@
+package jsonx
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMembers_keepsOrderAndTextOfValues(t *testing.T) {
+	members, err := Members([]byte(` { "b" : 1.50 , "a":{"x": [ 1 ]}, "":null } `))
+	require.NoError(t, err)
+	require.Len(t, members, 3)
+	assert.Equal(t, Member{"b", json.RawMessage("1.50")}, members[0])
+	assert.Equal(t, "a", members[1].Name)
+	assert.JSONEq(t, `{"x":[1]}`, string(members[1].Value))
+	assert.Equal(t, Member{"", json.RawMessage("null")}, members[2])
+}
+
+func TestMembers_lastOfTheSameNameCounts(t *testing.T) {
+	members, err := Members([]byte(`{"a":1,"b":2,"a":3}`))
+	require.NoError(t, err)
+	assert.Equal(t, []Member{{"a", json.RawMessage("3")}, {"b", json.RawMessage("2")}}, members)
+}
+
+func TestMembers_refusesWhatIsNoObject(t *testing.T) {
+	for _, text := range []string{``, `null`, `[]`, `"x"`, `1`, `{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{1:2}`, `{"a":tru}`, `{"a" 1}`} {
+		_, err := Members([]byte(text))
+		assert.Error(t, err, text)
+	}
+}
+
+func TestIndex_findsByExactName(t *testing.T) {
+	members := []Member{{"a", nil}, {"b", nil}}
+	assert.Equal(t, 1, Index(members, "b"))
+	assert.Equal(t, -1, Index(members, "B"))
+	assert.Equal(t, -1, Index(nil, "a"))
+}
+
+func TestJoin_undoesMembers(t *testing.T) {
+	for _, text := range []string{`{}`, `{"a":1}`, `{"a<\"b":"x&y","c":[1,{"d":null}]}`} {
+		members, err := Members([]byte(text))
+		require.NoError(t, err)
+		joined, err := Join(members)
+		require.NoError(t, err)
+		assert.Equal(t, text, string(joined))
+	}
+}
+
+func TestFlatten_takesAStructApart(t *testing.T) {
+	members, err := Flatten(struct {
+		A int    `json:"a"`
+		B string `json:"b,omitempty"`
+	}{A: 1})
+	require.NoError(t, err)
+	assert.Equal(t, []Member{{"a", json.RawMessage("1")}}, members)
+}
+
+func TestFlatten_refusesWhatIsNoObject(t *testing.T) {
+	_, err := Flatten([]int{1})
+	require.Error(t, err)
+	_, err = Flatten(func() {})
+	require.Error(t, err)
+}
+
+func TestMarshal_leavesURLsReadable(t *testing.T) {
+	got, err := Marshal("https://a.example/?x=1&y=<2>")
+	require.NoError(t, err)
+	assert.Equal(t, `"https://a.example/?x=1&y=<2>"`, string(got))
+}
+
+func TestAny_keepsEveryDigit(t *testing.T) {
+	const text = `{"n":12345678901234567890123,"f":1.000000000000000000001}`
+	value, err := Any(json.RawMessage(text))
+	require.NoError(t, err)
+	written, err := Marshal(value)
+	require.NoError(t, err)
+	assert.Contains(t, string(written), "12345678901234567890123")
+	assert.Contains(t, string(written), "1.000000000000000000001")
+
+	_, err = Any(json.RawMessage(`{`))
+	assert.Error(t, err)
+}
+
+func TestSame_comparesMeaningNotSpelling(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{`1`, `1`, true},
+		{`30.0`, `30`, true},
+		{`3e1`, `30`, true},
+		{`-0.50`, `-0.5`, true},
+		{`"caf\u00e9"`, `"café"`, true},
+		{`true`, `true`, true},
+		{`{"a":[1,"x"]}`, `{ "a": [1, "x"] }`, true},
+		{`1`, `2`, false},
+		{`1`, `"1"`, false},
+		{`"50.0%"`, `"50%"`, false},
+		{`null`, `false`, false},
+		{`1`, `nonsense`, false},
+		{`nonsense`, `1`, false},
+		// float64 can't tell these apart, so that they can't be known to be the same.
+		{`12345678901234567890`, `12345678901234567000`, false},
+		{`29.970000000000000001`, `29.97`, false},
+		{`9007199254740993`, `9007199254740992`, false},
+		{`1e999`, `2e999`, false},
+	} {
+		assert.Equal(t, c.want, Same(json.RawMessage(c.a), json.RawMessage(c.b)), "%s and %s", c.a, c.b)
+	}
+}
+
+func TestFieldNames_givesDeclaredMembersOnly(t *testing.T) {
+	type object struct {
+		A int `json:"a"`
+		B int `json:"b,omitempty"`
+		C int `json:"-"`
+		D int
+	}
+	assert.Equal(t, []string{"a", "b"}, FieldNames(object{}))
+	assert.Equal(t, []string{"a", "b"}, FieldNames(&object{}))
+}
+
+func TestIsNull_isTrueForMissingAndNull(t *testing.T) {
+	for _, text := range []string{"", " ", "null", " null\n"} {
+		assert.True(t, IsNull(json.RawMessage(text)), "%q", text)
+	}
+	for _, text := range []string{"0", `""`, "{}", "[]", "false", `"null"`} {
+		assert.False(t, IsNull(json.RawMessage(text)), "%q", text)
+	}
+}
+
+func TestIsObject_looksAtTheFirstByte(t *testing.T) {
+	assert.True(t, IsObject(json.RawMessage(" \t\r\n{}")))
+	for _, text := range []string{"", " ", "[]", `"{}"`, "null"} {
+		assert.False(t, IsObject(json.RawMessage(text)), "%q", text)
+	}
+}

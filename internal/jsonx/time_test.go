@@ -1,0 +1,131 @@
+package jsonx
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestTime_readsEveryNotation(t *testing.T) {
+	whole := time.Date(2025, 1, 10, 12, 34, 56, 0, time.UTC)
+	millis := whole.Add(789 * time.Millisecond)
+	for text, want := range map[string]time.Time{
+		`"2025-01-10T12:34:56Z"`:           whole,
+		`"2025-01-10T12:34:56.789Z"`:       millis,
+		`"2025-01-10T13:34:56+01:00"`:      whole,
+		`"2025-01-10T13:34:56+0100"`:       whole,
+		`"2025-01-10T12:34:56"`:            whole,
+		`"2025-01-10 12:34:56"`:            whole,
+		`"2025-01-10 12:34:56.789"`:        millis,
+		`"2025-01-10 13:34:56+01:00"`:      whole,
+		`"2025-01-10"`:                     whole.Truncate(24 * time.Hour),
+		`"2025-01-10T12:34:56\u005a"`:      whole,
+		`1736512496`:                       whole,
+		`1736512496000`:                    whole,
+		`1736512496789`:                    millis,
+		`1736512496.789`:                   millis,
+		`1.736512496e9`:                    whole,
+		`"1736512496"`:                     whole,
+		` 1736512496 `:                     whole,
+		`-1`:                               time.Unix(-1, 0),
+		`99999999999`:                      time.Unix(99999999999, 0),
+		`100000000000`:                     time.UnixMilli(100000000000),
+		`-100000000000`:                    time.UnixMilli(-100000000000),
+		`"2025-01-10T12:34:56.123456789Z"`: whole.Add(123456789),
+	} {
+		var got Time
+		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
+		require.NoError(t, got.Err, text)
+		assert.True(t, want.Equal(got.Time), "%s: %v, not %v", text, got.Time, want)
+	}
+}
+
+func TestTime_isZeroWhereThereIsNone(t *testing.T) {
+	for _, text := range []string{`null`, `""`} {
+		got := Time{Time: time.Now()}
+		require.NoError(t, got.UnmarshalJSON([]byte(text)))
+		require.NoError(t, got.Err)
+		assert.True(t, got.IsZero(), text)
+	}
+	var empty Time
+	require.NoError(t, empty.UnmarshalJSON(nil))
+	assert.NoError(t, empty.Err)
+}
+
+func TestTime_keepsWhatItCannotRead(t *testing.T) {
+	for _, text := range []string{
+		`"yesterday"`, `true`, `{}`, `[]`, `"2025-13-01"`, `"\ud8"`, `"NaN"`, `"Inf"`, `1e300`, `-1e300`,
+		`9223372036854775807`, `-9223372036854775808`, `253370764800000`, `"`,
+	} {
+		var got Time
+		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
+		assert.ErrorIs(t, got.Err, errNoTime, text)
+	}
+}
+
+func TestUnix_partsSecondsFromMilliseconds(t *testing.T) {
+	at, ok := Unix(millisThreshold - 1)
+	require.True(t, ok)
+	assert.Equal(t, int64(millisThreshold-1), at.Unix())
+	assert.False(t, IsMillis(millisThreshold-1))
+
+	at, ok = Unix(millisThreshold)
+	require.True(t, ok)
+	assert.Equal(t, int64(millisThreshold), at.UnixMilli())
+	assert.True(t, IsMillis(millisThreshold))
+	assert.True(t, IsMillis(-millisThreshold))
+
+	at, ok = Unix(maxUnixMillis)
+	require.True(t, ok)
+	assert.Equal(t, 9998, at.Year())
+	_, ok = Unix(maxUnixMillis + 1)
+	assert.False(t, ok)
+	_, ok = Unix(-maxUnixMillis - 1)
+	assert.False(t, ok)
+}
+
+func TestInt_readsWholeNumbers(t *testing.T) {
+	for text, want := range map[string]int{
+		`42`: 42, `"42"`: 42, `42.9`: 42, `-3`: -3, `null`: 0, `""`: 0, `1e3`: 1000, `9007199254740992`: 1 << 53,
+	} {
+		got := Int{Value: 99}
+		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
+		require.NoError(t, got.Err, text)
+		assert.Equal(t, want, got.Value, text)
+	}
+}
+
+func TestInt_keepsWhatItCannotRead(t *testing.T) {
+	for _, text := range []string{`"many"`, `true`, `{}`, `1e300`, `-1e300`, `18014398509481985`, `"42%"`} {
+		got := Int{Value: 99}
+		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
+		require.Error(t, got.Err, text)
+		assert.Zero(t, got.Value, text)
+	}
+}
+
+func TestFloat_tellsNoneFromZero(t *testing.T) {
+	for text, want := range map[string]float64{`0`: 0, `0.97`: 0.97, `"0.97"`: 0.97, `-1e-3`: -0.001} {
+		var got Float
+		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
+		require.NoError(t, got.Err, text)
+		require.NotNil(t, got.Value, text)
+		assert.InDelta(t, want, *got.Value, 1e-12, text)
+	}
+	one := 1.0
+	for _, text := range []string{`null`, `""`} {
+		got := Float{Value: &one}
+		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
+		require.NoError(t, got.Err, text)
+		assert.Nil(t, got.Value, text)
+	}
+	for _, text := range []string{`"NaN"`, `"Infinity"`, `"-inf"`, `"much"`, `true`, `[]`} {
+		got := Float{Value: &one}
+		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
+		require.Error(t, got.Err, text)
+		assert.Nil(t, got.Value, text)
+	}
+}

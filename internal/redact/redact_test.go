@@ -1,0 +1,89 @@
+package redact
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const sig = "q83vASNFZ4mrze8"
+
+func TestText_hidesSignaturesWhereverTheyStand(t *testing.T) {
+	for name, text := range map[string]string{
+		"query":             "https://you.ittybit.net/a.mp4?expiry=1&method=get&signature=" + sig,
+		"query in middle":   "https://you.ittybit.net/a.mp4?signature=" + sig + "&expiry=1",
+		"upper case":        "https://x.example/?X-Amz-Signature=" + sig,
+		"encoded once":      "u=https%3A%2F%2Fx.example%2F%3Fsignature%3D" + sig + "%26expiry%3D1",
+		"encoded twice":     "u=signature%253D" + sig,
+		"in JSON":           `{"url":"https://x.example/?signature=` + sig + `"}`,
+		"escaped in JSON":   `{"url":"https://x.example/?a=1\u0026signature\u003d` + sig + `"}`,
+		"member":            `{"signature": "` + sig + `"}`,
+		"member of a quote": `{"m":"{\"signature\":\"` + sig + `\"}"}`,
+		"webhook header":    "Ittybit-Signature: t=1736512496,v1=" + sig,
+		"several v1":        "t=1,v1=" + sig + ",v1=" + sig,
+		"padded base64":     "signature=" + sig + "==",
+		"escaped base64":    "https://x.example/?Signature=ab%2B" + sig + "%2F" + sig + "%3D&Expires=1",
+		"slashes in JSON":   `{"signature":"ab\/` + sig + `"}`,
+		"in prose":          "bad signature=" + sig + " (expired)",
+	} {
+		got := Text(text)
+		assert.NotContains(t, got, sig, name)
+		assert.Contains(t, got, Mark, name)
+		assert.Equal(t, got, string(Bytes([]byte(text))), name)
+	}
+}
+
+func TestText_keepsWhatStandsBesideASignature(t *testing.T) {
+	assert.Equal(t, "https://x.example/?signature=REDACTED&expiry=1#top",
+		Text("https://x.example/?signature="+sig+"&expiry=1#top"))
+	assert.Equal(t, "u=%3Fsignature%3DREDACTED%26expiry%3D1", Text("u=%3Fsignature%3D"+sig+"%26expiry%3D1"))
+	assert.Equal(t, `{"signature":"REDACTED","a":1}`, Text(`{"signature":"`+sig+`","a":1}`))
+	assert.Equal(t, "t=1,v1=REDACTED,v0=x", Text("t=1,v1="+sig+",v0=x"))
+}
+
+func TestText_leavesInnocentTextAlone(t *testing.T) {
+	for _, text := range []string{
+		"", "the signature is wrong", "GET https://api.ittybit.com/tasks?page=2&limit=10",
+		`{"message":"signature missing"}`, "ipv1=x", "signature=",
+	} {
+		assert.Equal(t, text, Text(text))
+	}
+}
+
+func TestText_hidesSecretsInEverySpelling(t *testing.T) {
+	const secret = `k/e+y%&<"x`
+	for _, text := range []string{
+		"key " + secret + " twice " + secret,
+		"https://x.example/" + url.PathEscape(secret),
+		"https://x.example/?k=" + url.QueryEscape(secret),
+		`{"key":"k/e+y%\u0026\u003c\"x"}`,
+	} {
+		got := Text(text, "", secret)
+		assert.Contains(t, got, Mark, text)
+		assert.NotContains(t, got, secret, text)
+		assert.NotContains(t, got, url.QueryEscape(secret), text)
+		assert.NotContains(t, got, url.PathEscape(secret), text)
+		assert.NotContains(t, got, "u0026", text)
+	}
+	assert.Equal(t, "nothing to hide", Text("nothing to hide", "", "secret"))
+}
+
+func TestBytes_neverChangesItsInput(t *testing.T) {
+	input := []byte("key=sesame&signature=" + sig + "\xff")
+	before := string(input)
+	got := Bytes(input, "sesame")
+	assert.Equal(t, before, string(input))
+	assert.Equal(t, "key=REDACTED&signature=REDACTED", strings.TrimSuffix(string(got), "\xff"))
+	assert.Nil(t, Bytes(nil, "sesame"))
+}
+
+func TestURL_hidesUserInfoSecretsAndSignatures(t *testing.T) {
+	u, err := url.Parse("https://user:pass@x.example/tasks/sesame?signature=" + sig + "&page=2")
+	require.NoError(t, err)
+	assert.Equal(t, "https://x.example/tasks/REDACTED?signature=REDACTED&page=2", URL(u, "sesame"))
+	assert.NotNil(t, u.User, "the URL itself must not change")
+	assert.Empty(t, URL(nil))
+}

@@ -7,26 +7,34 @@ import (
 	"fmt"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
 
 // errNoID is why an answer that is valid JSON may still be no answer.
 var errNoID = errors.New("it has no id")
 
 // decodeObject reads an object, bare (API version 2025-08-20) or in an envelope
-// (2025-01-01: meta, data). One without an id is an error, never a zero value.
+// (2025-01-01: meta, data). One without an id is an error, never a zero value. One with
+// an id and an odd member comes back together with an error.
 func decodeObject[T any, P object[T]](body []byte) (*T, error) {
-	result := new(T)
-	err := P(result).fromJSON(body)
-	if err == nil && P(result).objectID() != "" {
-		return result, nil
-	}
-	if data := envelope(body).Data; jsonx.IsObject(data) {
-		result = new(T)
-		if err = P(result).fromJSON(data); err == nil && P(result).objectID() != "" {
-			return result, nil
+	result, err := decodeBare[T, P](body)
+	if result == nil {
+		if data := envelope(body).Data; jsonx.IsObject(data) {
+			return decodeBare[T, P](data)
 		}
 	}
-	if err == nil {
+	return result, err
+}
+
+func decodeBare[T any, P object[T]](data []byte) (*T, error) {
+	result := new(T)
+	err := P(result).fromJSON(data)
+	switch {
+	case P(result).objectID() != "" && err != nil:
+		return result, &pipeline.OddAnswerError{Err: err}
+	case P(result).objectID() != "":
+		return result, nil
+	case err == nil:
 		err = errNoID
 	}
 	return nil, err

@@ -48,6 +48,7 @@ package ittybit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -230,7 +231,9 @@ type call struct {
 	creates bool
 }
 
-// do makes a call whose answer is one object.
+// do makes a call whose answer is one object. One that has an id, and a member that
+// can't be read, comes back together with the error, as far as it could be read: a
+// caller who has created something must get to know its id.
 func do[T any, P object[T]](ctx context.Context, c *Client, in call, opts []RequestOption) (*T, error) {
 	var result *T
 	_, err := c.send(ctx, in, opts, func(body []byte) error {
@@ -238,10 +241,10 @@ func do[T any, P object[T]](ctx context.Context, c *Client, in call, opts []Requ
 		result, err = decodeObject[T, P](body)
 		return err
 	})
-	if err != nil {
+	if err != nil && !errors.As(err, new(*pipeline.OddAnswerError)) {
 		return nil, err
 	}
-	return result, nil
+	return result, err
 }
 
 // doByID is do for /<collection>/<id>.

@@ -64,7 +64,7 @@ func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, 
 	if link := nextLink(resp.Header); link != "" {
 		nextURL = link
 	}
-	if page.next, err = nextQuery(nextURL); err != nil {
+	if page.next, err = nextQuery(nextURL, values); err != nil {
 		return nil, err
 	}
 	page.fetch = func(ctx context.Context, values url.Values) (*Page[T], error) {
@@ -73,11 +73,17 @@ func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, 
 	return page, nil
 }
 
+// isPosition reports whether a parameter says where in a list a page is, in any
+// generation of the API.
+func isPosition(name string) bool { return name == "page" || name == "after" || name == "before" }
+
 // nextQuery takes the query of a link to the next page, and nothing else: the next
 // page is of the same list at the same address, whatever host the link names. So a
 // link can't send the key elsewhere, and one that a proxy has left pointing at
-// Ittybit itself still works.
-func nextQuery(link string) (url.Values, error) {
+// Ittybit itself still works. What the link leaves out of this page's query, such as
+// the limit and the filters (the documentation's example shows page alone), stays as
+// it is: another limit would mean other pages.
+func nextQuery(link string, current url.Values) (url.Values, error) {
 	if link == "" {
 		return nil, nil //nolint:nilnil // no link is no error
 	}
@@ -88,6 +94,11 @@ func nextQuery(link string) (url.Values, error) {
 	values, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
 		return nil, errors.New("ittybit: the query of the link to the next page can't be parsed")
+	}
+	for name, value := range current {
+		if !values.Has(name) && !isPosition(name) {
+			values[name] = value
+		}
 	}
 	return values, nil
 }

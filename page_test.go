@@ -262,3 +262,18 @@ func TestList_whatIsNoListIsAnError(t *testing.T) {
 		assert.Nil(t, page, body)
 	}
 }
+
+func TestAll_keepsTheLimitAndTheFiltersThatALinkLeavesOut(t *testing.T) {
+	client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		if n == 1 {
+			return apiResponse(200, `[{"id":"task_1"}]`, "Links", `<https://api.ittybit.com/tasks?page=2>; rel="next"`)
+		}
+		return apiResponse(200, `[]`)
+	})
+	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Page: 1, Limit: 100, Status: ittybit.TaskStatusFailed}) {
+		require.NoError(t, err)
+	}
+	requests := seen.all()
+	require.Len(t, requests, 2)
+	assert.Equal(t, "limit=100&page=2&status=failed", requests[1].Query)
+}

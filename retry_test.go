@@ -364,3 +364,14 @@ func TestWithHTTPClient_timeoutBoundsEachTry(t *testing.T) {
 		assert.Equal(t, 10*time.Second, time.Since(start).Truncate(time.Second))
 	})
 }
+
+func TestCreate_givesTheIDOfATaskWhoseAnswerHasAnOddMember(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, `{"id":"task_1","kind":"nsfw","created":"yesterday"}`),
+		ittybit.WithRetryPolicy(ittybit.RetryPolicy{RetryAmbiguousPosts: true}))
+	task, err := client.Tasks.Create(t.Context(), apiNSFW)
+	require.ErrorContains(t, err, `member "created"`)
+	assert.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown, "it is known that the task exists")
+	require.NotNil(t, task)
+	assert.Equal(t, "task_1", task.ID)
+	assert.Len(t, seen.all(), 1, "another try would make another task")
+}

@@ -352,7 +352,9 @@ type TaskListParams struct {
 type TasksService struct{ client *Client }
 
 // Create starts a task. What is wrong with params is a [*ParamError], before anything
-// is sent. An error that matches [ErrOutcomeUnknown] means that the task may exist.
+// is sent. An error that matches [ErrOutcomeUnknown] means that the task may exist. A
+// task that exists, but whose answer has a member that can't be read, comes back together
+// with the error.
 func (s *TasksService) Create(ctx context.Context, params TaskCreateParams, opts ...RequestOption) (*Task, error) {
 	if err := params.check(); err != nil {
 		return nil, err

@@ -13,6 +13,16 @@ import (
 // failed.
 var ErrOutcomeUnknown = errors.New("ittybit: outcome unknown")
 
+// OddAnswerError is what Decode gives for an answer that has an id, and a member that
+// can't be read.
+type OddAnswerError struct{ Err error }
+
+// Error implements error.
+func (e *OddAnswerError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what is odd.
+func (e *OddAnswerError) Unwrap() error { return e.Err }
+
 // Failure is the error of a call that ended in something else than a plain answer.
 type Failure struct {
 	text    string // made at once, so that no verb of fmt finds the key in here

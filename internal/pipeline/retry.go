@@ -187,7 +187,8 @@ func (c *call) judgeSuccess() bool {
 	}
 	if err := c.request.Decode(c.answer); err != nil {
 		c.err = err
-		if c.request.Creates {
+		// An answer that names what it is about leaves no doubt that the call was carried out.
+		if c.request.Creates && !errors.As(err, new(*OddAnswerError)) {
 			c.unknown = true
 			return c.cfg.Policy.RetryAmbiguousPosts
 		}

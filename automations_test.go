@@ -1,0 +1,184 @@
+package ittybit_test
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+var apiSteps = []ittybit.WorkflowStep{{Kind: ittybit.TaskKindNSFW}}
+
+func TestAutomationsCreate_sendsEveryField(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, `{"id":"auto_1"}`))
+	_, err := client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{
+		Name: "N", Description: "D", Status: ittybit.AutomationPaused,
+		Trigger: ittybit.Trigger{Kind: "event", Event: ittybit.EventTaskCompleted, Extra: map[string]any{"conditions": []string{"x"}}},
+		Workflow: []ittybit.WorkflowStep{
+			{Kind: ittybit.TaskKindVideo, Ref: "small", Options: ittybit.VideoOptions{Width: ittybit.Percent(50), Quality: 75}, Extra: map[string]any{"filename": "a.mp4"}},
+			ittybit.ConditionsStep([]ittybit.Condition{{Prop: "kind", Value: "video"}, {Prop: "n", Value: false, Extra: map[string]any{"op": "ne"}}},
+				ittybit.WorkflowStep{Kind: ittybit.TaskKindSpeech, Next: []ittybit.WorkflowStep{{Kind: ittybit.TaskKindSubtitles}}}),
+			ittybit.WebhookStep("http://localhost:8080/hook", ""),
+		},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, apiMembers(t, `{
+		"name":"N","description":"D","status":"paused",
+		"trigger":{"kind":"event","event":"task.completed","conditions":["x"]},
+		"workflow":[
+			{"kind":"video","ref":"small","width":"50%","quality":75,"filename":"a.mp4"},
+			{"kind":"conditions","conditions":[{"prop":"kind","value":"video"},{"prop":"n","value":false,"op":"ne"}],"next":[{"kind":"speech","next":[{"kind":"subtitles"}]}]},
+			{"kind":"webhook","url":"http://localhost:8080/hook"}
+		]}`), apiMembers(t, seen.all()[0].Body))
+}
+
+func TestAutomations_refuseBadParametersBeforeAnythingIsSent(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, `{"id":"auto_1"}`))
+	onMedia := ittybit.OnEvent(ittybit.EventMediaCreated)
+	type step = ittybit.WorkflowStep
+	for _, c := range []struct {
+		param string
+		steps []step
+	}{
+		{"Workflow", []step{}},
+		{"Workflow[0].Kind", []step{{URL: "https://x.example/"}}},
+		{"Workflow[1].URL", []step{{Kind: "nsfw"}, {Kind: "webhook"}}},
+		{"Workflow[0].URL", []step{ittybit.WebhookStep("http://your-app.com/hook", "")}},
+		{"Workflow[0].URL", []step{ittybit.WebhookStep("/hook", "")}},
+		{"Workflow[0].URL", []step{ittybit.WebhookStep("https://a b", "")}},
+		{"Workflow[0].Conditions", []step{{Kind: "conditions"}}},
+		{"Workflow[0].Next[1].Next[0].URL", []step{{Kind: "video", Next: []step{{Kind: "nsfw"}, {Kind: "speech", Next: []step{{Kind: "webhook"}}}}}}},
+		{"Workflow[0].Options", []step{{Kind: "nsfw", Options: ittybit.ImageOptions{}}}},
+		{"Workflow[0].Options.Start", []step{{Kind: "image", Options: ittybit.ImageOptions{Start: math.NaN()}}}},
+		{`Extra["ref"]`, []step{{Kind: "nsfw", Extra: map[string]any{"ref": "x"}}}},
+		{`Extra["width"]`, []step{{Kind: "image", Options: ittybit.ImageOptions{}, Extra: map[string]any{"width": 1}}}},
+		{`Extra["a"]`, []step{{Kind: "x", Options: ittybit.RawOptions{"a": json.RawMessage("1")}, Extra: map[string]any{"a": 1}}}},
+		{`Options["next"]`, []step{{Kind: "x", Options: ittybit.RawOptions{"next": json.RawMessage("1")}}}},
+		{`Extra["prop"]`, []step{ittybit.ConditionsStep([]ittybit.Condition{{Extra: map[string]any{"prop": "x"}}})}},
+		{`Extra["f"]`, []step{{Kind: "video", Next: []step{{Kind: "x", Extra: map[string]any{"f": make(chan int)}}}}}},
+	} {
+		_, err := client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{Trigger: onMedia, Workflow: c.steps})
+		clientParamError(t, err, c.param)
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: c.steps})
+		clientParamError(t, err, c.param)
+	}
+	_, err := client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{Trigger: onMedia})
+	clientParamError(t, err, "Workflow")
+	for param, trigger := range map[string]ittybit.Trigger{
+		"Trigger": {}, "Trigger.Event": {Kind: "event"}, `Extra["event"]`: {Kind: "x", Extra: map[string]any{"event": "y"}},
+	} {
+		_, err := client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{Trigger: trigger, Workflow: apiSteps})
+		clientParamError(t, err, param)
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Trigger: &trigger})
+		clientParamError(t, err, param)
+	}
+	assert.Zero(t, seen.count())
+}
+
+func TestAutomationsUpdate_leavesAloneWhatIsNil(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `{"id":"auto_1"}`))
+	for want, params := range map[string]ittybit.AutomationUpdateParams{
+		`{}`:                             {},
+		`{"name":""}`:                    {Name: clientPtr("")},
+		`{"description":"D"}`:            {Description: clientPtr("D")},
+		`{"status":"paused"}`:            {Status: clientPtr(ittybit.AutomationPaused)},
+		`{"workflow":[{"kind":"nsfw"}]}`: {Workflow: apiSteps},
+		`{"trigger":{"kind":"event","event":"media.created"}}`: {Trigger: clientPtr(ittybit.OnEvent(ittybit.EventMediaCreated))},
+	} {
+		_, err := client.Automations.Update(t.Context(), "auto_1", params)
+		require.NoError(t, err)
+		requests := seen.all()
+		last := requests[len(requests)-1]
+		assert.Equal(t, http.MethodPatch, last.Method)
+		assert.JSONEq(t, want, last.Body)
+	}
+}
+
+func TestAutomation_readsTheDocumentedAnswer(t *testing.T) {
+	const body = `{"id":"auto_1","object":"automation","name":"N","description":"D","trigger":{"kind":"event","event":"media.created"},
+		"workflow":[{"kind":"conditions","conditions":[{"prop":"kind","value":"video"}],"next":[{"kind":"subtitle","ref":"s"}]}],
+		"status":"active","created":"2025-01-01T01:23:45Z","updated":1735694626,"brand_new":true}`
+	client, _ := apiFake(t, apiAlways(200, body))
+	automation, err := client.Automations.Get(t.Context(), "auto_1")
+	require.NoError(t, err)
+	assert.Equal(t, "auto_1", automation.ID)
+	assert.Equal(t, ittybit.OnEvent(ittybit.EventMediaCreated), automation.Trigger)
+	assert.Equal(t, ittybit.AutomationActive, automation.Status)
+	require.Len(t, automation.Workflow, 1)
+	assert.Equal(t, []ittybit.Condition{{Prop: "kind", Value: "video"}}, automation.Workflow[0].Conditions)
+	assert.Equal(t, []ittybit.WorkflowStep{{Kind: "subtitle", Ref: "s"}}, automation.Workflow[0].Next)
+	assert.Equal(t, time.Date(2025, 1, 1, 1, 23, 45, 0, time.UTC), automation.Created)
+	assert.Equal(t, time.Date(2025, 1, 1, 1, 23, 46, 0, time.UTC), automation.Updated)
+	assert.JSONEq(t, body, string(automation.RawJSON()))
+	assert.Nil(t, new(ittybit.Automation).RawJSON())
+}
+
+func TestAutomation_readsOtherGenerationsAndUnknownValues(t *testing.T) {
+	for _, body := range []string{
+		`{"id":"auto_1","trigger":null,"workflow":null,"status":null,"name":null}`, // later versions have no trigger
+		`{"id":"auto_1"}`,
+		`{"id":"auto_1","trigger":{"event":"media.ready","conditions":[{"prop":"media.kind","value":"video"}]},"workflow":[{"kind":"brand new"}],"status":"dozing","created_at":1735689600}`,
+		`{"meta":{"type":"object"},"data":{"id":"auto_1","trigger":{"kind":"schedule"},"workflow":[]},"error":null}`,
+	} {
+		client, _ := apiFake(t, apiAlways(200, body))
+		automation, err := client.Automations.Get(t.Context(), "auto_1")
+		require.NoError(t, err, body)
+		assert.Equal(t, "auto_1", automation.ID)
+	}
+	for member, value := range map[string]string{"created": `"x"`, "updated": `"x"`, "created_at": `{}`, "updated_at": `true`} {
+		client, _ := apiFake(t, apiAlways(200, `{"id":"auto_1","`+member+`":`+value+`}`))
+		_, err := client.Automations.Get(t.Context(), "auto_1")
+		require.ErrorContains(t, err, `member "`+member+`"`)
+	}
+	for _, body := range []string{`{"id":"auto_1","trigger":"x"}`, `{"id":"auto_1","workflow":["x"]}`, `{"id":"auto_1","workflow":[null]}`} {
+		client, _ := apiFake(t, apiAlways(200, body))
+		_, err := client.Automations.Get(t.Context(), "auto_1")
+		require.ErrorContains(t, err, "not a JSON object", body)
+	}
+}
+
+func TestAutomationsAll_walksOverEveryPage(t *testing.T) {
+	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Links", `<?page=2&limit=1>; rel="next"`), apiAnswer(200, apiPage("b")))
+	var ids []string
+	for automation, err := range clientFor(t, server.URL).Automations.All(t.Context(), ittybit.AutomationListParams{Page: 1, Limit: 1}) {
+		require.NoError(t, err)
+		ids = append(ids, automation.ID)
+	}
+	assert.Equal(t, []string{"a", "b"}, ids)
+	assert.Equal(t, "limit=1&page=1", seen.all()[0].Query)
+	assert.Equal(t, "/automations", seen.all()[1].Path)
+}
+
+func TestAutomationsDelete_doesNotCareWhatTheAnswerSays(t *testing.T) {
+	for _, body := range []string{`{"message":"Automation auto_1 deleted"}`, ``, `<html>`} {
+		client, seen := apiFake(t, apiAlways(200, body))
+		require.NoError(t, client.Automations.Delete(t.Context(), "auto_1"), body)
+		assert.Equal(t, "DELETE /automations/auto_1", seen.all()[0].Method+" "+seen.all()[0].Path)
+	}
+}
+
+func TestTrigger_isZeroWhenUnset(t *testing.T) {
+	assert.True(t, ittybit.Trigger{}.IsZero())
+	assert.False(t, ittybit.OnEvent(ittybit.EventMediaCreated).IsZero())
+	assert.False(t, ittybit.Trigger{Extra: map[string]any{"a": 1}}.IsZero())
+	var read ittybit.Trigger
+	require.NoError(t, json.Unmarshal([]byte(`{"kind":null}`), &read))
+	assert.False(t, read.IsZero(), "what was read is there")
+}
+
+func TestAutomation_decodesLikeAnyGoType(t *testing.T) {
+	data := []byte(`{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":[{"kind":"nsfw"}],"brand_new":1}`)
+	var automation ittybit.Automation
+	require.NoError(t, json.Unmarshal(data, &automation))
+	assert.Equal(t, apiSteps, automation.Workflow)
+	assert.Contains(t, string(automation.RawJSON()), "brand_new")
+	written, err := json.Marshal(&automation)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":[{"kind":"nsfw"}]}`, string(written))
+}

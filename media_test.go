@@ -1,0 +1,128 @@
+package ittybit_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+func TestMedia_readsTheDocumentedAnswer(t *testing.T) {
+	const body = `{"id":"med_1","object":"media","kind":"video","title":"T","alt":"A","width":1920,"height":"1080","duration":"63.2",
+		"files":[{"id":"file_1","object":"source","kind":"video","type":"video/mp4","codec":"h264","container":"mp4","width":1920,"height":1080,"orientation":"landscape",
+			"rotation":90,"transparency":false,"frames":1500,"duration":63.2,"fps":23.976,"filesize":9007199254740992,"bitrate":5000000,"original":true,"status":"ready",
+			"url":"https://you.ittybit.net/a.mp4","metadata":{"n":1.50},"created":"2025-01-01T00:00:00Z","updated":1735689601000,"brand_new":1}],
+		"urls":{"thumb":"https://you.ittybit.net/t.png"},"background":null,"metadata":{"big":12345678901234567890},"project_id":"prj_1","automation_id":"auto_1",
+		"created":"2025-01-01T00:00:00.5Z","updated_at":1735689600,"brand_new":{"a":1}}`
+	client, _ := apiFake(t, apiAlways(200, body))
+	media, err := client.Media.Get(t.Context(), "med_1")
+	require.NoError(t, err)
+	assert.Equal(t, []any{"med_1", "media", "video", "T", "A", 1920, 1080, 63.2, "", "prj_1", "auto_1"},
+		[]any{media.ID, media.Object, media.Kind, media.Title, media.Alt, media.Width, media.Height, media.Duration, media.Background, media.ProjectID, media.AutomationID})
+	assert.Equal(t, map[string]string{"thumb": "https://you.ittybit.net/t.png"}, media.URLs)
+	assert.Equal(t, json.Number("12345678901234567890"), media.Metadata["big"])
+	assert.Equal(t, time.Date(2025, 1, 1, 0, 0, 0, 5e8, time.UTC), media.Created)
+	assert.Equal(t, time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), media.Updated)
+	assert.JSONEq(t, body, string(media.RawJSON()))
+	require.Len(t, media.Files, 1)
+	file := media.Files[0]
+	assert.Equal(t, []any{"h264", "mp4", 90.0, 1500, 23.976, int64(9007199254740992), 5000000, true, "ready", json.Number("1.50")},
+		[]any{file.Codec, file.Container, file.Rotation, file.Frames, file.FPS, file.Filesize, file.Bitrate, file.Original, file.Status, file.Metadata["n"]})
+	assert.Equal(t, int64(1735689601), file.Updated.Unix())
+	assert.Contains(t, string(file.RawJSON()), `"brand_new":1`)
+}
+
+func TestMedia_nullsAndEnvelopesAreNoErrors(t *testing.T) {
+	for _, body := range []string{
+		`{"id":"med_1","kind":null,"title":null,"width":null,"duration":null,"files":null,"urls":null,"metadata":null,"created":null}`,
+		`{"meta":{},"data":{"id":"med_1","files":[]},"error":null}`,
+		`{"id":"med_1","kind":"hologram","files":[{"id":"file_1","object":"brand new","kind":null,"fps":null,"metadata":null}]}`,
+	} {
+		client, _ := apiFake(t, apiAlways(200, body))
+		media, err := client.Media.Get(t.Context(), "med_1")
+		require.NoError(t, err, body)
+		assert.Equal(t, "med_1", media.ID)
+		assert.Zero(t, media.Duration)
+	}
+}
+
+func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
+	for member, value := range map[string]string{
+		"width": `"wide"`, "height": `{}`, "duration": `"long"`, "metadata": `[]`, "created": `"x"`, "updated": `"x"`, "created_at": `"x"`, "updated_at": `"x"`,
+	} {
+		for _, body := range []string{`{"id":"med_1","` + member + `":` + value + `}`, `{"id":"med_1","files":[{"id":"file_1","` + member + `":` + value + `}]}`} {
+			client, _ := apiFake(t, apiAlways(200, body))
+			_, err := client.Media.Get(t.Context(), "med_1")
+			require.ErrorContains(t, err, `member "`+member+`"`, body)
+		}
+	}
+	for _, body := range []string{`{"id":"med_1","title":7}`, `{"id":"med_1","files":[{"url":7}]}`} {
+		client, _ := apiFake(t, apiAlways(200, body))
+		_, err := client.Media.Get(t.Context(), "med_1")
+		require.Error(t, err, body)
+	}
+}
+
+func TestMedia_createAndUpdateSendWhatIsSet(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `{"id":"med_1"}`))
+	last := func() apiRequest { requests := seen.all(); return requests[len(requests)-1] }
+	for want, params := range map[string]ittybit.MediaCreateParams{
+		`{}`: {},
+		`{"title":"T","alt":"A","metadata":{"a":1}}`: {Title: "T", Alt: "A", Metadata: map[string]any{"a": 1}},
+	} {
+		_, err := client.Media.Create(t.Context(), params)
+		require.NoError(t, err)
+		assert.JSONEq(t, want, last().Body)
+		assert.Equal(t, http.MethodPost, last().Method)
+	}
+	for want, params := range map[string]ittybit.MediaUpdateParams{
+		`{}`:                      {},
+		`{"title":"","alt":""}`:   {Title: clientPtr(""), Alt: clientPtr("")},
+		`{"metadata":{}}`:         {Metadata: map[string]any{}},
+		`{"metadata":{"a":null}}`: {Metadata: map[string]any{"a": nil}},
+	} {
+		_, err := client.Media.Update(t.Context(), "med_1", params)
+		require.NoError(t, err)
+		assert.JSONEq(t, want, last().Body)
+		assert.Equal(t, http.MethodPatch, last().Method)
+	}
+}
+
+func TestMediaAll_walksOverEveryPage(t *testing.T) {
+	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Link", `</media?after=a>; rel="next"`), apiAnswer(200, apiPage("b")))
+	var ids []string
+	for media, err := range clientFor(t, server.URL).Media.All(t.Context(), ittybit.MediaListParams{Limit: 1}) {
+		require.NoError(t, err)
+		ids = append(ids, media.ID)
+	}
+	assert.Equal(t, []string{"a", "b"}, ids)
+	assert.Equal(t, []string{"limit=1", "after=a&limit=1"}, []string{seen.all()[0].Query, seen.all()[1].Query})
+}
+
+func TestFile_decodesLikeAnyGoType(t *testing.T) {
+	var file ittybit.File
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"file_1","width":"640","fps":"29.97","brand_new":1}`), &file))
+	assert.Equal(t, 640, file.Width)
+	assert.InDelta(t, 29.97, file.FPS, 1e-9)
+	assert.JSONEq(t, `{"id":"file_1","width":"640","fps":"29.97","brand_new":1}`, string(file.RawJSON()))
+	written, err := json.Marshal(&file)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"id":"file_1","width":640,"fps":29.97}`, string(written))
+	assert.Nil(t, new(ittybit.File).RawJSON())
+	for member, value := range map[string]string{"rotation": `"x"`, "frames": `"x"`, "fps": `"x"`, "bitrate": `"x"`, "filesize": `"x"`} {
+		require.ErrorContains(t, json.Unmarshal([]byte(`{"`+member+`":`+value+`}`), &file), `member "`+member+`"`)
+	}
+}
+
+func TestMedia_decodesLikeAnyGoType(t *testing.T) {
+	var media ittybit.Media
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"med_1","width":"640","brand_new":1}`), &media))
+	assert.Equal(t, 640, media.Width)
+	assert.Contains(t, string(media.RawJSON()), "brand_new")
+	assert.Nil(t, new(ittybit.Media).RawJSON())
+}

@@ -179,7 +179,7 @@ func (m *EventMux) fallback(ctx context.Context, e *Event) error {
 type DiscardError struct{ Err error }
 
 // Error implements error.
-func (e *DiscardError) Error() string { return "ittybit: discarded: " + e.Err.Error() }
+func (e *DiscardError) Error() string { return fmt.Sprintf("ittybit: discarded: %v", e.Err) }
 
 // Unwrap gives the reason.
 func (e *DiscardError) Unwrap() error { return e.Err }

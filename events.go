@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -264,8 +265,8 @@ func bareTaskEvent(status TaskStatus) EventType {
 }
 
 func (e *Event) readMedia(body []byte) {
-	media := new(Media)
-	if err := media.fromJSON(body); mediaSpoiled(media, err) {
+	media := mediaFrom(body)
+	if media.ID == "" {
 		return
 	}
 	e.Media, e.Type = media, EventMediaCreated
@@ -273,14 +274,54 @@ func (e *Event) readMedia(body []byte) {
 	e.subject = e.findSubject()
 }
 
-// mediaSpoiled reports whether too little of a media object could be read.
-func mediaSpoiled(media *Media, err error) bool {
-	return media.ID == "" || media.raw == nil && notJSON(err)
+// mediaFrom reads as much of a media object as can be read.
+func mediaFrom(data []byte) *Media {
+	media := new(Media)
+	if _ = media.fromJSON(data); media.raw == nil {
+		_ = media.fromJSON(withoutOddMembers(data, func(alone []byte) bool {
+			one := new(Media)
+			_ = one.fromJSON(alone)
+			return one.raw != nil
+		}))
+		media.raw = data
+	}
+	return media
+}
+
+// jobFrom reads as much of a job as can be read.
+func jobFrom(data []byte) *Job {
+	job := new(Job)
+	if _ = job.fromJSON(data); job.raw == nil {
+		_ = job.fromJSON(withoutOddMembers(data, func(alone []byte) bool {
+			one := new(Job)
+			_ = one.fromJSON(alone)
+			return one.raw != nil
+		}))
+		job.raw = data
+	}
+	return job
+}
+
+// withoutOddMembers leaves out of an object those members that are not readable alone,
+// which would spoil the rest.
+func withoutOddMembers(object []byte, readable func(alone []byte) bool) []byte {
+	members, err := jsonx.Members(object)
+	if err != nil {
+		return nil
+	}
+	members = slices.DeleteFunc(members, func(m jsonx.Member) bool {
+		alone, err := jsonx.Join([]jsonx.Member{m})
+		return err != nil || !readable(alone)
+	})
+	rest, err := jsonx.Join(members)
+	if err != nil {
+		return nil
+	}
+	return rest
 }
 
 func (e *Event) readJob(body []byte) {
-	job := new(Job)
-	_ = job.fromJSON(body) // an odd member does not spoil the rest
+	job := jobFrom(body)
 	if job.ID == "" || job.Status == "" {
 		return
 	}
@@ -311,16 +352,14 @@ func (e *Event) readEvent(event *Task, wire *eventWire) {
 		e.Task = task
 		e.ProjectID, e.AutomationID = orElse(e.ProjectID, task.ProjectID), orElse(e.AutomationID, task.AutomationID)
 	case "media":
-		media := new(Media)
-		if err := media.fromJSON(data); mediaSpoiled(media, err) {
+		media := mediaFrom(data)
+		if media.ID == "" {
 			break
 		}
 		e.Media = media
 		e.ProjectID, e.AutomationID = orElse(e.ProjectID, media.ProjectID), orElse(e.AutomationID, media.AutomationID)
 	case "job":
-		job := new(Job)
-		_ = job.fromJSON(data) // an odd member does not spoil the rest
-		if job.ID != "" {
+		if job := jobFrom(data); job.ID != "" {
 			e.Job = job
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"sync"
 	"time"
 )
@@ -45,7 +46,7 @@ func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator 
 	}
 	d := &MemoryDeduplicator{shards: make([]memoryShard, shards), ttl: ttl}
 	for i := range d.shards {
-		d.shards[i].capacity = (capacity + shards - 1) / shards
+		d.shards[i].capacity = (capacity-1)/shards + 1
 		d.shards[i].handled = make(map[digest]int)
 		d.shards[i].claimed = make(map[digest]chan struct{})
 	}
@@ -124,10 +125,18 @@ func (c *memoryClaim) Complete(context.Context) error {
 	c.once.Do(func() {
 		c.shard.mu.Lock()
 		defer c.shard.mu.Unlock()
-		c.shard.remember(handledKey{c.key, time.Now().Add(c.ttl).UnixNano()})
+		c.shard.remember(handledKey{c.key, expiry(time.Now().UnixNano(), c.ttl)})
 		c.shard.free(c.key)
 	})
 	return nil
+}
+
+// expiry is now plus ttl, or the end of time where that is further than an int64 goes.
+func expiry(now int64, ttl time.Duration) int64 {
+	if expires := now + int64(ttl); expires > now {
+		return expires
+	}
+	return math.MaxInt64
 }
 
 // Release implements [Claim].

@@ -63,7 +63,7 @@ type SignatureExpiredError struct {
 // Error implements error.
 func (e *SignatureExpiredError) Error() string {
 	if e.Age < 0 {
-		return fmt.Sprintf("%v: signed %v in the future, allowed %v (check this machine's clock)", ErrSignatureExpired, -e.Age, e.Tolerance)
+		return fmt.Sprintf("%v: signed %v in the future, allowed %v (check this machine's clock)", ErrSignatureExpired, e.Age.Abs(), e.Tolerance)
 	}
 	return fmt.Sprintf("%v: signed %v ago, allowed %v (with a durable deduplicator, WithTolerance may be days)", ErrSignatureExpired, e.Age, e.Tolerance)
 }
@@ -107,16 +107,13 @@ func defaultSignedContent(mac hash.Hash, timestamp string, body []byte) {
 // days with [WithTolerance] wherever a durable [Deduplicator] makes replays harmless.
 type WebhookVerifier struct {
 	keys          []*macPool
-	secrets       *secretList
+	secrets       func() []string // a function, which no verb of fmt looks into
 	tolerance     time.Duration
 	now           func() time.Time
 	content       func(mac hash.Hash, timestamp string, body []byte)
 	untimestamped bool
 	maxBody       int64
 }
-
-// secretList keeps the secrets behind a pointer, where fmt prints an address.
-type secretList struct{ values []string }
 
 // NewWebhookVerifier makes a verifier for secret: the project's API key, or the
 // secret of a webhook endpoint where Ittybit gave one. A secret that is empty or has
@@ -149,8 +146,9 @@ func newVerifierConfig(secret string) verifierConfig {
 }
 
 func (c *verifierConfig) build() (*WebhookVerifier, error) {
+	secrets := c.secrets
 	v := &WebhookVerifier{
-		secrets: &secretList{c.secrets}, tolerance: c.tolerance, now: c.now,
+		secrets: func() []string { return secrets }, tolerance: c.tolerance, now: c.now,
 		content: c.content, untimestamped: c.untimestamped, maxBody: c.maxBody,
 	}
 	for _, secret := range c.secrets {

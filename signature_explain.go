@@ -17,12 +17,15 @@ import (
 // whsecPrefix marks the secrets of webhook endpoints, as of API version 2025-12-01.
 const whsecPrefix = "whsec_"
 
-// A reading is one way in which services like this one sign their webhooks.
+// contentReading is one reading of which bytes are signed.
+type contentReading struct {
+	name  string
+	write func(mac hash.Hash, timestamp string, body []byte)
+}
+
+// The ways in which services like this one sign their webhooks.
 var (
-	contentReadings = []struct {
-		name  string
-		write func(mac hash.Hash, timestamp string, body []byte)
-	}{
+	contentReadings = []contentReading{
 		{"t.body", defaultSignedContent},
 		{"t,body", func(mac hash.Hash, timestamp string, body []byte) {
 			mac.Write([]byte(timestamp + ","))
@@ -47,17 +50,21 @@ func decodeBase64(enc *base64.Encoding) func(string) ([]byte, error) {
 	}
 }
 
-// keyReadings are the byte strings that a secret may stand for.
-func keyReadings(secret string) map[string][]byte {
-	keys := map[string][]byte{"as given": []byte(secret)}
+// keyReading is a byte string that a secret may stand for.
+type keyReading struct {
+	name string
+	key  []byte
+}
+
+func keyReadings(secret string) []keyReading {
+	keys := []keyReading{{"as given", []byte(secret)}}
 	bare, stripped := strings.CutPrefix(secret, whsecPrefix)
 	if stripped {
-		keys["whsec_ stripped"] = []byte(bare)
+		keys = append(keys, keyReading{"whsec_ stripped", []byte(bare)})
 	}
 	for _, encoding := range encodingReadings[1:] {
 		if key, err := encoding.decode(bare); err == nil && len(key) > 0 {
-			keys["base64-decoded"] = key
-			break
+			return append(keys, keyReading{"base64-decoded", key})
 		}
 	}
 	return keys
@@ -66,8 +73,8 @@ func keyReadings(secret string) map[string][]byte {
 // Explain says, without secrets, how a real delivery fits: which reading of the
 // signature it matches, of those in use among such services (the signed content
 // t.body, t,body or body alone; hex, base64 or base64url; the key as given, without
-// its whsec_, or base64-decoded; seconds or milliseconds), and whether Verify takes
-// it. Where none matches, the key is wrong or the body was changed on its way. It is
+// its whsec_, or base64-decoded; seconds or milliseconds), or the one of
+// [WithSignedContent], and whether Verify takes it. Where none matches, the key is wrong or the body was changed on its way. It is
 // for finding out why a verification fails, not for deciding whether to trust.
 func (v *WebhookVerifier) Explain(body []byte, header string) string {
 	var b strings.Builder
@@ -119,15 +126,19 @@ func (v *WebhookVerifier) explainTimestamp(b *strings.Builder, timestamp string)
 
 // findReadings tries every reading with every secret.
 func (v *WebhookVerifier) findReadings(body []byte, timestamp string, values []string) []string {
+	contents := contentReadings
+	if v.content != nil {
+		contents = append([]contentReading{{"what WithSignedContent writes", v.content}}, contents...)
+	}
 	var matches []string
-	for i, secret := range v.secrets.values {
-		for keyName, key := range keyReadings(secret) {
-			for _, content := range contentReadings {
-				mac := hmac.New(sha256.New, key)
+	for i, secret := range v.secrets() {
+		for _, key := range keyReadings(secret) {
+			for _, content := range contents {
+				mac := hmac.New(sha256.New, key.key)
 				content.write(mac, timestamp, body)
 				if encoding := matchingEncoding(mac.Sum(nil), values); encoding != "" {
 					matches = append(matches, fmt.Sprintf("Matches: HMAC-SHA256 over %s, in %s, with secret %d %s.\n",
-						content.name, encoding, i+1, keyName))
+						content.name, encoding, i+1, key.name))
 				}
 			}
 		}

@@ -30,7 +30,11 @@ func (b *bodyIntake) read(w http.ResponseWriter, r *http.Request, start time.Tim
 	deadline := start.Add(b.timeout)
 	control := http.NewResponseController(w)
 	limited := !serverIsStricter(r, b.timeout) && control.SetReadDeadline(deadline) == nil
-	body, err := b.reader.Read(r.Body, r.ContentLength, deadline)
+	source := r.Body
+	if source == nil { // a request that no server has read
+		source = http.NoBody
+	}
+	body, err := b.reader.Read(source, r.ContentLength, deadline)
 	if err == nil {
 		if limited {
 			_ = control.SetReadDeadline(time.Time{}) // it could be set a moment ago
@@ -39,6 +43,9 @@ func (b *bodyIntake) read(w http.ResponseWriter, r *http.Request, start time.Tim
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = fmt.Errorf("%w: %w", bodyread.ErrTooSlow, err)
+	}
+	if limit := (*http.MaxBytesError)(nil); errors.As(err, &limit) { // of a middleware in front
+		err = fmt.Errorf("%w: %w", bodyread.ErrTooLarge, err)
 	}
 	if errors.Is(err, bodyread.ErrTooSlow) {
 		hangUp(w, r, 0)

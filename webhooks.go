@@ -208,8 +208,9 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := &delivery{handler: h, start: time.Now()}
 	// The answer goes out before the log and the observer have their turn, and these
 	// have it also when the EventHandler ends the goroutine.
-	d.Outcome, d.Status = OutcomeAborted, 0
-	defer func() { d.Duration = time.Since(d.start); h.tell(r.Context(), d) }()
+	d.end(OutcomeAborted, 0, errAborted)
+	ctx := r.Context()
+	defer func() { d.Duration = time.Since(d.start); h.tell(ctx, d) }()
 	d.receive(w, r)
 	answer(w, d.Status, d.retryAfter)
 }
@@ -245,21 +246,18 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 		d.end(outcome, status, err)
 		return
 	}
+	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
 	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
-		body.Release()
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
 		return
 	}
 	defer h.inFlight.Add(-1)
 	if h.inFlight.Add(1) > h.cfg.maxInFlight {
-		body.Release()
 		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
 		return
 	}
-	own := body.Detach()
-	defer body.Done()
-	event, err := parseEvent(own)
+	event, err := parseEvent(body.Detach())
 	if err != nil {
 		d.end(OutcomeMalformedEvent, http.StatusBadRequest, err)
 		return
@@ -271,6 +269,7 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 var (
 	errNotPost    = errors.New("ittybit: webhooks are POST requests")
 	errOverloaded = errors.New("ittybit: too many deliveries are being handled at once")
+	errAborted    = errors.New("ittybit: the delivery was aborted")
 )
 
 // handle calls the EventHandler and judges what it returns.
@@ -278,7 +277,7 @@ func (d *delivery) handle(parent context.Context) {
 	deadline := d.start.Add(d.handler.cfg.processingTimeout)
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline)
 	defer cancel()
-	var reported Outcome
+	var reported atomic.Value
 	ctx = context.WithValue(ctx, reportKey{}, &reported)
 	err := d.callNext(ctx)
 	if d.stack != nil {
@@ -288,8 +287,8 @@ func (d *delivery) handle(parent context.Context) {
 	switch {
 	case err == nil:
 		d.end(OutcomeHandled, http.StatusOK, nil)
-		if reported != "" {
-			d.Outcome = reported
+		if outcome, ok := reported.Load().(Outcome); ok {
+			d.Outcome = outcome
 		}
 	case errors.Is(err, ErrAlreadyHandled):
 		d.end(OutcomeDuplicate, http.StatusOK, nil)
@@ -326,10 +325,11 @@ func (d *delivery) callNext(ctx context.Context) error {
 // became of an event that is dealt with.
 type reportKey struct{}
 
-// report says what became of an event, where somebody listens.
+// report says what became of an event, where somebody listens. A handler may call
+// others at the same time, and leave some behind.
 func report(ctx context.Context, outcome Outcome) {
-	if reported, ok := ctx.Value(reportKey{}).(*Outcome); ok {
-		*reported = outcome
+	if reported, ok := ctx.Value(reportKey{}).(*atomic.Value); ok {
+		reported.Store(outcome)
 	}
 }
 
@@ -359,7 +359,7 @@ func bodyOutcome(err error) (Outcome, int) {
 	}
 }
 
-// answer writes a status and its standard text, nothing else.
+// answer sends a status and its standard text, nothing else.
 func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	header := w.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")
@@ -368,8 +368,11 @@ func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
 		seconds := max(1, int64(math.Ceil(retryAfter.Seconds())))
 		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
+	text := []byte(http.StatusText(status) + "\n")
+	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(http.StatusText(status) + "\n")) // a sender that has gone needs no answer
+	_, _ = w.Write(text)                      // a sender that has gone needs no answer
+	_ = http.NewResponseController(w).Flush() // left to itself, the server sends it when the handler has returned
 }
 
 // panicError is what the EventHandler panicked with.
@@ -409,7 +412,7 @@ func (h *WebhookHandler) tell(ctx context.Context, d *delivery) {
 
 // redacted takes secrets and signatures out of a text.
 func (h *WebhookHandler) redacted(text string) string {
-	return redact.Text(text, h.verifier.secrets.values...)
+	return redact.Text(text, h.verifier.secrets()...)
 }
 
 // log writes one line for a delivery, at Debug with the payload.
@@ -431,7 +434,7 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 	if e := d.Event; e != nil {
 		attrs = append(attrs, slog.String("event", h.redacted(string(e.Type))), slog.String("key", h.redacted(e.Key())))
 		if logger.Enabled(ctx, slog.LevelDebug) {
-			attrs = append(attrs, slog.String("payload", string(redact.Bytes(e.raw, h.verifier.secrets.values...))))
+			attrs = append(attrs, slog.String("payload", string(redact.Bytes(e.raw, h.verifier.secrets()...))))
 		}
 	}
 	if expired := (*SignatureExpiredError)(nil); errors.As(d.Err, &expired) {

@@ -65,18 +65,19 @@ type Body struct {
 // Bytes gives the body. They are valid until Release.
 func (b *Body) Bytes() []byte { return (*b.buffer)[:b.length] }
 
-// Release gives the buffer back to the pool, and its bytes to the budget.
+// Release gives the buffer back to the pool, and what the body holds to the budget. It
+// may be called again.
 func (b *Body) Release() {
-	if b.buffer == nil {
-		return
+	if b.buffer != nil {
+		b.reader.put(b.buffer)
+		b.buffer = nil
 	}
-	b.reader.put(b.buffer)
-	b.buffer = nil
 	b.reader.budget.used.Add(-b.held)
+	b.held = 0
 }
 
 // Detach gives a copy of the body that is the caller's own, and the buffer back to the
-// pool. The budget counts the copy until Release.
+// pool. The budget counts the copy until Release. There are no Bytes any more.
 func (b *Body) Detach() []byte {
 	own := make([]byte, b.length)
 	copy(own, b.Bytes())
@@ -87,26 +88,24 @@ func (b *Body) Detach() []byte {
 	return own
 }
 
-// Done gives what Detach still holds of the budget back.
-func (b *Body) Done() {
-	b.reader.budget.used.Add(-b.held)
-	b.held = 0
-}
-
 // Read reads src to its end. A positive length that src claims for itself is used only
 // to refuse it early; deadline is looked at between two reads.
 func (r *Reader) Read(src io.Reader, claimed int64, deadline time.Time) (*Body, error) {
 	if claimed > r.limit {
 		return nil, ErrTooLarge
 	}
-	body := &Body{reader: r}
+	body, whole := &Body{reader: r}, false
+	defer func() {
+		if !whole { // nor if src panics
+			body.Release()
+		}
+	}()
 	if err := body.grow(); err != nil {
 		return nil, err
 	}
 	for {
 		if body.length == len(*body.buffer) {
 			if err := body.grow(); err != nil {
-				body.Release()
 				return nil, err
 			}
 		}
@@ -115,13 +114,13 @@ func (r *Reader) Read(src io.Reader, claimed int64, deadline time.Time) (*Body, 
 		switch {
 		case int64(body.length) > r.limit:
 			err = ErrTooLarge
-		case err == io.EOF: //nolint:errorlint // io.Reader gives it as it is
+		case err == io.EOF:
+			whole = true
 			return body, nil
 		case err == nil && time.Now().After(deadline):
 			err = ErrTooSlow
 		}
 		if err != nil {
-			body.Release()
 			return nil, err
 		}
 	}
@@ -148,7 +147,7 @@ func (b *Body) grow() error {
 
 // class gives the pool for buffers of size bytes, a power of two.
 func class(size int) (int, bool) {
-	c := bits.TrailingZeros(uint(size)) - minSizeLog //nolint:gosec // a size is positive
+	c := bits.TrailingZeros(uint(size)) - minSizeLog
 	return c, c < classes
 }
 

@@ -1,0 +1,247 @@
+package bodyread_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go/internal/bodyread"
+)
+
+var later = time.Now().Add(time.Hour)
+
+func text(size int) string {
+	var b strings.Builder
+	for b.Len() < size {
+		fmt.Fprintf(&b, "%d ", b.Len())
+	}
+	return b.String()[:size]
+}
+
+func TestRead_readsBodiesOfEverySize(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 30)
+	reader := bodyread.NewReader(200<<20, budget)
+	for _, size := range []int{0, 1, 2047, 2048, 2049, 4095, 4096, 4097, 100_000, 1 << 20, 1<<20 + 1} {
+		want := text(size)
+		for name, source := range map[string]io.Reader{
+			"as it comes":     strings.NewReader(want),
+			"data with EOF":   iotest.DataErrReader(strings.NewReader(want)),
+			"in halves":       iotest.HalfReader(strings.NewReader(want)),
+			"nothing at time": &stutterer{r: strings.NewReader(want)},
+		} {
+			body, err := reader.Read(source, -1, later)
+			require.NoError(t, err, "%d %s", size, name)
+			require.Equal(t, want, string(body.Bytes()), "%d %s", size, name)
+			require.GreaterOrEqual(t, budget.Used(), int64(size))
+			require.LessOrEqual(t, budget.Used(), int64(max(2*size+2, 2048)))
+			body.Release()
+			require.Zero(t, budget.Used())
+		}
+	}
+}
+
+// stutterer gives nothing, without an error, every other time.
+type stutterer struct {
+	r     io.Reader
+	quiet bool
+}
+
+func (s *stutterer) Read(p []byte) (int, error) {
+	s.quiet = !s.quiet
+	if s.quiet {
+		return 0, nil
+	}
+	return s.r.Read(p)
+}
+
+func TestRead_keepsToTheLimit(t *testing.T) {
+	for _, limit := range []int{1, 100, 2047, 2048, 2049, 5000, 1 << 16} {
+		budget := bodyread.NewBudget(1 << 30)
+		reader := bodyread.NewReader(int64(limit), budget)
+		body, err := reader.Read(strings.NewReader(text(limit)), int64(limit), later)
+		require.NoError(t, err, limit)
+		assert.Len(t, body.Bytes(), limit)
+		body.Release()
+
+		for _, claimed := range []int64{-1, 0, int64(limit)} { // what is claimed is not believed
+			body, err = reader.Read(strings.NewReader(text(limit+1)), claimed, later)
+			require.ErrorIs(t, err, bodyread.ErrTooLarge, limit)
+			assert.Nil(t, body)
+		}
+		assert.Zero(t, budget.Used())
+	}
+}
+
+func TestRead_refusesALargeClaimUnread(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(100, budget)
+	source := strings.NewReader("x")
+	_, err := reader.Read(source, 101, later)
+	require.ErrorIs(t, err, bodyread.ErrTooLarge)
+	assert.Equal(t, 1, source.Len())
+	assert.Zero(t, budget.Used())
+}
+
+func TestRead_holdsWhatArrivedAndNotWhatIsClaimed(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 30)
+	reader := bodyread.NewReader(1<<20, budget)
+	var held []int64
+	source := io.MultiReader(strings.NewReader("start"), readerFunc(func([]byte) (int, error) {
+		held = append(held, budget.Used())
+		return 0, io.EOF
+	}))
+	body, err := reader.Read(source, 1<<20, later)
+	require.NoError(t, err)
+	assert.Equal(t, []int64{2048}, held)
+	body.Release()
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestRead_isBoundByTheBudget(t *testing.T) {
+	budget := bodyread.NewBudget(10_000)
+	reader := bodyread.NewReader(1<<20, budget)
+	var bodies []*bodyread.Body
+	for range 4 {
+		body, err := reader.Read(strings.NewReader("small"), -1, later)
+		require.NoError(t, err)
+		bodies = append(bodies, body)
+	}
+	assert.EqualValues(t, 4*2048, budget.Used())
+	_, err := reader.Read(strings.NewReader("one more"), -1, later)
+	require.ErrorIs(t, err, bodyread.ErrOverBudget)
+	assert.EqualValues(t, 4*2048, budget.Used(), "a refused one takes nothing")
+
+	bodies[0].Release()
+	body, err := reader.Read(strings.NewReader("one more"), -1, later)
+	require.NoError(t, err)
+	body.Release()
+	_, err = reader.Read(strings.NewReader(text(4000)), -1, later)
+	require.ErrorIs(t, err, bodyread.ErrOverBudget, "growing needs more")
+	for _, body := range bodies[1:] {
+		body.Release()
+	}
+	assert.Zero(t, budget.Used())
+	body, err = reader.Read(strings.NewReader(text(4000)), -1, later)
+	require.NoError(t, err)
+	body.Release()
+}
+
+func TestRead_looksAtTheDeadlineBetweenReads(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(1<<20, budget)
+	over := time.Now().Add(-time.Second)
+	_, err := reader.Read(iotest.OneByteReader(strings.NewReader("body")), -1, over)
+	require.ErrorIs(t, err, bodyread.ErrTooSlow)
+	assert.Zero(t, budget.Used())
+
+	body, err := reader.Read(iotest.DataErrReader(strings.NewReader("body")), -1, over)
+	require.NoError(t, err, "what is there is there")
+	assert.Equal(t, "body", string(body.Bytes()))
+	body.Release()
+
+	// One who never says anything, nor ends.
+	_, err = reader.Read(readerFunc(func([]byte) (int, error) { return 0, nil }), -1, time.Now().Add(10*time.Millisecond))
+	require.ErrorIs(t, err, bodyread.ErrTooSlow)
+}
+
+func TestRead_reportsTheSourcesError(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(1<<20, budget)
+	for _, want := range []error{errors.New("reset"), io.ErrUnexpectedEOF} {
+		body, err := reader.Read(io.MultiReader(strings.NewReader(text(3000)), iotest.ErrReader(want)), -1, later)
+		require.ErrorIs(t, err, want)
+		assert.Nil(t, body)
+		assert.Zero(t, budget.Used())
+	}
+}
+
+func TestRead_givesBackWhatItHoldsWhenTheSourcePanics(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(1<<20, budget)
+	assert.Panics(t, func() {
+		_, _ = reader.Read(io.MultiReader(strings.NewReader(text(3000)), readerFunc(func([]byte) (int, error) { panic("boom") })), -1, later)
+	})
+	assert.Zero(t, budget.Used())
+}
+
+func TestBody_detachGivesACopyOfItsOwn(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(1<<20, budget)
+	want := text(3000)
+	body, err := reader.Read(strings.NewReader(want), -1, later)
+	require.NoError(t, err)
+	assert.EqualValues(t, 4096, budget.Used())
+	own := body.Detach()
+	assert.EqualValues(t, 3000, budget.Used(), "the copy counts, the buffer does not")
+	for range 10 { // the buffer is used again meanwhile
+		other, err := reader.Read(strings.NewReader(strings.Repeat("y", 3000)), -1, later)
+		require.NoError(t, err)
+		other.Release()
+	}
+	assert.Equal(t, want, string(own))
+	body.Release()
+	body.Release()
+	assert.Zero(t, budget.Used(), "given back once")
+}
+
+func TestBody_releaseTwiceGivesBackOnce(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(1<<20, budget)
+	body, err := reader.Read(strings.NewReader("x"), -1, later)
+	require.NoError(t, err)
+	other, err := reader.Read(strings.NewReader("y"), -1, later)
+	require.NoError(t, err)
+	body.Release()
+	body.Release()
+	assert.EqualValues(t, 2048, budget.Used())
+	assert.Equal(t, "y", string(other.Bytes()))
+	other.Release()
+	assert.Zero(t, budget.Used())
+}
+
+func TestRead_takesBodiesTooLargeForThePools(t *testing.T) {
+	const size = 65 << 20
+	budget := bodyread.NewBudget(1 << 30)
+	reader := bodyread.NewReader(size, budget)
+	body, err := reader.Read(bytes.NewReader(make([]byte, size)), -1, later)
+	require.NoError(t, err)
+	assert.Len(t, body.Bytes(), size)
+	body.Release()
+	assert.Zero(t, budget.Used())
+}
+
+func TestRead_neverMixesBodies(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 30)
+	reader := bodyread.NewReader(1<<20, budget)
+	var group sync.WaitGroup
+	for i := range 50 {
+		group.Go(func() {
+			want := bytes.Repeat([]byte{byte(i)}, 1000*(i+1))
+			for range 20 {
+				body, err := reader.Read(bytes.NewReader(want), -1, later)
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.True(t, bytes.Equal(want, body.Bytes()))
+				if i%2 == 0 {
+					assert.True(t, bytes.Equal(want, body.Detach()))
+				}
+				body.Release()
+			}
+		})
+	}
+	group.Wait()
+	assert.Zero(t, budget.Used())
+}

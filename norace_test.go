@@ -1,0 +1,5 @@
+//go:build !race
+
+package ittybit_test
+
+const raceEnabled = false

@@ -1,0 +1,214 @@
+package ittybit_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"hash"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+func TestExplain_namesTheReading(t *testing.T) {
+	const body = `{"id":"task_1"}`
+	const at = "1736512522"
+	const whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(whsec, "whsec_"))
+	require.NoError(t, err)
+	inHex := hex.EncodeToString
+	header := func(timestamp, value string) string { return "t=" + timestamp + ",v1=" + value }
+
+	tests := map[string]struct {
+		secret   string
+		key      []byte
+		content  string
+		encode   func([]byte) string
+		header   func(timestamp, value string) string
+		at       string
+		match    string
+		accepted bool
+		contains []string
+	}{
+		"the reading taken": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body, encode: inHex, header: header, at: at,
+			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"in seconds", "2025-01-10T12:35:22Z"},
+		},
+		"base64url": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body, encode: signedURLSafe, header: header, at: at,
+			match: "over t.body, in base64url, with secret 1 as given", accepted: true,
+		},
+		"padded base64url": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body,
+			encode: base64.URLEncoding.EncodeToString, header: header, at: at,
+			match: "over t.body, in base64url, with secret 1 as given",
+		},
+		"base64": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body,
+			encode: base64.StdEncoding.EncodeToString, header: header, at: at,
+			match: "over t.body, in base64, with secret 1 as given",
+		},
+		"a comma": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: at + "," + body, encode: inHex, header: header, at: at,
+			match: "over t,body, in hex, with secret 1 as given",
+		},
+		"the body alone, beside a timestamp": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: body, encode: inHex, header: header, at: at,
+			match: "over body alone, in hex, with secret 1 as given",
+		},
+		"the bare form": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: body, encode: inHex,
+			header: func(_, value string) string { return " " + value }, at: at,
+			match: "over body alone, in hex, with secret 1 as given", contains: []string{"no timestamp"},
+		},
+		"the bare form in base64": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: body, encode: base64.StdEncoding.EncodeToString,
+			header: func(_, value string) string { return value }, at: at,
+			match: "over body alone, in base64, with secret 1 as given",
+		},
+		"whsec_ as given": {
+			secret: whsec, key: []byte(whsec), content: at + "." + body, encode: inHex, header: header, at: at,
+			match: "with secret 1 as given", accepted: true,
+		},
+		"whsec_ stripped": {
+			secret: whsec, key: []byte(strings.TrimPrefix(whsec, "whsec_")), content: at + "." + body, encode: inHex, header: header, at: at,
+			match: "with secret 1 whsec_ stripped",
+		},
+		"base64-decoded": {
+			secret: whsec, key: decoded, content: at + "." + body, encode: inHex, header: header, at: at,
+			match: "with secret 1 base64-decoded",
+		},
+		"milliseconds": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: at + "123." + body, encode: inHex, header: header, at: at + "123",
+			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"in milliseconds", "-123ms before now"},
+		},
+		"RFC 3339": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: "2025-01-10T12:35:22Z." + body, encode: inHex,
+			header: header, at: "2025-01-10T12:35:22Z",
+			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"RFC 3339"},
+		},
+		"a timestamp that is no time": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: "yesterday." + body, encode: inHex, header: header, at: "yesterday",
+			match: "over t.body, in hex, with secret 1 as given", contains: []string{"is no time"},
+		},
+		"too old": {
+			secret: webhookSecret, key: []byte(webhookSecret), content: "1736510000." + body, encode: inHex, header: header, at: "1736510000",
+			match:    "over t.body, in hex, with secret 1 as given",
+			contains: []string{"authentic but outside the tolerance", "42m2s before now; allowed are 5m0s"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			v, err := ittybit.NewWebhookVerifier(tt.secret, ittybit.WithClock(signedClock))
+			require.NoError(t, err)
+			mac := hmac.New(sha256.New, tt.key)
+			mac.Write([]byte(tt.content))
+			text := v.Explain([]byte(body), tt.header(tt.at, tt.encode(mac.Sum(nil))))
+
+			assert.Contains(t, text, "Matches: HMAC-SHA256 ")
+			assert.Contains(t, text, tt.match)
+			assert.Equal(t, 1, strings.Count(text, "Matches:"), text)
+			assert.Contains(t, text, "Body: 15 bytes.")
+			if tt.accepted {
+				assert.Contains(t, text, "Verify accepts this delivery.")
+			} else {
+				assert.Contains(t, text, "Verify refuses this delivery: ittybit: ")
+			}
+			for _, part := range tt.contains {
+				assert.Contains(t, text, part)
+			}
+			signedTellsNothing(t, text, tt.secret, []byte(tt.content), tt.key)
+		})
+	}
+}
+
+func signedURLSafe(mac []byte) string { return base64.RawURLEncoding.EncodeToString(mac) }
+
+// signedTellsNothing asserts that neither the secret nor a signature that would be accepted is in the text.
+func signedTellsNothing(t *testing.T, text, secret string, content, key []byte) {
+	t.Helper()
+	assert.NotContains(t, text, secret)
+	assert.NotContains(t, text, strings.TrimPrefix(secret, "whsec_"))
+	mac := hmac.New(sha256.New, key)
+	mac.Write(content)
+	sum := mac.Sum(nil)
+	for _, form := range []string{
+		hex.EncodeToString(sum), base64.RawURLEncoding.EncodeToString(sum), base64.RawStdEncoding.EncodeToString(sum),
+	} {
+		assert.NotContains(t, strings.ToLower(text), strings.ToLower(form))
+	}
+}
+
+func TestExplain_saysThatNothingMatches(t *testing.T) {
+	v := webhookVerifier(t, ittybit.WithSecrets("another_key"))
+	body := []byte("body")
+	tests := map[string]struct {
+		header   string
+		contains []string
+	}{
+		"a wrong key":      {ittybit.SignWebhook("stranger", signedAt, body), []string{"does not match", "the key is wrong, or the body was changed"}},
+		"a changed body":   {ittybit.SignWebhook(webhookSecret, signedAt, []byte("bodz")), []string{"the key is wrong, or the body was changed"}},
+		"nothing":          {"", []string{"is missing", "Header: 0 bytes", "no timestamp (t=)", "no signature value"}},
+		"no v1":            {"t=1736512522", []string{"is malformed", "no signature value"}},
+		"two timestamps":   {"t=1736512522,t=1,v1=00", []string{"two timestamps", "No reading matches"}},
+		"a foreign scheme": {"Signature keyId=1", []string{"is malformed", "No reading matches"}},
+		"too long":         {"t=1736512522,v1=" + strings.Repeat("0", 5000), []string{"longer than 4096 bytes", "no signature value"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			text := v.Explain(body, tt.header)
+			assert.NotContains(t, text, "Matches:")
+			for _, part := range tt.contains {
+				assert.Contains(t, text, part)
+			}
+			for _, secret := range []string{webhookSecret, "another_key"} {
+				signedTellsNothing(t, text, secret, []byte("1736512522.body"), []byte(secret))
+				signedTellsNothing(t, text, secret, body, []byte(secret))
+			}
+		})
+	}
+}
+
+func TestExplain_namesTheSecretByItsPlace(t *testing.T) {
+	v := webhookVerifier(t, ittybit.WithSecrets("old_key"))
+	text := v.Explain([]byte("body"), ittybit.SignWebhook("old_key", signedAt, []byte("body")))
+	assert.Contains(t, text, "with secret 2 as given")
+	assert.NotContains(t, text, "old_key")
+}
+
+func TestExplain_knowsOtherSignedContent(t *testing.T) {
+	v := webhookVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
+		mac.Write([]byte(timestamp + "\n"))
+		mac.Write(body)
+	}))
+	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac.Write([]byte("1736512522\nbody"))
+
+	text := v.Explain([]byte("body"), "t=1736512522,v1="+hex.EncodeToString(mac.Sum(nil)))
+	assert.Contains(t, text, "Verify accepts this delivery.")
+	assert.Contains(t, text, "over what WithSignedContent writes, in hex")
+	assert.NotContains(t, text, "the key is wrong")
+
+	text = v.Explain([]byte("body"), ittybit.SignWebhook(webhookSecret, signedAt, []byte("body")))
+	assert.Contains(t, text, "Verify refuses this delivery")
+	assert.Contains(t, text, "over t.body, in hex")
+}
+
+func TestExplain_isTheSameEachTime(t *testing.T) {
+	v, err := ittybit.NewWebhookVerifier("whsec_c2VjcmV0", ittybit.WithSecrets("whsec_b3RoZXI="), ittybit.WithClock(func() time.Time { return signedAt }))
+	require.NoError(t, err)
+	header := ittybit.SignWebhook("whsec_c2VjcmV0", signedAt, []byte("body")) + ",v1=" +
+		strings.TrimPrefix(ittybit.SignWebhook("secret", signedAt, []byte("body")), "t=1736512522,v1=") + ",v1=" +
+		strings.TrimPrefix(ittybit.SignWebhook("c2VjcmV0", signedAt, []byte("body")), "t=1736512522,v1=")
+	first := v.Explain([]byte("body"), header)
+	assert.Equal(t, 3, strings.Count(first, "Matches:"), first)
+	for range 50 {
+		require.Equal(t, first, v.Explain([]byte("body"), header))
+	}
+}

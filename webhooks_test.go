@@ -1,0 +1,345 @@
+package ittybit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+// webhookCanary is what no answer may repeat.
+const webhookCanary = "canary_9f3b"
+
+func TestWebhookHandler_answers(t *testing.T) {
+	failure := errors.New(webhookCanary)
+	fails := func(err error) ittybit.EventHandlerFunc {
+		return func(context.Context, *ittybit.Event) error { return err }
+	}
+	panics := func(reason any) ittybit.EventHandlerFunc {
+		return func(context.Context, *ittybit.Event) error { panic(reason) }
+	}
+	body := `{"id":"` + webhookCanary + `","object":"task","kind":"nsfw","status":"completed"}`
+	var handled ittybit.EventHandlerFunc = webhookNothing
+
+	tests := map[string]struct {
+		next       ittybit.EventHandler // nil: never to be reached
+		opts       []ittybit.WebhookOption
+		method     string // empty: POST
+		body       string // empty: a task
+		header     func(body string) []string
+		status     int
+		outcome    ittybit.Outcome
+		err        error
+		retryAfter string
+	}{
+		"handled":                   {next: handled, status: 200, outcome: ittybit.OutcomeHandled},
+		"no handler for this event": {next: ittybit.NewEventMux(), status: 200, outcome: ittybit.OutcomeIgnored},
+		"seen before":               {next: ittybit.Deduplicate(&webhookStore{claimErr: ittybit.ErrAlreadyHandled}, handled), status: 200, outcome: ittybit.OutcomeDuplicate},
+		"seen before, it says":      {next: fails(fmt.Errorf("row: %w", ittybit.ErrAlreadyHandled)), status: 200, outcome: ittybit.OutcomeDuplicate},
+		"discarded":                 {next: fails(ittybit.Discard(failure)), status: 200, outcome: ittybit.OutcomeDiscarded, err: failure},
+		"discarded, wrapped":        {next: fails(fmt.Errorf("%w", ittybit.Discard(failure))), status: 200, outcome: ittybit.OutcomeDiscarded, err: failure},
+		"an unknown object":         {next: handled, body: `{"x":"` + webhookCanary + `"}`, status: 200, outcome: ittybit.OutcomeHandled},
+		"GET":                       {method: http.MethodGet, status: 405, outcome: ittybit.OutcomeMethodNotAllowed},
+		"PUT":                       {method: http.MethodPut, status: 405, outcome: ittybit.OutcomeMethodNotAllowed},
+		"DELETE":                    {method: http.MethodDelete, status: 405, outcome: ittybit.OutcomeMethodNotAllowed},
+		"an unknown method":         {method: "BREW", status: 405, outcome: ittybit.OutcomeMethodNotAllowed},
+		"body over the limit":       {opts: []ittybit.WebhookOption{ittybit.WithMaxBodyBytes(int64(len(body)) - 1)}, status: 413, outcome: ittybit.OutcomeBodyTooLarge},
+		"body at the limit":         {next: handled, opts: []ittybit.WebhookOption{ittybit.WithMaxBodyBytes(int64(len(body)))}, status: 200, outcome: ittybit.OutcomeHandled},
+		"body over the default":     {body: `{"x":"` + strings.Repeat("x", ittybit.DefaultMaxBodyBytes) + `"}`, status: 413, outcome: ittybit.OutcomeBodyTooLarge},
+		"body at the default":       {next: handled, body: `{"x":"` + strings.Repeat("x", ittybit.DefaultMaxBodyBytes-8) + `"}`, status: 200, outcome: ittybit.OutcomeHandled},
+		"over the budget": {
+			opts: []ittybit.WebhookOption{ittybit.WithMaxBufferedBytes(1024)}, status: 503, outcome: ittybit.OutcomeOverBudget, retryAfter: "1",
+		},
+		"no signature":           {header: func(string) []string { return nil }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
+		"blank signature":        {header: func(string) []string { return []string{"  "} }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
+		"malformed signature":    {header: func(string) []string { return []string{webhookCanary} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
+		"bare signature":         {header: func(string) []string { return []string{strings.Repeat("0", 64)} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
+		"wrong signature":        {header: func(body string) []string { return []string{ittybit.SignWebhook("stranger", time.Now(), []byte(body))} }, status: 401, outcome: ittybit.OutcomeSignatureMismatch, err: ittybit.ErrSignatureMismatch},
+		"signature of another":   {header: func(string) []string { return []string{signedHeader("{}")} }, status: 401, outcome: ittybit.OutcomeSignatureMismatch, err: ittybit.ErrSignatureMismatch},
+		"signed too long ago":    {header: signedAgo(time.Hour), status: 401, outcome: ittybit.OutcomeSignatureExpired, err: ittybit.ErrSignatureExpired},
+		"signed in the future":   {header: signedAgo(-time.Hour), status: 401, outcome: ittybit.OutcomeSignatureExpired, err: ittybit.ErrSignatureExpired},
+		"signed for tolerance":   {next: handled, opts: []ittybit.WebhookOption{ittybit.WithTolerance(2 * time.Hour)}, header: signedAgo(time.Hour), status: 200, outcome: ittybit.OutcomeHandled},
+		"two header lines":       {next: handled, header: func(body string) []string { return strings.SplitN(signedHeader(body), ",", 2) }, status: 200, outcome: ittybit.OutcomeHandled},
+		"two whole header lines": {header: func(body string) []string { return []string{signedHeader(body), signedHeader(body)} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
+		"two keys, one of them in use": {
+			next: handled, opts: []ittybit.WebhookOption{ittybit.WithSecrets("old")},
+			header: func(body string) []string { return []string{ittybit.SignWebhook("old", time.Now(), []byte(body))} }, status: 200, outcome: ittybit.OutcomeHandled,
+		},
+		"signed, no JSON":         {body: webhookCanary, status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
+		"signed, no object":       {body: `["` + webhookCanary + `"]`, status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
+		"signed, a BOM":           {body: "\xef\xbb\xbf{}", status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
+		"unsigned, no JSON":       {body: "[", header: func(string) []string { return nil }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
+		"failed":                  {next: fails(failure), status: 500, outcome: ittybit.OutcomeFailed, err: failure},
+		"panicked with a text":    {next: panics(webhookCanary), status: 500, outcome: ittybit.OutcomePanicked},
+		"panicked with an error":  {next: panics(failure), status: 500, outcome: ittybit.OutcomePanicked, err: failure},
+		"panicked with a value":   {next: panics([]int{1}), status: 500, outcome: ittybit.OutcomePanicked},
+		"panicked with nil":       {next: panics(nil), status: 500, outcome: ittybit.OutcomePanicked},
+		"retry later":             {next: fails(ittybit.RetryLater(90*time.Second, failure)), status: 503, outcome: ittybit.OutcomeRetryLater, err: failure, retryAfter: "90"},
+		"retry later, rounded up": {next: fails(ittybit.RetryLater(1001*time.Millisecond, failure)), status: 503, outcome: ittybit.OutcomeRetryLater, err: failure, retryAfter: "2"},
+		"retry later, at least 1": {next: fails(ittybit.RetryLater(0, failure)), status: 503, outcome: ittybit.OutcomeRetryLater, err: failure, retryAfter: "1"},
+		"retry later, negative":   {next: fails(&ittybit.RetryLaterError{After: -time.Hour, Err: failure}), status: 503, outcome: ittybit.OutcomeRetryLater, err: failure, retryAfter: "1"},
+		"out of time": {
+			next: ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { <-ctx.Done(); return failure }),
+			opts: []ittybit.WebhookOption{ittybit.WithProcessingTimeout(time.Millisecond)}, status: 503, outcome: ittybit.OutcomeTimedOut, err: failure, retryAfter: "1",
+		},
+		"late, but done": {
+			next: ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { <-ctx.Done(); return nil }),
+			opts: []ittybit.WebhookOption{ittybit.WithProcessingTimeout(time.Millisecond)}, status: 200, outcome: ittybit.OutcomeHandled,
+		},
+		"late, and discarded": {
+			next: ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { <-ctx.Done(); return ittybit.Discard(failure) }),
+			opts: []ittybit.WebhookOption{ittybit.WithProcessingTimeout(time.Millisecond)}, status: 200, outcome: ittybit.OutcomeDiscarded, err: failure,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			recorder := newWebhookRecorder()
+			reached := false
+			next := tt.next
+			if next == nil {
+				next = ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { reached = true; return nil })
+			}
+			opts := append([]ittybit.WebhookOption{ittybit.WithObserver(recorder.observe)}, tt.opts...)
+			srv := webhookServer(t, webhookHandler(t, next, opts...))
+			method, payload := http.MethodPost, body
+			if tt.method != "" {
+				method = tt.method
+			}
+			if tt.body != "" {
+				payload = tt.body
+			}
+			signatures := []string{signedHeader(payload)}
+			if tt.header != nil {
+				signatures = tt.header(payload)
+			}
+			answer := webhookSend(srv.Client(), method, srv.URL, payload, signatures...)
+			require.NoError(t, answer.Err)
+
+			assert.Equal(t, tt.status, answer.Status)
+			assert.Equal(t, http.StatusText(tt.status)+"\n", answer.Body)
+			assert.Equal(t, tt.retryAfter, answer.Header.Get("Retry-After"))
+			assert.Equal(t, "text/plain; charset=utf-8", answer.Header.Get("Content-Type"))
+			assert.Equal(t, "nosniff", answer.Header.Get("X-Content-Type-Options"))
+			assert.NotContains(t, fmt.Sprint(answer.Header, answer.Body), webhookCanary)
+			allow := ""
+			if tt.status == 405 {
+				allow = "POST"
+			}
+			assert.Equal(t, allow, answer.Header.Get("Allow"))
+
+			d := recorder.next(t)
+			assert.Equal(t, tt.outcome, d.Outcome)
+			assert.Equal(t, tt.status, d.Status)
+			assert.Positive(t, d.Duration)
+			if tt.err != nil {
+				assert.ErrorIs(t, d.Err, tt.err)
+			}
+			assert.Equal(t, tt.outcome == ittybit.OutcomeHandled || tt.outcome == ittybit.OutcomeIgnored || tt.outcome == ittybit.OutcomeDuplicate, d.Err == nil)
+			assert.Equal(t, tt.next != nil, d.Event != nil)
+			if d.Event != nil {
+				assert.Equal(t, payload, string(d.Event.RawJSON()))
+				assert.Equal(t, len(payload), d.BodyBytes)
+			}
+			assert.False(t, reached, "the handler must not be reached")
+			assert.Empty(t, recorder.observed, "observed once")
+		})
+	}
+}
+
+// signedAgo signs as of some time ago.
+func signedAgo(ago time.Duration) func(string) []string {
+	return func(body string) []string {
+		return []string{ittybit.SignWebhook(webhookSecret, time.Now().Add(-ago), []byte(body))}
+	}
+}
+
+func TestWebhookHandler_deliversThePayloadOfTheDocumentation(t *testing.T) {
+	events := ittybit.NewEventMux()
+	got := make(chan *ittybit.NSFWResults, 1)
+	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(_ context.Context, e *ittybit.Event) error {
+		nsfw, err := e.Task.NSFW()
+		got <- nsfw
+		return err
+	})
+	answer := webhookDeliver(t, webhookServer(t, webhookHandler(t, events)), webhookPageBody)
+	assert.Equal(t, http.StatusOK, answer.Status)
+	assert.True(t, webhookReceive(t, got).IsNSFW)
+}
+
+func TestWebhookHandler_knowsOnlyVerifiedDeliveries(t *testing.T) {
+	store := new(webhookStore)
+	recorder := newWebhookRecorder()
+	srv := webhookServer(t, webhookHandler(t, ittybit.Deduplicate(store, recorder)))
+	for _, header := range []string{"", "junk", ittybit.SignWebhook("stranger", time.Now(), []byte(webhookPageBody)), signedAgo(time.Hour)("")[0]} {
+		answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, header)
+		require.NoError(t, answer.Err)
+		assert.Equal(t, http.StatusUnauthorized, answer.Status)
+	}
+	assert.Empty(t, store.said(), "a stranger never touches the store")
+	assert.Empty(t, recorder.handled())
+	assert.Equal(t, http.StatusOK, webhookDeliver(t, srv, webhookPageBody).Status)
+	assert.Len(t, recorder.handled(), 1)
+}
+
+func TestWebhookHandler_headIsNotPost(t *testing.T) {
+	srv := webhookServer(t, webhookHandler(t, ittybit.NewEventMux()))
+	resp, err := srv.Client().Head(srv.URL)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	assert.Equal(t, http.StatusMethodNotAllowed, resp.StatusCode)
+	assert.False(t, resp.Close, "a request without a body leaves the connection open")
+}
+
+func TestWebhookHandler_worksWithoutAServer(t *testing.T) {
+	h := webhookHandler(t, ittybit.NewEventMux())
+	w := httptest.NewRecorder() // it knows no deadlines
+	h.ServeHTTP(w, signedRequest(webhookPageBody))
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, "OK\n", w.Body.String())
+
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		r, err := http.NewRequest(method, "/", nil)
+		require.NoError(t, err)
+		require.Nil(t, r.Body, "as no server leaves it")
+		r.Header.Set(ittybit.SignatureHeader, signedHeader(""))
+		w = httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		assert.Equal(t, map[string]int{http.MethodPost: 400, http.MethodGet: 405}[method], w.Code)
+	}
+}
+
+func TestWebhookHandler_readsTheBodyOnlyOnce(t *testing.T) {
+	const text = `{"a":1}`
+	tests := map[string]struct {
+		body   io.Reader
+		status int
+	}{
+		"a byte at a time":        {webhookOneByte{strings.NewReader(text)}, 200},
+		"an error in between":     {io.MultiReader(strings.NewReader(text), webhookBrokenReader{errors.New(webhookCanary)}), 400},
+		"a middleware's limit":    {webhookBrokenReader{&http.MaxBytesError{Limit: 1}}, 413},
+		"a deadline of the proxy": {webhookBrokenReader{fmt.Errorf("read: %w", context.DeadlineExceeded)}, 400},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := signedRequest(text)
+			r.Body = io.NopCloser(tt.body)
+			w := httptest.NewRecorder()
+			webhookHandler(t, ittybit.NewEventMux()).ServeHTTP(w, r)
+			assert.Equal(t, tt.status, w.Code)
+			assert.NotContains(t, w.Body.String(), webhookCanary)
+		})
+	}
+}
+
+type webhookOneByte struct{ r io.Reader }
+
+func (r webhookOneByte) Read(p []byte) (int, error) { return r.r.Read(p[:min(1, len(p))]) }
+
+type webhookBrokenReader struct{ err error }
+
+func (r webhookBrokenReader) Read([]byte) (int, error) { return 0, r.err }
+
+func TestWebhookHandler_looksAtTheClockWhereAWriterHasNoDeadlines(t *testing.T) {
+	recorder := newWebhookRecorder()
+	h := webhookHandler(t, recorder, ittybit.WithReadTimeout(time.Nanosecond), ittybit.WithObserver(recorder.observe))
+	w := httptest.NewRecorder()
+	r := signedRequest("{}")
+	r.Body = io.NopCloser(webhookOneByte{r.Body})
+	h.ServeHTTP(w, r)
+	assert.Equal(t, http.StatusRequestTimeout, w.Code)
+	assert.Equal(t, "close", w.Header().Get("Connection"))
+	assert.Equal(t, ittybit.OutcomeBodyTimeout, recorder.next(t).Outcome)
+	assert.Empty(t, recorder.handled())
+}
+
+func TestWebhookHandler_dropsTheConnectionWhereTheSignedContentPanics(t *testing.T) {
+	recorder := newWebhookRecorder()
+	h := webhookHandler(t, recorder, ittybit.WithObserver(recorder.observe), ittybit.WithMaxBufferedBytes(8<<10),
+		ittybit.WithSignedContent(func(hash.Hash, string, []byte) { panic(http.ErrAbortHandler) }))
+	for range 100 { // what a stranger can cause must not use the budget up
+		assert.Panics(t, func() { h.ServeHTTP(httptest.NewRecorder(), signedRequest("{}")) })
+		d := recorder.next(t)
+		require.Equal(t, ittybit.OutcomeAborted, d.Outcome)
+		require.Error(t, d.Err)
+	}
+}
+
+func TestNewWebhookHandler_refusesWhatMakesNoSense(t *testing.T) {
+	tests := map[string]struct {
+		opt   ittybit.WebhookOption
+		param string
+	}{
+		"no read timeout":         {ittybit.WithReadTimeout(0), "read timeout"},
+		"negative read timeout":   {ittybit.WithReadTimeout(-1), "read timeout"},
+		"no processing timeout":   {ittybit.WithProcessingTimeout(0), "processing timeout"},
+		"none in flight":          {ittybit.WithMaxInFlight(0), "max in flight"},
+		"fewer than none":         {ittybit.WithMaxInFlight(-1), "max in flight"},
+		"no buffer":               {ittybit.WithMaxBufferedBytes(0), "max buffered bytes"},
+		"a nil observer":          {ittybit.WithObserver(nil), "observer"},
+		"a nil option":            {nil, "opts"},
+		"a verifier's bad option": {ittybit.WithTolerance(0), "tolerance"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h, err := ittybit.NewWebhookHandler(webhookSecret, ittybit.NewEventMux(), tt.opt)
+			assert.Nil(t, h)
+			var refused *ittybit.ParamError
+			require.ErrorAs(t, err, &refused)
+			assert.Equal(t, tt.param, refused.Param)
+		})
+	}
+	_, err := ittybit.NewWebhookHandler(webhookSecret, nil)
+	var refused *ittybit.ParamError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, "next", refused.Param)
+
+	h, err := ittybit.NewWebhookHandler(webhookSecret, ittybit.NewEventMux(), ittybit.WithLogger(nil))
+	require.NoError(t, err, "no logger is no log")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, signedRequest("{}"))
+	assert.Equal(t, http.StatusOK, w.Code)
+}
+
+func TestWebhookHandler_survivesAPanickingObserver(t *testing.T) {
+	var log strings.Builder
+	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
+		ittybit.WithObserver(func(context.Context, ittybit.Delivery) { panic("metrics are down, " + webhookSecret) }))
+	w := httptest.NewRecorder()
+	require.NotPanics(t, func() { h.ServeHTTP(w, signedRequest("{}")) })
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Contains(t, log.String(), "the observer panicked")
+	assert.Contains(t, log.String(), "metrics are down")
+	assert.Contains(t, log.String(), "webhooks_test.go", "the stack")
+	assert.NotContains(t, log.String(), webhookSecret)
+
+	silent := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(func(context.Context, ittybit.Delivery) { panic("metrics are down") }))
+	require.NotPanics(t, func() { silent.ServeHTTP(httptest.NewRecorder(), signedRequest("{}")) })
+}
+
+func TestWebhookHandler_answersBeforeItIsObserved(t *testing.T) {
+	answered := make(chan struct{})
+	observed := make(chan bool, 1)
+	srv := webhookServer(t, webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(func(context.Context, ittybit.Delivery) {
+		select {
+		case <-answered:
+			observed <- true
+		case <-time.After(webhookPatience):
+			observed <- false
+		}
+	})))
+	assert.Equal(t, http.StatusOK, webhookDeliver(t, srv, webhookPageBody).Status)
+	close(answered)
+	assert.True(t, webhookReceive(t, observed), "a slow observer must not use up the sender's five seconds")
+}

@@ -31,7 +31,7 @@ func TestClient_twoHundredGoroutinesShareOne(t *testing.T) {
 			apiAnswer(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, path.Base(r.URL.Path)))(w, r)
 		}
 	})
-	log := &clientLog{}
+	log := &testLog{}
 	transport := &http.Transport{MaxConnsPerHost: 50}
 	defer transport.CloseIdleConnections()
 	client := clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport}), ittybit.WithLogger(log.logger()),

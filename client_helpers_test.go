@@ -2,13 +2,11 @@ package ittybit_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -203,28 +201,6 @@ func clientParamError(t *testing.T, err error, param string) {
 	assert.Equal(t, param, paramError.Param)
 	assert.NotEmpty(t, paramError.Reason)
 	assert.True(t, strings.HasPrefix(err.Error(), "ittybit: "+param+" "), err.Error())
-}
-
-// clientLog is a log at Debug that tests may search.
-type clientLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *clientLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *clientLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *clientLog) logger() *slog.Logger {
-	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 var errAPICut = errors.New("connection cut")

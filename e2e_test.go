@@ -1,10 +1,8 @@
 package ittybit_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -20,24 +18,6 @@ import (
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
-
-// e2eLog is a log that several servers write to.
-type e2eLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *e2eLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *e2eLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // e2eOutcomes counts what became of deliveries.
 type e2eOutcomes struct {
@@ -61,8 +41,8 @@ func (o *e2eOutcomes) of(outcome ittybit.Outcome) int {
 }
 
 func TestE2E_eachEventIsHandledOnceThroughFailuresDuplicatesAndReordering(t *testing.T) {
-	var log e2eLog
-	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var log testLog
+	logger := log.logger()
 	local := ittybittest.NewServer(ittybittest.WithLogger(logger), ittybittest.WithProgressWebhooks())
 	defer local.Close()
 	const urlSignature = "c2lnbmF0dXJlLW9mLWEtVVJM"

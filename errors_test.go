@@ -110,7 +110,7 @@ func TestAPIError_carriesRequestIDAndRetryAfter(t *testing.T) {
 // Every place where a key or signature that a server sends back could turn up.
 func TestAPIError_neverHoldsAnEchoedKeyOrSignature(t *testing.T) {
 	const signature = "s3cr3t_signature"
-	log := &clientLog{}
+	log := &testLog{}
 	server, _ := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
 		auth := r.Header.Get("Authorization")
 		w.Header().Set("X-Request-Id", auth)
@@ -154,7 +154,7 @@ func clientNoSecrets(t *testing.T, signature string, texts ...string) {
 
 func TestClient_noLogLineOrErrorOfAnyExchangeHoldsASecret(t *testing.T) {
 	const signature = "s3cr3t_signature"
-	log := &clientLog{}
+	log := &testLog{}
 	signed := "https://x.example/a?expiry=1&signature=" + signature
 	server, seen := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
 		echo := `{"id":"x_1","message":"` + r.Header.Get("Authorization") + `","url":"` + signed + `","status":"failed","error":"` + signed + ` ` + clientKey + `"}`

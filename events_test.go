@@ -312,3 +312,17 @@ func TestJob_decodes(t *testing.T) {
 	assert.ErrorContains(t, json.Unmarshal([]byte(`{"id":"job_1","created_at":"soon"}`), &job), "created_at")
 	assert.Error(t, json.Unmarshal([]byte(`{"id":["job_1"]}`), &job))
 }
+
+func TestParseEvent_anOddMemberOfAFileDoesNotMakeItNoFile(t *testing.T) {
+	e := webhookParse(t, `{"id":"task_1","object":"task","status":"ready",
+		"output":{"id":"file_1","width":"wide","url":"https://you.ittybit.net/1"},
+		"outputs":[{"id":"file_2","created":"yesterday"},{"id":"file_3"}]}`)
+	require.NotNil(t, e.Task)
+	require.NotNil(t, e.Task.Output)
+	assert.Equal(t, "file_1", e.Task.Output.ID)
+	assert.Equal(t, "https://you.ittybit.net/1", e.Task.Output.URL)
+	assert.Len(t, e.Task.Outputs, 2)
+	assert.True(t, e.Task.Succeeded(), "it is ready, and there is an output")
+
+	require.ErrorContains(t, json.Unmarshal(e.RawJSON(), new(ittybit.Task)), `member "output"`, "the API's own answers are held to their form")
+}

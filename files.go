@@ -71,7 +71,7 @@ func (f *File) objectID() string { return f.ID }
 // fromJSON reads data and keeps it.
 func (f *File) fromJSON(data []byte) error {
 	type plain File
-	*f = File{}
+	*f = File{raw: data}
 	wire := struct {
 		*plain
 		Width     jsonx.Int       `json:"width"`
@@ -97,7 +97,6 @@ func (f *File) fromJSON(data []byte) error {
 	f.Created, f.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
 	var metadataErr error
 	f.Metadata, metadataErr = decodeMetadata(wire.Metadata)
-	f.raw = data
 	return firstError(
 		memberError{"width", wire.Width.Err}, memberError{"height", wire.Height.Err},
 		memberError{"rotation", wire.Rotation.Err}, memberError{"frames", wire.Frames.Err},

@@ -99,13 +99,8 @@ func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 		return nil, &ParamError{Param: "apiKey", Reason: "holds white space or characters that can't stand in a header; was it read from a file with a newline at its end?"}
 	}
 	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: defaultRetryPolicy()}
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, &ParamError{Param: "opts", Reason: "holds a nil option"}
-		}
-		if err := opt.applyClient(&cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&cfg) }); err != nil {
+		return nil, err
 	}
 	base, err := parseBaseURL(cfg.baseURL)
 	if err != nil {

@@ -167,15 +167,21 @@ type requestConfig struct {
 
 func newRequestConfig(opts []RequestOption) (requestConfig, error) {
 	var cfg requestConfig
+	err := applyOptions(opts, func(o RequestOption) error { return o.applyRequest(&cfg) })
+	return cfg, err
+}
+
+// applyOptions applies options of any kind, in their order.
+func applyOptions[O any](opts []O, apply func(O) error) error {
 	for _, opt := range opts {
-		if opt == nil {
-			return cfg, &ParamError{Param: "opts", Reason: "holds a nil option"}
+		if any(opt) == nil {
+			return &ParamError{Param: "opts", Reason: "holds a nil option"}
 		}
-		if err := opt.applyRequest(&cfg); err != nil {
-			return cfg, err
+		if err := apply(opt); err != nil {
+			return err
 		}
 	}
-	return cfg, nil
+	return nil
 }
 
 // idempotencyKey gives the caller's key, or a random one of 128 bits or more.

@@ -120,13 +120,8 @@ type WebhookVerifier struct {
 // white space around it, such as a file's last newline, is a [*ParamError].
 func NewWebhookVerifier(secret string, opts ...VerifierOption) (*WebhookVerifier, error) {
 	cfg := newVerifierConfig(secret)
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, &ParamError{Param: "opts", Reason: "holds a nil option"}
-		}
-		if err := opt.applyVerifier(&cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o VerifierOption) error { return o.applyVerifier(&cfg) }); err != nil {
+		return nil, err
 	}
 	return cfg.build()
 }

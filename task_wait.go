@@ -57,13 +57,8 @@ func WithProgress(fn func(*Task)) WaitOption {
 // Ittybit's rate limits: where you can, receive webhooks instead.
 func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) (*Task, error) {
 	cfg := waitConfig{interval: DefaultPollInterval}
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, &ParamError{Param: "opts", Reason: "holds a nil option"}
-		}
-		if err := opt.applyWait(&cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o WaitOption) error { return o.applyWait(&cfg) }); err != nil {
+		return nil, err
 	}
 	var last *Task
 	for interval := cfg.interval; ; interval = grow(interval) {

@@ -2,6 +2,7 @@ package ittybit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -246,10 +247,8 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 		return nil, nil //nolint:nilnil // no file is no error
 	}
 	file := new(File)
-	if err := file.fromJSON(raw); err != nil {
-		return nil, err
-	}
-	return file, nil
+	err := file.fromJSON(raw)
+	return file, err // an odd member does not make it none
 }
 
 func decodeFileList(raw json.RawMessage) ([]*File, error) {
@@ -261,16 +260,15 @@ func decodeFileList(raw json.RawMessage) ([]*File, error) {
 		return nil, errors.New("is not a list")
 	}
 	var files []*File
+	var odd error
 	for _, element := range elements {
 		file, err := decodeFileMember(element)
-		if err != nil {
-			return nil, err
-		}
 		if file != nil {
 			files = append(files, file)
 		}
+		odd = cmp.Or(odd, err)
 	}
-	return files, nil
+	return files, odd
 }
 
 // decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).

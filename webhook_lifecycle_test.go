@@ -137,7 +137,7 @@ func TestWebhookHandler_isWaitedForByShutdown(t *testing.T) {
 }
 
 func TestWebhookHandler_logsThePanicWithItsStack(t *testing.T) {
-	var text webhookLog
+	var text testLog
 	srv := webhookServer(t, webhookHandler(t, ittybit.EventHandlerFunc(webhookBoom), ittybit.WithLogger(slog.New(slog.NewTextHandler(&text, nil)))))
 	assert.Equal(t, http.StatusInternalServerError, webhookDeliver(t, srv, webhookPageBody).Status)
 	require.Eventually(t, func() bool { return text.String() != "" }, webhookPatience, time.Millisecond)
@@ -152,7 +152,7 @@ func webhookBoom(context.Context, *ittybit.Event) error { panic("boom") }
 func TestWebhookHandler_passesErrAbortHandlerOn(t *testing.T) {
 	recorder := newWebhookRecorder()
 	store := new(webhookStore)
-	var serverLog webhookLog
+	var serverLog testLog
 	srv := httptest.NewUnstartedServer(webhookHandler(t, ittybit.Deduplicate(store, ittybit.EventHandlerFunc(
 		func(context.Context, *ittybit.Event) error { panic(http.ErrAbortHandler) })), ittybit.WithObserver(recorder.observe), ittybit.WithMaxInFlight(1)))
 	srv.Config.ErrorLog = log.New(&serverLog, "", 0)

@@ -1,7 +1,6 @@
 package ittybit_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,26 +18,8 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// webhookLog is a buffer for concurrent use.
-type webhookLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *webhookLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *webhookLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 // webhookLogged gives the lines of a log in JSON.
-func webhookLogged(tb testing.TB, log *webhookLog) []map[string]any {
+func webhookLogged(tb testing.TB, log *testLog) []map[string]any {
 	tb.Helper()
 	var lines []map[string]any
 	for line := range strings.Lines(log.String()) {
@@ -50,7 +30,7 @@ func webhookLogged(tb testing.TB, log *webhookLog) []map[string]any {
 	return lines
 }
 
-func webhookLoggingHandler(tb testing.TB, log *webhookLog, level slog.Level, next ittybit.EventHandler) *ittybit.WebhookHandler {
+func webhookLoggingHandler(tb testing.TB, log *testLog, level slog.Level, next ittybit.EventHandler) *ittybit.WebhookHandler {
 	tb.Helper()
 	logger := slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: level}))
 	return webhookHandler(tb, next, ittybit.WithLogger(logger))
@@ -85,7 +65,7 @@ func TestWebhookLog_writesOneLineADelivery(t *testing.T) {
 			if next == nil {
 				next = ittybit.NewEventMux()
 			}
-			var log webhookLog
+			var log testLog
 			r := signedRequest(webhookPageBody)
 			if tt.header != "" {
 				r.Header.Set(ittybit.SignatureHeader, tt.header)
@@ -120,7 +100,7 @@ func TestWebhookLog_writesOneLineADelivery(t *testing.T) {
 }
 
 func TestWebhookLog_writesThePayloadAtDebug(t *testing.T) {
-	var log webhookLog
+	var log testLog
 	h := webhookLoggingHandler(t, &log, slog.LevelDebug, ittybit.NewEventMux())
 	h.ServeHTTP(httptest.NewRecorder(), signedRequest(webhookPageBody))
 	lines := webhookLogged(t, &log)
@@ -133,10 +113,15 @@ func TestWebhookLog_writesThePayloadAtDebug(t *testing.T) {
 	lines = webhookLogged(t, &log)
 	require.Len(t, lines, 2)
 	assert.NotContains(t, lines[1], "payload", "a stranger can't fill the log")
+
+	h.ServeHTTP(httptest.NewRecorder(), signedRequest("no JSON"))
+	lines = webhookLogged(t, &log)
+	require.Len(t, lines, 3)
+	assert.Equal(t, "no JSON", lines[2]["payload"], "what is signed and can't be read is there to look at")
 }
 
 func TestWebhookLog_isSilentBelowItsLevel(t *testing.T) {
-	var log webhookLog
+	var log testLog
 	h := webhookLoggingHandler(t, &log, slog.LevelWarn, ittybit.NewEventMux())
 	h.ServeHTTP(httptest.NewRecorder(), signedRequest(webhookPageBody))
 	assert.Empty(t, log.String())
@@ -179,15 +164,15 @@ func TestWebhookLog_neverHoldsASecretOrASignature(t *testing.T) {
 		payloads["payload, & as it is: "+name] = strings.ReplaceAll(string(payload), `\u0026`, "&")
 	}
 	texts["nothing"] = ""
-	for _, newHandler := range []func(log *webhookLog) slog.Handler{
-		func(log *webhookLog) slog.Handler {
+	for _, newHandler := range []func(log *testLog) slog.Handler{
+		func(log *testLog) slog.Handler {
 			return slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
 		},
-		func(log *webhookLog) slog.Handler {
+		func(log *testLog) slog.Handler {
 			return slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})
 		},
 	} {
-		var log webhookLog
+		var log testLog
 		for _, text := range texts {
 			for kind, next := range map[string]ittybit.EventHandlerFunc{
 				"error":   func(context.Context, *ittybit.Event) error { return errors.New(text) },
@@ -209,7 +194,7 @@ func TestWebhookLog_neverHoldsASecretOrASignature(t *testing.T) {
 					h.ServeHTTP(httptest.NewRecorder(), r)
 					said := log.String()
 					log.mu.Lock()
-					log.buf.Reset()
+					log.b.Reset()
 					log.mu.Unlock()
 					require.NotEmpty(t, said)
 					for _, forbidden := range []string{webhookSecret, old, signature, header, header[len("t=1736512522,v1="):]} {
@@ -223,7 +208,7 @@ func TestWebhookLog_neverHoldsASecretOrASignature(t *testing.T) {
 
 func TestWebhookLog_leavesWhatIsHandledUntouched(t *testing.T) {
 	payload := `{"id":"task_1","object":"task","url":"https://x?signature=abc","key":"` + webhookSecret + `"}`
-	var log webhookLog
+	var log testLog
 	recorder := newWebhookRecorder()
 	webhookLoggingHandler(t, &log, slog.LevelDebug, recorder).ServeHTTP(httptest.NewRecorder(), signedRequest(payload))
 	require.Len(t, recorder.handled(), 1)

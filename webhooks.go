@@ -144,8 +144,10 @@ func WithMaxInFlight(n int) WebhookOption {
 }
 
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
-// handled; a request that needs more is answered 503. It must be positive; the default
-// is [DefaultMaxBufferedBytes].
+// handled; a request that needs more is answered 503. A body needs up to three times its
+// size for a moment while its buffer grows: below three times [WithMaxBodyBytes], bodies
+// of the largest size are never read. It must be positive; the default is
+// [DefaultMaxBufferedBytes].
 func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
@@ -176,13 +178,8 @@ func NewWebhookHandler(secret string, next EventHandler, opts ...WebhookOption) 
 		maxInFlight:       DefaultMaxInFlight,
 		maxBuffered:       DefaultMaxBufferedBytes,
 	}
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, &ParamError{Param: "opts", Reason: "holds a nil option"}
-		}
-		if err := opt.applyWebhook(&cfg); err != nil {
-			return nil, err
-		}
+	if err := applyOptions(opts, func(o WebhookOption) error { return o.applyWebhook(&cfg) }); err != nil {
+		return nil, err
 	}
 	verifier, err := cfg.verifier.build()
 	if err != nil {
@@ -221,6 +218,7 @@ type delivery struct {
 	handler    *WebhookHandler
 	start      time.Time
 	retryAfter time.Duration
+	payload    []byte // once it is verified
 	stack      []byte // of a panic
 }
 
@@ -257,7 +255,8 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
 		return
 	}
-	event, err := parseEvent(body.Detach())
+	d.payload = body.Detach()
+	event, err := parseEvent(d.payload)
 	if err != nil {
 		d.end(OutcomeMalformedEvent, http.StatusBadRequest, err)
 		return
@@ -433,9 +432,9 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 	}
 	if e := d.Event; e != nil {
 		attrs = append(attrs, slog.String("event", h.redacted(string(e.Type))), slog.String("key", h.redacted(e.Key())))
-		if logger.Enabled(ctx, slog.LevelDebug) {
-			attrs = append(attrs, slog.String("payload", string(redact.Bytes(e.raw, h.verifier.secrets()...))))
-		}
+	}
+	if d.payload != nil && logger.Enabled(ctx, slog.LevelDebug) {
+		attrs = append(attrs, slog.String("payload", string(redact.Bytes(d.payload, h.verifier.secrets()...))))
 	}
 	if expired := (*SignatureExpiredError)(nil); errors.As(d.Err, &expired) {
 		attrs = append(attrs, slog.Duration("age", expired.Age))

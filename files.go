@@ -91,8 +91,8 @@ func (f *File) fromJSON(data []byte) error {
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return err
 	}
-	f.Width, f.Height, f.Frames = wire.Width.Value, wire.Height.Value, wire.Frames.Value
-	f.Bitrate, f.Filesize = wire.Bitrate.Value, int64(wire.Filesize.Value)
+	f.Width, f.Height, f.Frames = int(wire.Width.Value), int(wire.Height.Value), int(wire.Frames.Value)
+	f.Bitrate, f.Filesize = int(wire.Bitrate.Value), wire.Filesize.Value
 	f.Rotation, f.Duration, f.FPS = orZero(wire.Rotation), orZero(wire.Duration), orZero(wire.FPS)
 	f.Created, f.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
 	var metadataErr error

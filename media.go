@@ -63,7 +63,7 @@ func (m *Media) fromJSON(data []byte) error {
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return err
 	}
-	m.Width, m.Height, m.Duration = wire.Width.Value, wire.Height.Value, orZero(wire.Duration)
+	m.Width, m.Height, m.Duration = int(wire.Width.Value), int(wire.Height.Value), orZero(wire.Duration)
 	m.Created, m.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
 	var metadataErr error
 	m.Metadata, metadataErr = decodeMetadata(wire.Metadata)

@@ -216,7 +216,7 @@ func (w *taskWire) decodeInto(t *Task, data []byte) error {
 // could not be read; the others are there all the same.
 func (w *taskWire) finish() error {
 	t := (*Task)(w.plainTask)
-	t.Progress = w.Progress.Value
+	t.Progress = int(w.Progress.Value)
 	t.Results = orNil(w.Results)
 	t.Created, t.Started = firstTime(w.Created, w.CreatedAt), firstTime(w.Started, w.StartedAt)
 	t.Updated, t.Completed = firstTime(w.Updated, w.UpdatedAt), firstTime(w.Completed, w.FinishedAt)

@@ -111,7 +111,7 @@ func IsMillis(number int64) bool { return number >= millisThreshold || number <=
 // Int reads a whole number that may be quoted, have a fraction (it is cut off) or
 // be null. Like Time it keeps what it can't read in Err.
 type Int struct {
-	Value int
+	Value int64
 	Err   error
 }
 
@@ -125,7 +125,7 @@ func (i *Int) UnmarshalJSON(data []byte) error {
 			i.Err = fmt.Errorf("number %s is out of range", data)
 			return nil
 		}
-		i.Value = int(*f.Value)
+		i.Value = int64(*f.Value)
 	}
 	return nil
 }

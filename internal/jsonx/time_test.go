@@ -88,7 +88,7 @@ func TestUnix_partsSecondsFromMilliseconds(t *testing.T) {
 }
 
 func TestInt_readsWholeNumbers(t *testing.T) {
-	for text, want := range map[string]int{
+	for text, want := range map[string]int64{
 		`42`: 42, `"42"`: 42, `42.9`: 42, `-3`: -3, `null`: 0, `""`: 0, `1e3`: 1000, `9007199254740992`: 1 << 53,
 	} {
 		got := Int{Value: 99}

@@ -2,6 +2,7 @@ package ittybit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,9 +41,12 @@ func decodeBare[T any, P object[T]](data []byte) (*T, error) {
 	return nil, err
 }
 
-// decodeList reads a list, bare or in an envelope, and where the envelope says that
-// the next page is.
-func decodeList[T any, P object[T]](body []byte) (items []*T, next string, err error) {
+// isOddAnswer reports whether err comes together with what could be read of an answer.
+func isOddAnswer(err error) bool { return errors.As(err, new(*pipeline.OddAnswerError)) }
+
+// decodeList reads a list, bare or in an envelope, and where the envelope says that the
+// next page is. What is odd about an item is told in odd, and all of it in err.
+func decodeList[T any, P object[T]](body []byte) (items []T, odd map[int]error, next string, err error) {
 	list := json.RawMessage(body)
 	if jsonx.IsObject(body) {
 		wrapped := envelope(body)
@@ -50,20 +54,24 @@ func decodeList[T any, P object[T]](body []byte) (items []*T, next string, err e
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(list, &elements); err != nil || elements == nil {
-		return nil, "", errors.New("it is not a list")
+		return nil, nil, "", errors.New("it is not a list")
 	}
-	items = make([]*T, 0, len(elements))
+	items = make([]T, len(elements))
 	for i, element := range elements {
-		item := new(T)
-		if err := P(item).fromJSON(element); err != nil {
-			return nil, "", fmt.Errorf("item %d: %w", i, err)
+		item := P(&items[i])
+		itemErr := item.fromJSON(element)
+		if item.objectID() == "" {
+			return nil, nil, "", fmt.Errorf("item %d: %w", i, cmp.Or(itemErr, errNoID))
 		}
-		if P(item).objectID() == "" {
-			return nil, "", fmt.Errorf("item %d: %w", i, errNoID)
+		if itemErr != nil {
+			if odd == nil {
+				odd = make(map[int]error)
+			}
+			odd[i] = fmt.Errorf("ittybit: item %d, %s: %w", i, item.objectID(), itemErr)
+			err = cmp.Or(err, error(&pipeline.OddAnswerError{Err: fmt.Errorf("item %d: %w", i, itemErr)}))
 		}
-		items = append(items, item)
 	}
-	return items, next, nil
+	return items, odd, next, err
 }
 
 type answerEnvelope struct {

@@ -2,13 +2,13 @@ package ittybit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
@@ -19,8 +19,8 @@ type AutomationStatus string
 
 // The statuses of automations (API version 2025-08-20).
 const (
-	AutomationActive AutomationStatus = "active"
-	AutomationPaused AutomationStatus = "paused"
+	AutomationStatusActive AutomationStatus = "active"
+	AutomationStatusPaused AutomationStatus = "paused"
 )
 
 // Automation is a workflow and what sets it off.
@@ -38,6 +38,11 @@ type Automation struct {
 	raw json.RawMessage
 }
 
+// String names the automation in a few words, for logs.
+func (a *Automation) String() string {
+	return fmt.Sprintf("automation %s (status %s, %d steps)", a.ID, a.Status, len(a.Workflow))
+}
+
 // RawJSON gives the automation as Ittybit sent it, also the members that Automation
 // does not know. It must not be changed, and is nil for one that was not decoded.
 func (a *Automation) RawJSON() json.RawMessage { return a.raw }
@@ -50,7 +55,7 @@ func (a *Automation) objectID() string { return a.ID }
 // fromJSON reads data and keeps it.
 func (a *Automation) fromJSON(data []byte) error {
 	type plain Automation
-	*a = Automation{}
+	*a = Automation{raw: data}
 	wire := struct {
 		*plain
 		Created   jsonx.Time `json:"created"`
@@ -58,15 +63,15 @@ func (a *Automation) fromJSON(data []byte) error {
 		CreatedAt jsonx.Time `json:"created_at"`
 		UpdatedAt jsonx.Time `json:"updated_at"`
 	}{plain: (*plain)(a)}
-	if err := json.Unmarshal(data, &wire); err != nil {
+	err := json.Unmarshal(data, &wire)
+	if notJSON(err) {
 		return err
 	}
 	a.Created, a.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
-	a.raw = data
-	return firstError(
+	return cmp.Or(err, firstError(
 		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
 		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
-	)
+	))
 }
 
 // TriggerKindEvent is the one kind of trigger that API version 2025-08-20 has.
@@ -111,7 +116,7 @@ func (t *Trigger) UnmarshalJSON(data []byte) error {
 // "webhook" and "conditions". A step that was read from the API and is sent back
 // loses nothing, also not what this SDK does not know.
 type WorkflowStep struct {
-	Kind TaskKind `json:"kind,omitempty"` // required
+	Kind TaskKind `json:"kind,omitempty"` // required, but for steps in Next
 	Ref  string   `json:"ref,omitempty"`  // names the output in the media's URLs
 	URL  string   `json:"url,omitempty"`  // of a webhook or http step
 
@@ -278,29 +283,33 @@ func readField(value json.RawMessage, target reflect.Value) error {
 }
 
 // check says what is wrong with the step at path, such as "Workflow[0]".
-func (s WorkflowStep) check(path string) error {
-	if s.Kind == "" {
-		return &ParamError{Param: path + ".Kind", Reason: "is required"}
-	}
+func (s WorkflowStep) check(path string, top bool) error {
 	switch {
-	case s.Kind == TaskKindWebhook && s.URL == "":
+	case s.Kind == "" && top && !s.holds("kind"):
+		return &ParamError{Param: path + ".Kind", Reason: "is required"}
+	case s.Kind == TaskKindWebhook && s.URL == "" && !s.holds("url"):
 		return &ParamError{Param: path + ".URL", Reason: "is required for a webhook step"}
-	case s.Kind == TaskKindWebhook:
+	case s.Kind == TaskKindWebhook && s.URL != "":
 		if err := checkWebhookURL(path+".URL", s.URL); err != nil {
 			return err
 		}
-	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !slices.ContainsFunc(s.kept, func(m jsonx.Member) bool { return m.Name == "conditions" }):
+	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !s.holds("conditions"):
 		return &ParamError{Param: path + ".Conditions", Reason: "are required for a conditions step"}
 	}
 	if err := checkOptions(path+".Options", s.Kind, s.Options); err != nil {
 		return err
 	}
-	return checkSteps(path+".Next", s.Next)
+	return checkSteps(path+".Next", s.Next, false)
 }
 
-func checkSteps(path string, steps []WorkflowStep) error {
+// holds reports whether a member was read that does not fit its field.
+func (s WorkflowStep) holds(name string) bool { return jsonx.Index(s.kept, name) >= 0 }
+
+// checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a
+// kind.
+func checkSteps(path string, steps []WorkflowStep, top bool) error {
 	for i, step := range steps {
-		if err := step.check(fmt.Sprintf("%s[%d]", path, i)); err != nil {
+		if err := step.check(fmt.Sprintf("%s[%d]", path, i), top); err != nil {
 			return err
 		}
 	}
@@ -337,7 +346,7 @@ func (p AutomationCreateParams) check() error {
 	if len(p.Workflow) == 0 {
 		return emptyWorkflow()
 	}
-	return checkSteps("Workflow", p.Workflow)
+	return checkSteps("Workflow", p.Workflow, true)
 }
 
 // AutomationUpdateParams are the parameters of [AutomationsService.Update]. What is
@@ -359,7 +368,7 @@ func (p AutomationUpdateParams) check() error {
 	if p.Workflow != nil && len(p.Workflow) == 0 {
 		return emptyWorkflow()
 	}
-	return checkSteps("Workflow", p.Workflow)
+	return checkSteps("Workflow", p.Workflow, true)
 }
 
 // AutomationListParams choose a page of [AutomationsService.List].

@@ -18,7 +18,7 @@ var apiSteps = []ittybit.WorkflowStep{{Kind: ittybit.TaskKindNSFW}}
 func TestAutomationsCreate_sendsEveryField(t *testing.T) {
 	client, seen := apiFake(t, apiAlways(201, `{"id":"auto_1"}`))
 	_, err := client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{
-		Name: "N", Description: "D", Status: ittybit.AutomationPaused,
+		Name: "N", Description: "D", Status: ittybit.AutomationStatusPaused,
 		Trigger: ittybit.Trigger{Kind: "event", Event: ittybit.EventTaskCompleted, Extra: map[string]any{"conditions": []string{"x"}}},
 		Workflow: []ittybit.WorkflowStep{
 			{Kind: ittybit.TaskKindVideo, Ref: "small", Options: ittybit.VideoOptions{Width: ittybit.Percent(50), Quality: 75}, Extra: map[string]any{"filename": "a.mp4"}},
@@ -87,7 +87,7 @@ func TestAutomationsUpdate_leavesAloneWhatIsNil(t *testing.T) {
 		`{}`:                             {},
 		`{"name":""}`:                    {Name: clientPtr("")},
 		`{"description":"D"}`:            {Description: clientPtr("D")},
-		`{"status":"paused"}`:            {Status: clientPtr(ittybit.AutomationPaused)},
+		`{"status":"paused"}`:            {Status: clientPtr(ittybit.AutomationStatusPaused)},
 		`{"workflow":[{"kind":"nsfw"}]}`: {Workflow: apiSteps},
 		`{"trigger":{"kind":"event","event":"media.created"}}`: {Trigger: clientPtr(ittybit.OnEvent(ittybit.EventMediaCreated))},
 	} {
@@ -109,7 +109,7 @@ func TestAutomation_readsTheDocumentedAnswer(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "auto_1", automation.ID)
 	assert.Equal(t, ittybit.OnEvent(ittybit.EventMediaCreated), automation.Trigger)
-	assert.Equal(t, ittybit.AutomationActive, automation.Status)
+	assert.Equal(t, ittybit.AutomationStatusActive, automation.Status)
 	require.Len(t, automation.Workflow, 1)
 	assert.Equal(t, []ittybit.Condition{{Prop: "kind", Value: "video"}}, automation.Workflow[0].Conditions)
 	assert.Equal(t, []ittybit.WorkflowStep{{Kind: "subtitle", Ref: "s"}}, automation.Workflow[0].Next)

@@ -2,12 +2,12 @@ package ittybit
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +60,9 @@ type subject struct {
 	object, id, status string
 	terminal           bool
 }
+
+// String names the event in a few words, for logs, without its payload.
+func (e *Event) String() string { return fmt.Sprintf("event %s (%s)", e.Key(), e.Type) }
 
 // RawJSON gives the payload as it was received. It must not be changed.
 func (e *Event) RawJSON() json.RawMessage { return e.raw }
@@ -127,6 +130,11 @@ type Job struct {
 	raw json.RawMessage
 }
 
+// String names the job in a few words, for logs.
+func (j *Job) String() string {
+	return fmt.Sprintf("job %s (kind %s, status %s)", j.ID, j.Kind, j.Status)
+}
+
 // RawJSON gives the job as Ittybit sent it. It must not be changed.
 func (j *Job) RawJSON() json.RawMessage { return j.raw }
 
@@ -145,9 +153,10 @@ func (j *Job) UnmarshalJSON(data []byte) error { return j.fromJSON(bytes.Clone(d
 // fromJSON reads data and keeps it.
 func (j *Job) fromJSON(data []byte) error {
 	type plain Job
-	*j = Job{}
+	*j = Job{raw: data}
 	wire := struct {
 		*plain
+		Tasks      json.RawMessage `json:"tasks"`
 		Metadata   json.RawMessage `json:"metadata"`
 		Error      json.RawMessage `json:"error"`
 		CreatedAt  jsonx.Time      `json:"created_at"`
@@ -155,21 +164,22 @@ func (j *Job) fromJSON(data []byte) error {
 		UpdatedAt  jsonx.Time      `json:"updated_at"`
 		FinishedAt jsonx.Time      `json:"finished_at"`
 	}{plain: (*plain)(j)}
-	if err := json.Unmarshal(data, &wire); err != nil {
+	err := json.Unmarshal(data, &wire)
+	if notJSON(err) {
 		return err
 	}
-	j.raw = data
 	j.Input, j.Output, j.Options = orNil(j.Input), orNil(j.Output), orNil(j.Options)
 	j.Created, j.Started = firstTime(wire.CreatedAt), firstTime(wire.StartedAt)
 	j.Updated, j.Finished = firstTime(wire.UpdatedAt), firstTime(wire.FinishedAt)
-	var metadataErr, errorErr error
+	var tasksErr, metadataErr, errorErr error
+	j.Tasks, tasksErr = decodeObjects[Task](wire.Tasks)
 	j.Metadata, metadataErr = decodeMetadata(wire.Metadata)
 	j.Error, errorErr = decodeTaskError(wire.Error)
-	return firstError(
-		memberError{"metadata", metadataErr}, memberError{"error", errorErr},
+	return cmp.Or(err, firstError(
+		memberError{"tasks", tasksErr}, memberError{"metadata", metadataErr}, memberError{"error", errorErr},
 		memberError{"created_at", wire.CreatedAt.Err}, memberError{"started_at", wire.StartedAt.Err},
 		memberError{"updated_at", wire.UpdatedAt.Err}, memberError{"finished_at", wire.FinishedAt.Err},
-	)
+	))
 }
 
 // ParseEvent reads the body of a webhook: a bare task or media object (API version
@@ -265,7 +275,8 @@ func bareTaskEvent(status TaskStatus) EventType {
 }
 
 func (e *Event) readMedia(body []byte) {
-	media := mediaFrom(body)
+	media := new(Media)
+	_ = media.fromJSON(body) // an odd member does not spoil the rest
 	if media.ID == "" {
 		return
 	}
@@ -274,54 +285,9 @@ func (e *Event) readMedia(body []byte) {
 	e.subject = e.findSubject()
 }
 
-// mediaFrom reads as much of a media object as can be read.
-func mediaFrom(data []byte) *Media {
-	media := new(Media)
-	if _ = media.fromJSON(data); media.raw == nil {
-		_ = media.fromJSON(withoutOddMembers(data, func(alone []byte) bool {
-			one := new(Media)
-			_ = one.fromJSON(alone)
-			return one.raw != nil
-		}))
-		media.raw = data
-	}
-	return media
-}
-
-// jobFrom reads as much of a job as can be read.
-func jobFrom(data []byte) *Job {
-	job := new(Job)
-	if _ = job.fromJSON(data); job.raw == nil {
-		_ = job.fromJSON(withoutOddMembers(data, func(alone []byte) bool {
-			one := new(Job)
-			_ = one.fromJSON(alone)
-			return one.raw != nil
-		}))
-		job.raw = data
-	}
-	return job
-}
-
-// withoutOddMembers leaves out of an object those members that are not readable alone,
-// which would spoil the rest.
-func withoutOddMembers(object []byte, readable func(alone []byte) bool) []byte {
-	members, err := jsonx.Members(object)
-	if err != nil {
-		return nil
-	}
-	members = slices.DeleteFunc(members, func(m jsonx.Member) bool {
-		alone, err := jsonx.Join([]jsonx.Member{m})
-		return err != nil || !readable(alone)
-	})
-	rest, err := jsonx.Join(members)
-	if err != nil {
-		return nil
-	}
-	return rest
-}
-
 func (e *Event) readJob(body []byte) {
-	job := jobFrom(body)
+	job := new(Job)
+	_ = job.fromJSON(body) // an odd member does not spoil the rest
 	if job.ID == "" || job.Status == "" {
 		return
 	}
@@ -350,16 +316,19 @@ func (e *Event) readEvent(event *Task, wire *eventWire) {
 		}
 		_ = inner.finish() // an odd member does not spoil the rest
 		e.Task = task
-		e.ProjectID, e.AutomationID = orElse(e.ProjectID, task.ProjectID), orElse(e.AutomationID, task.AutomationID)
+		e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, task.ProjectID), cmp.Or(e.AutomationID, task.AutomationID)
 	case "media":
-		media := mediaFrom(data)
+		media := new(Media)
+		_ = media.fromJSON(data) // an odd member does not spoil the rest
 		if media.ID == "" {
 			break
 		}
 		e.Media = media
-		e.ProjectID, e.AutomationID = orElse(e.ProjectID, media.ProjectID), orElse(e.AutomationID, media.AutomationID)
+		e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, media.ProjectID), cmp.Or(e.AutomationID, media.AutomationID)
 	case "job":
-		if job := jobFrom(data); job.ID != "" {
+		job := new(Job)
+		_ = job.fromJSON(data) // an odd member does not spoil the rest
+		if job.ID != "" {
 			e.Job = job
 		}
 	}
@@ -388,11 +357,4 @@ func firstNonZero(times ...time.Time) time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-func orElse(text, other string) string {
-	if text != "" {
-		return text
-	}
-	return other
 }

@@ -2,7 +2,9 @@ package ittybit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
@@ -59,6 +61,11 @@ type File struct {
 	raw json.RawMessage
 }
 
+// String names the file in a few words, for logs, without its URL.
+func (f *File) String() string {
+	return fmt.Sprintf("file %s (kind %s, status %s)", f.ID, f.Kind, f.Status)
+}
+
 // RawJSON gives the file as Ittybit sent it, also the members that File does not
 // know. It must not be changed, and is nil for a File that was not decoded.
 func (f *File) RawJSON() json.RawMessage { return f.raw }
@@ -88,7 +95,8 @@ func (f *File) fromJSON(data []byte) error {
 		CreatedAt jsonx.Time      `json:"created_at"`
 		UpdatedAt jsonx.Time      `json:"updated_at"`
 	}{plain: (*plain)(f)}
-	if err := json.Unmarshal(data, &wire); err != nil {
+	err := json.Unmarshal(data, &wire)
+	if notJSON(err) {
 		return err
 	}
 	f.Width, f.Height, f.Frames = int(wire.Width.Value), int(wire.Height.Value), int(wire.Frames.Value)
@@ -97,7 +105,7 @@ func (f *File) fromJSON(data []byte) error {
 	f.Created, f.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
 	var metadataErr error
 	f.Metadata, metadataErr = decodeMetadata(wire.Metadata)
-	return firstError(
+	return cmp.Or(err, firstError(
 		memberError{"width", wire.Width.Err}, memberError{"height", wire.Height.Err},
 		memberError{"rotation", wire.Rotation.Err}, memberError{"frames", wire.Frames.Err},
 		memberError{"duration", wire.Duration.Err}, memberError{"fps", wire.FPS.Err},
@@ -105,7 +113,7 @@ func (f *File) fromJSON(data []byte) error {
 		memberError{"metadata", metadataErr},
 		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
 		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
-	)
+	))
 }
 
 func orZero(f jsonx.Float) float64 {

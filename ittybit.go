@@ -48,7 +48,6 @@ package ittybit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -236,7 +235,7 @@ func do[T any, P object[T]](ctx context.Context, c *Client, in call, opts []Requ
 		result, err = decodeObject[T, P](body)
 		return err
 	})
-	if err != nil && !errors.As(err, new(*pipeline.OddAnswerError)) {
+	if err != nil && !isOddAnswer(err) {
 		return nil, err
 	}
 	return result, err

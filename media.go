@@ -2,8 +2,10 @@ package ittybit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"net/http"
 	"time"
@@ -36,6 +38,11 @@ type Media struct {
 	raw json.RawMessage
 }
 
+// String names the media in a few words, for logs.
+func (m *Media) String() string {
+	return fmt.Sprintf("media %s (kind %s, %d files)", m.ID, m.Kind, len(m.Files))
+}
+
 // RawJSON gives the media as Ittybit sent it, also the members that Media does not
 // know. It must not be changed, and is nil for a Media that was not decoded.
 func (m *Media) RawJSON() json.RawMessage { return m.raw }
@@ -48,32 +55,35 @@ func (m *Media) objectID() string { return m.ID }
 // fromJSON reads data and keeps it.
 func (m *Media) fromJSON(data []byte) error {
 	type plain Media
-	*m = Media{}
+	*m = Media{raw: data}
 	wire := struct {
 		*plain
 		Width     jsonx.Int       `json:"width"`
 		Height    jsonx.Int       `json:"height"`
 		Duration  jsonx.Float     `json:"duration"`
+		Files     json.RawMessage `json:"files"`
 		Metadata  json.RawMessage `json:"metadata"`
 		Created   jsonx.Time      `json:"created"`
 		Updated   jsonx.Time      `json:"updated"`
 		CreatedAt jsonx.Time      `json:"created_at"`
 		UpdatedAt jsonx.Time      `json:"updated_at"`
 	}{plain: (*plain)(m)}
-	if err := json.Unmarshal(data, &wire); err != nil {
+	err := json.Unmarshal(data, &wire)
+	if notJSON(err) {
 		return err
 	}
 	m.Width, m.Height, m.Duration = int(wire.Width.Value), int(wire.Height.Value), orZero(wire.Duration)
 	m.Created, m.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
-	var metadataErr error
+	var filesErr, metadataErr error
+	m.Files, filesErr = decodeObjects[File](wire.Files)
 	m.Metadata, metadataErr = decodeMetadata(wire.Metadata)
-	m.raw = data
-	return firstError(
+	return cmp.Or(err, firstError(
+		memberError{"files", filesErr},
 		memberError{"width", wire.Width.Err}, memberError{"height", wire.Height.Err},
 		memberError{"duration", wire.Duration.Err}, memberError{"metadata", metadataErr},
 		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
 		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
-	)
+	))
 }
 
 // MediaCreateParams are the parameters of [MediaService.Create]. All are optional.

@@ -17,17 +17,19 @@ const maxLimit = 100
 
 // Page is one page of a list.
 type Page[T any] struct {
-	Items []*T
+	Items []T
 
-	query url.Values // of this page
-	next  url.Values // of the next page; nil after the last one
+	odd   map[int]error // what could not be read, by item
+	query url.Values    // of this page
+	next  url.Values    // of the next page; nil after the last one
 	fetch func(ctx context.Context, query url.Values) (*Page[T], error)
 }
 
 // HasNext reports whether there is another page, as far as the answer says.
 func (p *Page[T]) HasNext() bool { return p.next != nil }
 
-// Next fetches the next page. After the last one it gives [ErrNoMorePages].
+// Next fetches the next page. After the last one it gives [ErrNoMorePages]. A page with
+// items that have members that can't be read comes back together with the error.
 func (p *Page[T]) Next(ctx context.Context) (*Page[T], error) {
 	if p.next == nil {
 		return nil, ErrNoMorePages
@@ -53,24 +55,26 @@ func list[T any, P object[T]](ctx context.Context, c *Client, path string, param
 func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, values url.Values, opts []RequestOption) (*Page[T], error) {
 	page := &Page[T]{query: values}
 	var nextURL string
-	resp, err := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, func(body []byte) error {
+	resp, oddity := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, func(body []byte) error {
 		var err error
-		page.Items, nextURL, err = decodeList[T, P](body)
+		page.Items, page.odd, nextURL, err = decodeList[T, P](body)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if oddity != nil && !isOddAnswer(oddity) {
+		return nil, oddity
 	}
 	if link := nextLink(resp.Header); link != "" {
 		nextURL = link
 	}
-	if page.next, err = nextQuery(nextURL, values); err != nil {
+	next, err := nextQuery(nextURL, values)
+	if err != nil {
 		return nil, err
 	}
+	page.next = next
 	page.fetch = func(ctx context.Context, values url.Values) (*Page[T], error) {
 		return fetchPage[T, P](ctx, c, path, values, opts)
 	}
-	return page, nil
+	return page, oddity
 }
 
 // isPosition reports whether a parameter says where in a list a page is, in any
@@ -167,20 +171,21 @@ func relsOf(params string) []string {
 	return nil
 }
 
-// all walks from page to page. What fails is yielded as the last element; pages that
-// begin to repeat themselves are such a failure.
+// all walks from page to page. An item that has a member that can't be read is yielded
+// together with the error, and the walk goes on. Any other failure is yielded as the last
+// element; pages that begin to repeat themselves are such a failure.
 func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		seen := make(map[string]bool)
 		page, err := first()
 		for {
-			if err != nil {
+			if page == nil {
 				yield(nil, err)
 				return
 			}
 			seen[page.query.Encode()] = true
-			for _, item := range page.Items {
-				if !yield(item, nil) {
+			for i := range page.Items {
+				if !yield(&page.Items[i], page.odd[i]) {
 					return
 				}
 			}

@@ -63,10 +63,12 @@ func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) 
 	var last *Task
 	for interval := cfg.interval; ; interval = grow(interval) {
 		task, err := s.Get(ctx, id)
+		if task != nil { // also with a member that can't be read
+			last = task
+		}
 		if err != nil {
 			return last, err
 		}
-		last = task
 		if cfg.progress != nil {
 			cfg.progress(task)
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"time"
@@ -101,6 +102,11 @@ type TaskError struct {
 	Message string `json:"message"`
 }
 
+// String names the task in a few words, for logs.
+func (t *Task) String() string {
+	return fmt.Sprintf("task %s (kind %s, status %s)", t.ID, t.Kind, t.Status)
+}
+
 // RawJSON gives the task as Ittybit sent it, also the members that Task does not
 // know. It must not be changed, and is nil for a Task that was not decoded.
 func (t *Task) RawJSON() json.RawMessage { return t.raw }
@@ -173,10 +179,11 @@ func (t *Task) objectID() string { return t.ID }
 // fromJSON reads data and keeps it.
 func (t *Task) fromJSON(data []byte) error {
 	var wire taskWire
-	if err := wire.decodeInto(t, data); err != nil {
+	err := wire.decodeInto(t, data)
+	if notJSON(err) {
 		return err
 	}
-	return wire.finish()
+	return cmp.Or(err, wire.finish())
 }
 
 // taskWire is a task on the wire: the members whose form differs between the
@@ -223,8 +230,8 @@ func (w *taskWire) finish() error {
 	var errs [6]error
 	t.Input, errs[0] = decodeFileMember(w.Input)
 	t.Output, errs[1] = decodeFileMember(w.Output)
-	t.Inputs, errs[2] = decodeFileList(w.Inputs)
-	t.Outputs, errs[3] = decodeFileList(w.Outputs)
+	t.Inputs, errs[2] = decodeObjects[File](w.Inputs)
+	t.Outputs, errs[3] = decodeObjects[File](w.Outputs)
 	t.Metadata, errs[4] = decodeMetadata(w.Metadata)
 	t.Error, errs[5] = decodeTaskError(w.Error)
 	t.Options = decodeTaskOptions(t.Kind, w.Options)
@@ -251,7 +258,8 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 	return file, err // an odd member does not make it none
 }
 
-func decodeFileList(raw json.RawMessage) ([]*File, error) {
+// decodeObjects reads a list of objects. An odd member of one does not spoil the others.
+func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
 	if jsonx.IsNull(raw) {
 		return nil, nil
 	}
@@ -259,16 +267,16 @@ func decodeFileList(raw json.RawMessage) ([]*File, error) {
 	if err := json.Unmarshal(raw, &elements); err != nil {
 		return nil, errors.New("is not a list")
 	}
-	var files []*File
+	var objects []*T
 	var odd error
 	for _, element := range elements {
-		file, err := decodeFileMember(element)
-		if file != nil {
-			files = append(files, file)
+		if jsonx.IsObject(element) {
+			decoded := new(T)
+			odd = cmp.Or(odd, P(decoded).fromJSON(element))
+			objects = append(objects, decoded)
 		}
-		odd = cmp.Or(odd, err)
 	}
-	return files, odd
+	return objects, odd
 }
 
 // decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/ittybit/ittybit-go/internal/redact"
@@ -66,6 +67,9 @@ func (c *call) describe(f *Failure, plain bool) string {
 	}
 	if f.unknown {
 		b.WriteString("outcome unknown, it may have been carried out: ")
+	}
+	if errors.Is(f.err, io.EOF) || errors.Is(f.err, io.ErrUnexpectedEOF) {
+		b.WriteString("the connection was closed: ")
 	}
 	b.WriteString(inner(f.err))
 	if f.ended != nil && !errors.Is(f.err, f.ended) {

@@ -9,7 +9,10 @@ import (
 	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
-// logged writes one Debug line for each try: never a body, a key or a signature.
+// logged writes one Debug line for each try: never a body, a key or a signature. It is
+// what http.Client sees of the chain, and has no CloseIdleConnections on purpose:
+// go-retryablehttp calls that whenever a request fails, which would close the idle
+// connections of everybody who shares the caller's transport.
 type logged struct {
 	next http.RoundTripper
 	call *call
@@ -28,9 +31,10 @@ func (l *logged) RoundTrip(req *http.Request) (*http.Response, error) {
 		slog.Int("attempt", l.call.answer.Attempts+1),
 		slog.Duration("duration", time.Since(start)),
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		attrs = append(attrs, slog.String("error", redact.Text(withoutURL(err).Error(), l.call.cfg.Key())))
-	} else {
+	case resp != nil:
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
 	}
 	logger.LogAttrs(req.Context(), slog.LevelDebug, "ittybit: request", attrs...)

@@ -6,7 +6,6 @@
 //	  log           a line for each try                         log.go
 //	  trace         note whether a try reached the wire         trace.go
 //	  authenticate  add the key, for the API's own host only    authenticate.go
-//	  shield        keep the caller's connection pool open      shield.go
 //	fail          give an error its shape and its sentinel      failure.go
 //
 // The inner steps run for every try (and every redirect of a GET) and are
@@ -94,9 +93,8 @@ func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 	}
 	c := &call{cfg: &p.cfg, request: r, url: req.URL}
 	next := p.transport()
-	next = shield{next}
 	next = &authenticate{next: next, base: p.cfg.BaseURL, key: p.cfg.Key}
-	next = &traced{next: next, trace: &c.trace}
+	next = &traced{next: next, trace: &c.trace, creates: r.Creates}
 	next = &logged{next: next, call: c}
 	c.run(p.retrying(c, next), req)
 	return c.answer, c.failure(ctx)

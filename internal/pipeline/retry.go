@@ -141,7 +141,11 @@ func (c *call) read(resp *http.Response) error {
 	if !success {
 		limit = maxProblemBytes
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	var body []byte
+	var err error
+	if resp.StatusCode >= 200 { // below, the protocol was switched, and what comes has no end
+		body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	}
 	if closeErr := resp.Body.Close(); err == nil {
 		err = closeErr
 	}
@@ -216,8 +220,9 @@ func (c *call) judgeStatus(code int) bool {
 		return false
 	case code == http.StatusServiceUnavailable && given:
 		return true
-	case code >= 500, code >= 300 && code < 400:
-		// A redirect of a POST may well be the answer of a service that has acted.
+	case code >= 500, code < 400:
+		// A redirect of a POST may well be the answer of a service that has acted, and
+		// what is below 200 is no answer.
 		c.unknown = true
 		return code >= 500 && c.cfg.Policy.RetryAmbiguousPosts
 	}
@@ -276,7 +281,8 @@ func parseRetryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 		return 0, false
 	}
 	const most = 1 << 32 // seconds, more than a century: far past every limit, and no overflow
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // out of range, it is the largest there is
 		return time.Duration(min(max(seconds, 0), most)) * time.Second, seconds >= 0
 	}
 	if at, err := http.ParseTime(value); err == nil {

@@ -363,13 +363,13 @@ func TestParseRetryAfter_readsSecondsAndDates(t *testing.T) {
 	now := time.Date(2025, 1, 10, 12, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
 		"0": 0, "120": 2 * time.Minute, "Fri, 10 Jan 2025 12:01:00 GMT": time.Minute, "Fri, 10 Jan 2025 11:00:00 GMT": 0,
-		"Friday, 10-Jan-25 12:00:05 GMT": 5 * time.Second,
+		"Friday, 10-Jan-25 12:00:05 GMT": 5 * time.Second, "99999999999999999999": 1 << 32 * time.Second,
 	} {
 		got, given := parseRetryAfter(http.Header{"Retry-After": {value}}, now)
 		assert.True(t, given, value)
 		assert.Equal(t, want, got, value)
 	}
-	for _, value := range []string{"", "-5", "soon", "1.5", "99999999999999999999"} {
+	for _, value := range []string{"", "-5", "soon", "1.5", "-99999999999999999999"} {
 		_, given := parseRetryAfter(http.Header{"Retry-After": {value}}, now)
 		assert.False(t, given, value)
 	}

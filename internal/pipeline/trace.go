@@ -2,19 +2,40 @@ package pipeline
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 )
 
 // wireTrace notes how far a try came. The hooks may run in the transport's
 // goroutines, even after the try has returned.
 type wireTrace struct {
-	started atomic.Bool // the transport was called at all
-	asked   atomic.Bool // a connection was asked for
-	got     atomic.Bool // there was one
-	wrote   atomic.Bool // headers were written, at least to the connection's buffer
+	started atomic.Bool  // the transport was called at all
+	asked   atomic.Int32 // how often a connection was asked for
+	got     atomic.Bool  // there was one
+	wrote   atomic.Bool  // headers were written, at least to the connection's buffer
+	http2   atomic.Bool  // on an HTTP/2 connection
+	stopped atomic.Bool  // the transport was about to send the request again, and must not
+}
+
+// maxConnections is how many connections an HTTP/2 transport may ask for in one try.
+const maxConnections = 4
+
+// errSentAgain ends a try in which net/http was about to repeat the request by itself.
+var errSentAgain = errors.New("the connection ended while the answer was awaited")
+
+// mustStop reports whether the transport goes too far when it asks for a connection.
+// net/http's HTTP/2 transport takes a stream that was reset with PROTOCOL_ERROR, by a
+// server that may have acted, for one that may be sent again: without bound, without a
+// wait, and whatever the method. A refused stream, which is safe to send again, goes out
+// on the same connection, and asks for none.
+func (t *wireTrace) mustStop(creates bool) bool {
+	asked := t.asked.Add(1)
+	return t.http2.Load() && (asked > maxConnections || creates && t.wrote.Load())
 }
 
 // maySend reports whether the service may have seen the try. It is false only where
@@ -25,7 +46,7 @@ func (t *wireTrace) maySend(givenUp bool) bool {
 	switch {
 	case !t.started.Load():
 		return false
-	case t.wrote.Load() || !t.asked.Load():
+	case t.wrote.Load() || t.asked.Load() == 0:
 		return true
 	default:
 		return t.got.Load() && givenUp
@@ -41,8 +62,9 @@ func givenUp(ctx context.Context, err error) bool {
 
 // traced renews the trace for each try.
 type traced struct {
-	next  http.RoundTripper
-	trace *atomic.Pointer[wireTrace]
+	next    http.RoundTripper
+	trace   *atomic.Pointer[wireTrace]
+	creates bool
 }
 
 func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -55,10 +77,74 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	trace.started.Store(true)
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GetConn:      func(string) { trace.asked.Store(true) },
-		GotConn:      func(httptrace.GotConnInfo) { trace.got.Store(true) },
+	ctx, cancel := context.WithCancelCause(req.Context())
+	hooks := &httptrace.ClientTrace{
+		GetConn: func(string) {
+			if trace.mustStop(t.creates) {
+				trace.stopped.Store(true)
+				cancel(errSentAgain)
+			}
+		},
+		GotConn: func(info httptrace.GotConnInfo) {
+			trace.got.Store(true)
+			if conn, ok := info.Conn.(*tls.Conn); ok && conn.ConnectionState().NegotiatedProtocol == "h2" {
+				trace.http2.Store(true)
+			}
+		},
 		WroteHeaders: func() { trace.wrote.Store(true) },
-	})
-	return t.next.RoundTrip(req.WithContext(ctx))
+	}
+	if req.URL.Scheme == "http" { // HTTP/2 without TLS shows by its pseudo-headers only
+		hooks.WroteHeaderField = func(name string, _ []string) {
+			if strings.HasPrefix(name, ":") {
+				trace.http2.Store(true)
+			}
+		}
+	}
+	ctx = httptrace.WithClientTrace(ctx, hooks)
+	resp, err := t.next.RoundTrip(guarded(req.WithContext(ctx), trace))
+	if err != nil || resp == nil || resp.Body == nil {
+		cancel(nil)
+		if trace.stopped.Load() && err != nil {
+			err = errSentAgain
+		}
+		return resp, err
+	}
+	resp.Body = &endingBody{resp.Body, cancel}
+	return resp, nil
+}
+
+// guarded makes a body that is read once more fail where the request must not be sent
+// again: an idle connection may be at hand before the end of the context is seen.
+func guarded(req *http.Request, trace *wireTrace) *http.Request {
+	if rewind := req.GetBody; rewind != nil {
+		req.GetBody = func() (io.ReadCloser, error) {
+			body, err := rewind()
+			return &guardedBody{body, trace}, err
+		}
+	}
+	return req
+}
+
+type guardedBody struct {
+	io.ReadCloser
+	trace *wireTrace
+}
+
+func (b *guardedBody) Read(p []byte) (int, error) {
+	if b.trace.stopped.Load() {
+		return 0, errSentAgain
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// endingBody ends the try's context when the answer has been read.
+type endingBody struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (b *endingBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
 }

@@ -107,6 +107,8 @@ func TestE2E_eachEventIsHandledOnceThroughFailuresDuplicatesAndReordering(t *tes
 		}
 	}
 	assert.Equal(t, created.ID, <-media)
+	receiver.Close() // the observer has been called for every delivery then
+	local.Close()
 	mu.Lock()
 	for _, id := range ids {
 		assert.Equal(t, 1, completed[id], "%s was handled once", id)
@@ -117,8 +119,6 @@ func TestE2E_eachEventIsHandledOnceThroughFailuresDuplicatesAndReordering(t *tes
 	assert.Equal(t, tasks, outcomes.of(ittybit.OutcomeFailed))
 	assert.Equal(t, tasks, outcomes.of(ittybit.OutcomePanicked))
 
-	receiver.Close()
-	local.Close()
 	text := log.String()
 	assert.Contains(t, text, "payload=", "the log was at Debug level")
 	assert.NotContains(t, text, local.APIKey)

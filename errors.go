@@ -32,8 +32,9 @@ var (
 
 	// ErrOutcomeUnknown is matched by the error of a creating call that may have been
 	// carried out though it failed: cut or timed out after it was sent, answered with
-	// a 5xx, or with a success that can't be read. Look whether the thing exists
-	// before calling again, or accept a duplicate.
+	// a 5xx, or with a success that can't be read. Look whether the thing exists before
+	// calling again, or accept a duplicate: [TasksService.All] with the kind gives the
+	// tasks to compare by their Input and Created.
 	ErrOutcomeUnknown = pipeline.ErrOutcomeUnknown
 
 	// ErrNoMorePages is what [Page.Next] gives after the last page.

@@ -67,7 +67,8 @@ func (m *EventMux) On(event EventType, fn func(ctx context.Context, e *Event) er
 
 // OnTaskCompleted registers fn for tasks of a kind, or of [AnyTaskKind], that ended
 // well: [EventTaskCompleted], and [EventTaskSucceeded], its later name. In fn, e.Task
-// is never nil.
+// is never nil. A task whose status is "ready", which the documentation leaves unclear, is
+// an [EventTaskUpdated].
 func (m *EventMux) OnTaskCompleted(kind TaskKind, fn func(ctx context.Context, e *Event) error) {
 	m.onTask(EventTaskCompleted, kind, fn)
 }
@@ -224,19 +225,27 @@ func RetryLater(d time.Duration, err error) error {
 var ErrAlreadyHandled = errors.New("ittybit: the event was handled before")
 
 // Deduplicator remembers which events were handled, so that a redelivery is not
-// handled again. A store that processes share must lease its claims, so that a crash
-// frees them.
+// handled again. [MemoryDeduplicator] serves one process. A store that processes share
+// must lease its claims, so that a crash frees them: for longer than a handler may run,
+// which is longer than its deadline where it does not follow its context. It must
+// remember keys for longer than Ittybit retries, and than [WithTolerance] lets a delivery
+// be repeated.
 type Deduplicator interface {
 	// Claim waits for a claim on key. It gives ErrAlreadyHandled if key was completed
-	// before. While another holder has it, it waits until ctx ends.
+	// before. While another holder has it, it waits until ctx ends, and gives its error.
+	// With any error the event is not handled, and comes again.
 	Claim(ctx context.Context, key string) (Claim, error)
 }
 
-// Claim is the right to handle one event. Exactly one of its methods is called.
+// Claim is the right to handle one event. Exactly one of its methods is called, once,
+// with a context that lives for five seconds, whatever became of the handler's own.
 type Claim interface {
-	// Complete ends the claim after success: the key is never handled again.
+	// Complete ends the claim after success, or [Discard]: the key is never handled
+	// again. An error (the lease was lost, or a transaction could not be committed)
+	// makes the event come again.
 	Complete(ctx context.Context) error
-	// Release ends the claim after a failure: the key is free again.
+	// Release ends the claim after a failure or a panic: the key is free again. An
+	// error only joins the handler's own.
 	Release(ctx context.Context) error
 }
 
@@ -273,8 +282,9 @@ func DeduplicateName(name string) DeduplicateOption {
 // Deduplicate gives a handler that calls next once for each event, however often the
 // event comes: a delivery that meets another one of the same event waits for it, and
 // one that comes after it was handled (or discarded) is dealt with at once. After an
-// error or a panic the event is free to be handled again. A store or next that is nil
-// panics.
+// error or a panic the event is free to be handled again. It is handled again, too, after
+// a crash between the handling and its mark: what next does should bear repeating, or
+// commit together with the mark. A store or next that is nil panics.
 func Deduplicate(store Deduplicator, next EventHandler, opts ...DeduplicateOption) EventHandler {
 	if store == nil || next == nil {
 		panic("ittybit: Deduplicate: nil store or handler")
@@ -306,6 +316,9 @@ func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 	if errors.Is(err, ErrAlreadyHandled) {
 		report(ctx, OutcomeDuplicate)
 		return nil
+	}
+	if err == nil && claim == nil {
+		err = errors.New("the store gave neither a claim nor an error")
 	}
 	if err != nil {
 		return fmt.Errorf("ittybit: claiming %s: %w", key, err)

@@ -142,7 +142,7 @@ func ExampleAutomationsService_Update() {
 
 	// Change one step, and send the workflow back whole: nothing of it is lost.
 	automation.Workflow[0].Ref = "thumbnails"
-	paused := ittybit.AutomationPaused
+	paused := ittybit.AutomationStatusPaused
 	automation, err = client.Automations.Update(ctx, automation.ID, ittybit.AutomationUpdateParams{
 		Workflow: automation.Workflow,
 		Status:   &paused,

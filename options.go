@@ -96,7 +96,7 @@ func (o loggerOption) applyWebhook(c *webhookConfig) error { c.logger = o.logger
 
 // WithLogger writes to logger: a client writes a line for each try at Debug and for
 // each retry at Warn, a webhook handler a line for each delivery, and at Debug its
-// payload. No line at any level holds a key or a signature. A nil logger means no
+// payload, or what [WebhookVerifier.Explain] says of a signature that was refused. No line at any level holds a key or a signature. A nil logger means no
 // log, which is the default.
 func WithLogger(logger *slog.Logger) LoggerOption { return loggerOption{logger} }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,27 +20,28 @@ const whsecPrefix = "whsec_"
 
 // contentReading is one reading of which bytes are signed.
 type contentReading struct {
-	name  string
-	write func(mac hash.Hash, timestamp string, body []byte)
+	name   string
+	remedy string // what makes Verify take it; empty: nothing needs to be done
+	write  func(mac hash.Hash, timestamp string, body []byte)
 }
 
 // The ways in which services like this one sign their webhooks.
 var (
 	contentReadings = []contentReading{
-		{"t.body", defaultSignedContent},
-		{"t,body", func(mac hash.Hash, timestamp string, body []byte) {
+		{"t.body", "", defaultSignedContent},
+		{"t,body", "use WithSignedContent, and write the timestamp, a comma and the body", func(mac hash.Hash, timestamp string, body []byte) {
 			mac.Write([]byte(timestamp + ","))
 			mac.Write(body)
 		}},
-		{"body alone", func(mac hash.Hash, _ string, body []byte) { mac.Write(body) }},
+		{"body alone", "use WithSignedContent, and write the body alone", func(mac hash.Hash, _ string, body []byte) { mac.Write(body) }},
 	}
 	encodingReadings = []struct {
 		name   string
 		decode func(string) ([]byte, error)
 	}{
 		{"hex", hex.DecodeString},
-		{"base64", decodeBase64(base64.StdEncoding)},
 		{"base64url", decodeBase64(base64.URLEncoding)},
+		{"base64", decodeBase64(base64.StdEncoding)},
 	}
 )
 
@@ -52,19 +54,20 @@ func decodeBase64(enc *base64.Encoding) func(string) ([]byte, error) {
 
 // keyReading is a byte string that a secret may stand for.
 type keyReading struct {
-	name string
-	key  []byte
+	name   string
+	remedy string // as in contentReading
+	key    []byte
 }
 
 func keyReadings(secret string) []keyReading {
-	keys := []keyReading{{"as given", []byte(secret)}}
+	keys := []keyReading{{"as given", "", []byte(secret)}}
 	bare, stripped := strings.CutPrefix(secret, whsecPrefix)
 	if stripped {
-		keys = append(keys, keyReading{"whsec_ stripped", []byte(bare)})
+		keys = append(keys, keyReading{"whsec_ stripped", "give the secret without its whsec_", []byte(bare)})
 	}
 	for _, encoding := range encodingReadings[1:] {
 		if key, err := encoding.decode(bare); err == nil && len(key) > 0 {
-			return append(keys, keyReading{"base64-decoded", key})
+			return append(keys, keyReading{"base64-decoded", "give the bytes that the secret stands for", key})
 		}
 	}
 	return keys
@@ -74,8 +77,9 @@ func keyReadings(secret string) []keyReading {
 // signature it matches, of those in use among such services (the signed content
 // t.body, t,body or body alone; hex, base64 or base64url; the key as given, without
 // its whsec_, or base64-decoded; seconds or milliseconds), or the one of
-// [WithSignedContent], and whether Verify takes it. Where none matches, the key is wrong or the body was changed on its way. It is
-// for finding out why a verification fails, not for deciding whether to trust.
+// [WithSignedContent], whether Verify takes it, and what to do where it does not. Where
+// none matches, the key is wrong or the body was changed on its way. It is for finding out
+// why a verification fails, not for deciding whether to trust.
 func (v *WebhookVerifier) Explain(body []byte, header string) string {
 	var b strings.Builder
 	verdict := v.Verify(body, header)
@@ -128,7 +132,7 @@ func (v *WebhookVerifier) explainTimestamp(b *strings.Builder, timestamp string)
 func (v *WebhookVerifier) findReadings(body []byte, timestamp string, values []string) []string {
 	contents := contentReadings
 	if v.content != nil {
-		contents = append([]contentReading{{"what WithSignedContent writes", v.content}}, contents...)
+		contents = append([]contentReading{{"what WithSignedContent writes", "", v.content}}, contents...)
 	}
 	var matches []string
 	for i, secret := range v.secrets() {
@@ -136,25 +140,42 @@ func (v *WebhookVerifier) findReadings(body []byte, timestamp string, values []s
 			for _, content := range contents {
 				mac := hmac.New(sha256.New, key.key)
 				content.write(mac, timestamp, body)
-				if encoding := matchingEncoding(mac.Sum(nil), values); encoding != "" {
-					matches = append(matches, fmt.Sprintf("Matches: HMAC-SHA256 over %s, in %s, with secret %d %s.\n",
-						content.name, encoding, i+1, key.name))
+				encoding, taken := matchingEncoding(mac.Sum(nil), values)
+				if encoding == "" {
+					continue
 				}
+				match := fmt.Sprintf("Matches: HMAC-SHA256 over %s, in %s, with secret %d %s.\n", content.name, encoding, i+1, key.name)
+				remedies := []string{content.remedy, key.remedy}
+				if !taken {
+					remedies = append(remedies, "put the signature into hex or unpadded base64url before it is verified")
+				}
+				matches = append(matches, match+toDo(remedies))
 			}
 		}
 	}
 	return matches
 }
 
-func matchingEncoding(sum []byte, values []string) string {
+// toDo puts remedies into a sentence.
+func toDo(remedies []string) string {
+	remedies = slices.DeleteFunc(remedies, func(remedy string) bool { return remedy == "" })
+	if len(remedies) == 0 {
+		return ""
+	}
+	return "For Verify to take it: " + strings.Join(remedies, "; ") + ".\n"
+}
+
+// matchingEncoding names the encoding in which a value is sum, and whether Verify takes
+// it.
+func matchingEncoding(sum []byte, values []string) (name string, taken bool) {
 	for _, value := range values {
 		for _, encoding := range encodingReadings {
 			if given, err := encoding.decode(value); err == nil && hmac.Equal(sum, given) {
-				return encoding.name
+				return encoding.name, (&macState{}).equal(sum, value)
 			}
 		}
 	}
-	return ""
+	return "", false
 }
 
 // looseParts finds a timestamp and the signature values in a header of whatever

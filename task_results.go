@@ -26,19 +26,19 @@ type NSFWResults struct {
 	// IsNSFW is the verdict: is_nsfw in webhooks, detected in the file's JSON of API
 	// version 2025-08-20. Later versions give no verdict of their own: there it is
 	// whether any category was found.
-	IsNSFW     bool
-	Confidence *float64 // 0 to 1
+	IsNSFW     bool     `json:"is_nsfw"`
+	Confidence *float64 `json:"confidence,omitempty"` // 0 to 1
 
-	Nudity   *NSFWSignal
-	Sexual   *NSFWSignal
-	Violence *NSFWSignal
-	Gore     *NSFWSignal
+	Nudity   *NSFWSignal `json:"nudity,omitempty"`
+	Sexual   *NSFWSignal `json:"sexual,omitempty"`
+	Violence *NSFWSignal `json:"violence,omitempty"`
+	Gore     *NSFWSignal `json:"gore,omitempty"`
 
 	// What only later API versions send.
-	Categories  []string
-	Severity    map[string]string // by category: none, mild, moderate or severe
-	Description string
-	Timeline    []NSFWSegment // for videos
+	Categories  []string          `json:"categories,omitempty"`
+	Severity    map[string]string `json:"severity,omitempty"` // by category: none, mild, moderate or severe
+	Description string            `json:"description,omitempty"`
+	Timeline    []NSFWSegment     `json:"timeline,omitempty"` // for videos
 }
 
 // NSFWSignal is what was found of one category: a score in API version 2025-08-20, a
@@ -46,6 +46,14 @@ type NSFWResults struct {
 type NSFWSignal struct {
 	Score    *float64 // 0 to 1
 	Detected *bool
+}
+
+// MarshalJSON gives the score, or else true or false, as Ittybit sends it.
+func (s NSFWSignal) MarshalJSON() ([]byte, error) {
+	if s.Score != nil {
+		return json.Marshal(s.Score)
+	}
+	return json.Marshal(s.Detected)
 }
 
 // UnmarshalJSON takes a number, true or false.

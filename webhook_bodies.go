@@ -81,7 +81,7 @@ func serverIsStricter(r *http.Request, timeout time.Duration) bool {
 
 // Middleware gives a handler that calls next with verified requests only, their bodies
 // readable again, for frameworks and for handlers of one's own. It refuses the others as
-// [WebhookHandler] does: 413, 408, 401, 503. It reads bodies of up to
+// [WebhookHandler] does: 400, 401, 408, 413 and 503. It reads bodies of up to
 // [WithMaxBodyBytes], within [DefaultReadTimeout] and [DefaultMaxBufferedBytes]. next
 // must not use the body after it has returned.
 func (v *WebhookVerifier) Middleware(next http.Handler) http.Handler {

@@ -36,7 +36,7 @@ type Outcome string
 // The outcomes of deliveries, with the status that each is answered with.
 const (
 	OutcomeHandled            Outcome = "handled"             // 200
-	OutcomeIgnored            Outcome = "ignored"             // 200: no handler for this event
+	OutcomeIgnored            Outcome = "ignored"             // 200: an EventMux had no handler for it
 	OutcomeDuplicate          Outcome = "duplicate"           // 200: handled before
 	OutcomeDiscarded          Outcome = "discarded"           // 200: see Discard
 	OutcomeMethodNotAllowed   Outcome = "method_not_allowed"  // 405
@@ -153,7 +153,8 @@ func WithMaxBufferedBytes(n int64) WebhookOption {
 }
 
 // WithObserver calls fn after each delivery was answered, for metrics, in the request's
-// goroutine and with its context. A panic in fn is logged and goes no further.
+// goroutine and with its context: the sender may have its answer before fn is called. A
+// panic in fn is logged and goes no further.
 func WithObserver(fn func(context.Context, Delivery)) WebhookOption {
 	return webhookOption(func(c *webhookConfig) error {
 		if fn == nil {
@@ -215,11 +216,12 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // delivery is one request on its way through the handler.
 type delivery struct {
 	Delivery
-	handler    *WebhookHandler
-	start      time.Time
-	retryAfter time.Duration
-	payload    []byte // once it is verified
-	stack      []byte // of a panic
+	handler     *WebhookHandler
+	start       time.Time
+	retryAfter  time.Duration
+	payload     []byte // once it is verified
+	explanation string // of a signature that was refused
+	stack       []byte // of a panic
 }
 
 func (d *delivery) end(outcome Outcome, status int, err error) {
@@ -247,6 +249,9 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
 	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
+		if h.logs(r.Context(), slog.LevelDebug) {
+			d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header))
+		}
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
 		return
 	}
@@ -414,14 +419,14 @@ func (h *WebhookHandler) redacted(text string) string {
 	return redact.Text(text, h.verifier.secrets()...)
 }
 
-// log writes one line for a delivery, at Debug with the payload.
+// log writes one line for a delivery, at Debug with the payload, or with the explanation
+// of a signature that was refused.
 func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
-	logger := h.cfg.logger
-	if logger == nil {
-		return
-	}
 	level := levelOf(d.Outcome)
-	if !logger.Enabled(ctx, level) {
+	if d.Outcome == OutcomeIgnored && d.Event.Type == EventUnknown {
+		level = slog.LevelWarn // it does not come again, and somebody may have wanted it
+	}
+	if !h.logs(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
@@ -433,7 +438,7 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 	if e := d.Event; e != nil {
 		attrs = append(attrs, slog.String("event", h.redacted(string(e.Type))), slog.String("key", h.redacted(e.Key())))
 	}
-	if d.payload != nil && logger.Enabled(ctx, slog.LevelDebug) {
+	if d.payload != nil && h.logs(ctx, slog.LevelDebug) {
 		attrs = append(attrs, slog.String("payload", string(redact.Bytes(d.payload, h.verifier.secrets()...))))
 	}
 	if expired := (*SignatureExpiredError)(nil); errors.As(d.Err, &expired) {
@@ -445,7 +450,15 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 	if d.stack != nil {
 		attrs = append(attrs, slog.String("stack", h.redacted(string(d.stack))))
 	}
-	logger.LogAttrs(ctx, level, "ittybit: webhook", attrs...)
+	if d.explanation != "" {
+		attrs = append(attrs, slog.String("explanation", h.redacted(d.explanation)))
+	}
+	h.cfg.logger.LogAttrs(ctx, level, "ittybit: webhook", attrs...)
+}
+
+// logs reports whether there is a log at level.
+func (h *WebhookHandler) logs(ctx context.Context, level slog.Level) bool {
+	return h.cfg.logger != nil && h.cfg.logger.Enabled(ctx, level)
 }
 
 // levelOf: what is well is Info, what a stranger can cause at will or what goes away by

@@ -191,7 +191,10 @@ func (s *Server) parseStep(raw json.RawMessage, depth int) (step, error) {
 	}
 	switch st.kind {
 	case "":
-		return step{}, badRequest("A workflow step needs a kind.")
+		if depth == maxWorkflowDepth { // Ittybit's SDKs let the steps below have none
+			return step{}, badRequest("A workflow step needs a kind.")
+		}
+		return st, nil
 	case "webhook":
 		if st.url == "" {
 			return step{}, badRequest("A webhook step needs a url.")

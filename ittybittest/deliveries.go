@@ -59,7 +59,9 @@ func (s *Server) Deliveries() []Delivery {
 
 // WaitForDelivery returns the first record that match accepts, among those
 // that are there already and then those to come. It fails when ctx ends or the
-// server is closed. The match function is called for one record at a time.
+// server is closed. The match function is called for one record at a time. A record
+// is made when the answer is there, which may be before a receiver has done what it
+// does after answering, such as calling an observer.
 func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool) (Delivery, error) {
 	next := 0
 	for {

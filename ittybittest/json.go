@@ -35,7 +35,7 @@ func parseObject(data []byte) (object, error) {
 	if start != json.Delim('{') {
 		return nil, fmt.Errorf("must be a JSON object")
 	}
-	obj := object{}
+	obj, seen := object{}, make(map[string]bool)
 	for dec.More() {
 		token, err := dec.Token()
 		key, isName := token.(string)
@@ -46,9 +46,10 @@ func parseObject(data []byte) (object, error) {
 		if err := dec.Decode(&value); err != nil {
 			return nil, fmt.Errorf("is not valid JSON")
 		}
-		if obj.has(key) {
+		if seen[key] {
 			return nil, fmt.Errorf("has the member %q twice", key)
 		}
+		seen[key] = true
 		obj = append(obj, member{key, value})
 	}
 	if _, err := dec.Token(); err != nil {

@@ -35,6 +35,7 @@ func (s *Server) runSteps(automationID string, steps []step, about subject, pare
 			return
 		}
 		switch st.kind {
+		case "": // there is nothing to do
 		case "webhook":
 			if payload := s.stepPayload(automationID, about); payload != nil {
 				s.deliver(st.url, payload)

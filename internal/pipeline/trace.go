@@ -5,37 +5,49 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
 // wireTrace notes how far a try came. The hooks may run in the transport's
 // goroutines, even after the try has returned.
 type wireTrace struct {
-	started atomic.Bool  // the transport was called at all
-	asked   atomic.Int32 // how often a connection was asked for
-	got     atomic.Bool  // there was one
-	wrote   atomic.Bool  // headers were written, at least to the connection's buffer
-	http2   atomic.Bool  // on an HTTP/2 connection
-	stopped atomic.Bool  // the transport was about to send the request again, and must not
+	started atomic.Bool // the transport was called at all
+	asked   atomic.Bool // a connection was asked for
+	got     atomic.Bool // there was one
+	wrote   atomic.Bool // headers were written, at least to the connection's buffer
+	http2   atomic.Bool // on an HTTP/2 connection
+	stopped atomic.Bool // the transport was about to send the request again, and must not
+
+	mu    sync.Mutex
+	conn  net.Conn // the latest one
+	conns int      // how many there were, one after the other
 }
 
-// maxConnections is how many connections an HTTP/2 transport may ask for in one try.
+// maxConnections is how many connections an HTTP/2 transport may use in one try.
 const maxConnections = 4
 
 // errSentAgain ends a try in which net/http was about to repeat the request by itself.
-var errSentAgain = errors.New("the connection ended while the answer was awaited")
+var errSentAgain = errors.New("the HTTP/2 connection failed while the answer was awaited")
 
-// mustStop reports whether the transport goes too far when it asks for a connection.
-// net/http's HTTP/2 transport takes a stream that was reset with PROTOCOL_ERROR, by a
-// server that may have acted, for one that may be sent again: without bound, without a
-// wait, and whatever the method. A refused stream, which is safe to send again, goes out
-// on the same connection, and asks for none.
-func (t *wireTrace) mustStop(creates bool) bool {
-	asked := t.asked.Add(1)
-	return t.http2.Load() && (asked > maxConnections || creates && t.wrote.Load())
+// mustStop reports whether the transport goes too far when it takes conn. Over HTTP/2,
+// net/http sends a request again, whatever its method, when the server has reset its
+// stream with REFUSED_STREAM or PROTOCOL_ERROR or has gone away without it; and after
+// PROTOCOL_ERROR, where the server may have acted, without bound and without a wait. It
+// does not say which of these it was. A refused stream goes out again on the same
+// connection; on another one, what creates something is not sent twice.
+func (t *wireTrace) mustStop(conn net.Conn, creates bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn != conn {
+		t.conn = conn
+		t.conns++
+	}
+	return t.http2.Load() && (t.conns > maxConnections || creates && t.conns > 1 && t.wrote.Load())
 }
 
 // maySend reports whether the service may have seen the try. It is false only where
@@ -46,7 +58,7 @@ func (t *wireTrace) maySend(givenUp bool) bool {
 	switch {
 	case !t.started.Load():
 		return false
-	case t.wrote.Load() || t.asked.Load() == 0:
+	case t.wrote.Load() || !t.asked.Load():
 		return true
 	default:
 		return t.got.Load() && givenUp
@@ -79,14 +91,13 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace.started.Store(true)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	hooks := &httptrace.ClientTrace{
-		GetConn: func(string) {
-			if trace.mustStop(t.creates) {
+		GetConn: func(string) { trace.asked.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			trace.got.Store(true)
+			if trace.mustStop(info.Conn, t.creates) {
 				trace.stopped.Store(true)
 				cancel(errSentAgain)
 			}
-		},
-		GotConn: func(info httptrace.GotConnInfo) {
-			trace.got.Store(true)
 			if conn, ok := info.Conn.(*tls.Conn); ok && conn.ConnectionState().NegotiatedProtocol == "h2" {
 				trace.http2.Store(true)
 			}
@@ -114,7 +125,8 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // guarded makes a body that is read once more fail where the request must not be sent
-// again: an idle connection may be at hand before the end of the context is seen.
+// again: its headers may go out before the end of the context is seen, but never all of
+// it.
 func guarded(req *http.Request, trace *wireTrace) *http.Request {
 	if rewind := req.GetBody; rewind != nil {
 		req.GetBody = func() (io.ReadCloser, error) {

@@ -255,3 +255,16 @@ func TestDiscardAndRetryLater(t *testing.T) {
 	assert.Zero(t, retry.After)
 	assert.EqualError(t, retry, "ittybit: to be tried again in 0s: not now")
 }
+
+// webhookNoStore gives neither a claim nor an error.
+type webhookNoStore struct{}
+
+func (webhookNoStore) Claim(context.Context, string) (ittybit.Claim, error) { return nil, nil }
+
+func TestDeduplicate_handlesNothingWithoutAClaim(t *testing.T) {
+	once := ittybit.Deduplicate(webhookNoStore{}, ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
+		t.Error("it was handled")
+		return nil
+	}))
+	require.ErrorContains(t, once.HandleEvent(t.Context(), webhookParse(t, webhookPageBody)), "neither a claim nor an error")
+}

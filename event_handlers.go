@@ -180,14 +180,25 @@ func (m *EventMux) fallback(ctx context.Context, e *Event) error {
 type DiscardError struct{ Err error }
 
 // Error implements error.
-func (e *DiscardError) Error() string { return fmt.Sprintf("ittybit: discarded: %v", e.Err) }
+func (e *DiscardError) Error() string {
+	if e == nil {
+		return "ittybit: discarded"
+	}
+	return fmt.Sprintf("ittybit: discarded: %v", e.Err)
+}
 
 // Unwrap gives the reason.
-func (e *DiscardError) Unwrap() error { return e.Err }
+func (e *DiscardError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // Discard makes an error that ends an event: it is answered 200 and does not come
 // again, for it would fail the same way for ever. The error is logged and shown to the
-// observer. Discard(nil) is nil.
+// observer. It may be wrapped; joined with others, it ends the event only where all of
+// them do. Discard(nil) is nil.
 func Discard(err error) error {
 	if err == nil {
 		return nil
@@ -203,11 +214,19 @@ type RetryLaterError struct {
 
 // Error implements error.
 func (e *RetryLaterError) Error() string {
+	if e == nil {
+		return "ittybit: to be tried again"
+	}
 	return fmt.Sprintf("ittybit: to be tried again in %v: %v", e.After, e.Err)
 }
 
 // Unwrap gives the reason.
-func (e *RetryLaterError) Unwrap() error { return e.Err }
+func (e *RetryLaterError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
 
 // RetryLater makes an error that asks for the event to come again in d at the
 // earliest: a webhook is answered 503 with Retry-After, in whole seconds and at least
@@ -328,9 +347,9 @@ func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 
 // handle runs next and ends the claim, also when next panics or ends its goroutine.
 func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err error) {
-	returned := false
+	judged := false
 	defer func() {
-		if returned {
+		if judged {
 			return
 		}
 		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
@@ -338,11 +357,12 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 		_ = claim.Release(ending) // the panic is the news
 	}()
 	err = d.next.HandleEvent(ctx, e)
-	returned = true
+	settled := verdictOf(err).settled()
+	judged = true
 
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
-	if err == nil || isDiscard(err) || errors.Is(err, ErrAlreadyHandled) {
+	if settled {
 		if completeErr := claim.Complete(ending); completeErr != nil {
 			// It may be handled twice; forgetting it would be worse.
 			return fmt.Errorf("ittybit: the event was handled, but could not be marked so: %w", completeErr)
@@ -355,7 +375,49 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 	return err
 }
 
-func isDiscard(err error) bool {
-	var discard *DiscardError
-	return errors.As(err, &discard)
+// verdict is what a handler's error says of the event.
+type verdict int
+
+const (
+	verdictHandled verdict = iota
+	verdictDuplicate
+	verdictDiscarded
+	verdictFailed
+	verdictRetryLater
+)
+
+// settled reports whether the event does not have to come again.
+func (v verdict) settled() bool { return v <= verdictDiscarded }
+
+// verdictOf judges an error by what stands outermost in it. Joined errors settle an event
+// only where each of them does: one that failed must not hide behind one that was
+// discarded.
+func verdictOf(err error) verdict {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree by itself
+	case nil:
+		return verdictHandled
+	case *RetryLaterError:
+		return verdictRetryLater
+	case *DiscardError:
+		if e == nil {
+			return verdictFailed // a mistake of the handler's, not its word
+		}
+		return verdictDiscarded
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil && err != ErrAlreadyHandled { //nolint:errorlint // as above
+			return verdictOf(inner)
+		}
+	case interface{ Unwrap() []error }:
+		worst := verdictHandled
+		for _, inner := range e.Unwrap() {
+			worst = max(worst, verdictOf(inner))
+		}
+		if worst != verdictHandled {
+			return worst
+		}
+	}
+	if err == ErrAlreadyHandled { //nolint:errorlint // as above
+		return verdictDuplicate
+	}
+	return verdictFailed
 }

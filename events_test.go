@@ -2,6 +2,7 @@ package ittybit_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -325,4 +326,23 @@ func TestParseEvent_anOddMemberOfAFileDoesNotMakeItNoFile(t *testing.T) {
 	assert.True(t, e.Task.Succeeded(), "it is ready, and there is an output")
 
 	require.ErrorContains(t, json.Unmarshal(e.RawJSON(), new(ittybit.Task)), `member "output"`, "the API's own answers are held to their form")
+}
+
+func TestString_namesThingsInAFewWords(t *testing.T) {
+	e := webhookParse(t, `{"id":"task_1","object":"task","kind":"nsfw","status":"completed","output":{"id":"file_1","kind":"image","status":"ready","url":"https://x?signature=abc"}}`)
+	job := webhookParse(t, `{"id":"job_1","object":"job","kind":"video","status":"succeeded"}`)
+	media := webhookParse(t, `{"id":"med_1","object":"media","kind":"video","files":[{"id":"file_1"}]}`)
+	for want, value := range map[string]any{
+		"event task:task_1:completed (task.completed)": e,
+		"task task_1 (kind nsfw, status completed)":    e.Task,
+		"file file_1 (kind image, status ready)":       e.Task.Output,
+		"job job_1 (kind video, status succeeded)":     job.Job,
+		"media med_1 (kind video, 1 files)":            media.Media,
+		"automation auto_1 (status active, 2 steps)": &ittybit.Automation{
+			ID: "auto_1", Status: ittybit.AutomationStatusActive, Workflow: make([]ittybit.WorkflowStep, 2),
+		},
+	} {
+		assert.Equal(t, want, fmt.Sprint(value))
+		assert.Equal(t, want, fmt.Sprintf("%+v", value))
+	}
 }

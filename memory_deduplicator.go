@@ -30,8 +30,8 @@ type MemoryDeduplicator struct {
 	ttl    time.Duration
 }
 
-// NewMemoryDeduplicator remembers up to capacity handled events, the latest ones, for
-// ttl each. Values that are not positive mean [DefaultDeduplicatorCapacity] and
+// NewMemoryDeduplicator remembers up to capacity handled events, the latest ones (about
+// so, in a store of more than 16,000), for ttl each. Values that are not positive mean [DefaultDeduplicatorCapacity] and
 // [DefaultDeduplicatorTTL]. Claims in progress come on top and are never forgotten.
 func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator {
 	if capacity <= 0 {

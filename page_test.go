@@ -277,3 +277,46 @@ func TestAll_keepsTheLimitAndTheFiltersThatALinkLeavesOut(t *testing.T) {
 	require.Len(t, requests, 2)
 	assert.Equal(t, "limit=100&page=2&status=failed", requests[1].Query)
 }
+
+func TestAll_yieldsAnItemWithAnOddMemberTogetherWithTheErrorAndGoesOn(t *testing.T) {
+	client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		if n == 1 {
+			return apiResponse(200, `[{"id":"task_1"},{"id":"task_2","created":"yesterday"}]`, "Links", `</tasks?page=2>; rel="next"`)
+		}
+		return apiResponse(200, `[{"id":"task_3"}]`)
+	})
+	var ids []string
+	var odd []error
+	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
+		require.NotNil(t, task)
+		ids = append(ids, task.ID)
+		if err != nil {
+			odd = append(odd, err)
+		}
+	}
+	assert.Equal(t, []string{"task_1", "task_2", "task_3"}, ids)
+	require.Len(t, odd, 1)
+	assert.ErrorContains(t, odd[0], `item 1, task_2: member "created"`)
+}
+
+func TestList_givesAPageWithAnOddItemTogetherWithTheError(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `[{"id":"task_1","progress":"half"},{"id":"task_2"}]`))
+	page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
+	require.ErrorContains(t, err, `item 0: member "progress"`)
+	require.NotNil(t, page)
+	assert.Equal(t, "task_2", page.Items[1].ID)
+	assert.Len(t, seen.all(), 1, "asking again would change nothing")
+}
+
+func TestAll_sendsOnlyOnePositionInTheList(t *testing.T) {
+	client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		if n == 1 {
+			return apiResponse(200, `[{"id":"task_1"}]`, "Link", `</tasks?after=task_1>; rel="next"`)
+		}
+		return apiResponse(200, `[]`)
+	})
+	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Page: 2, Limit: 5}) {
+		require.NoError(t, err)
+	}
+	assert.Equal(t, "after=task_1&limit=5", seen.all()[1].Query)
+}

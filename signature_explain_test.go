@@ -212,3 +212,31 @@ func TestExplain_isTheSameEachTime(t *testing.T) {
 		require.Equal(t, first, v.Explain([]byte("body"), header))
 	}
 }
+
+func TestExplain_saysWhatToDo(t *testing.T) {
+	const body, at = `{"id":"task_1"}`, "1736512522"
+	const whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	clock := ittybit.WithClock(func() time.Time { return time.Unix(1736512522, 0) })
+	sign := func(key, content string) []byte {
+		mac := hmac.New(sha256.New, []byte(key))
+		mac.Write([]byte(content))
+		return mac.Sum(nil)
+	}
+	inHex := func(key, content string) string { return "t=" + at + ",v1=" + hex.EncodeToString(sign(key, content)) }
+	for header, remedy := range map[string]string{
+		inHex(whsec, body):        "use WithSignedContent, and write the body alone",
+		inHex(whsec, at+","+body): "use WithSignedContent, and write the timestamp, a comma and the body",
+		inHex(strings.TrimPrefix(whsec, "whsec_"), at+"."+body):                          "give the secret without its whsec_",
+		"t=" + at + ",v1=" + base64.StdEncoding.EncodeToString(sign(whsec, at+"."+body)): "put the signature into hex",
+		inHex(whsec, at+"."+body): "",
+	} {
+		v, err := ittybit.NewWebhookVerifier(whsec, clock)
+		require.NoError(t, err)
+		text := v.Explain([]byte(body), header)
+		if remedy == "" {
+			assert.NotContains(t, text, "For Verify to take it")
+			continue
+		}
+		assert.Contains(t, text, "For Verify to take it: "+remedy)
+	}
+}

@@ -101,3 +101,18 @@ func TestDecodeResults_decodesIntoAnything(t *testing.T) {
 	require.ErrorIs(t, clientResults(` null `).DecodeResults(&results), ittybit.ErrNoResults)
 	require.Error(t, clientResults(`{}`).DecodeResults(results), "what is no pointer can't be decoded into")
 }
+
+func TestNSFWResults_areWrittenAsTheyAreRead(t *testing.T) {
+	for _, results := range []string{
+		`{"is_nsfw":true,"confidence":0.97}`,
+		`{"is_nsfw":true,"nudity":0.82,"sexual":0.24,"violence":0,"gore":0.04,"confidence":0.82}`,
+		`{"is_nsfw":true,"nudity":true,"sexual":false,"categories":["nudity"],"severity":{"nudity":"mild"},
+			"description":"x","timeline":[{"start":0,"end":1.5,"category":"nudity","severity":"mild"}]}`,
+	} {
+		nsfw, err := clientResults(results).NSFW()
+		require.NoError(t, err)
+		written, err := json.Marshal(nsfw)
+		require.NoError(t, err)
+		assert.JSONEq(t, results, string(written))
+	}
+}

@@ -72,6 +72,13 @@ func hangUp(w http.ResponseWriter, r *http.Request, linger time.Duration) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // where that can be had
 }
 
+// serverLimitsWrites reports whether the server has a write deadline of its own, which is
+// not to be put off.
+func serverLimitsWrites(r *http.Request) bool {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	return ok && server.WriteTimeout > 0
+}
+
 // serverIsStricter reports whether the server's own deadline for the request comes
 // first, and is not to be put off.
 func serverIsStricter(r *http.Request, timeout time.Duration) bool {
@@ -90,12 +97,12 @@ func (v *WebhookVerifier) Middleware(next http.Handler) http.Handler {
 		body, err := intake.read(w, r, time.Now())
 		if err != nil {
 			_, status := bodyOutcome(err)
-			answer(w, status, retryAfterBusy)
+			answer(w, r, status, retryAfterBusy)
 			return
 		}
 		defer body.Release()
 		if err := v.verifyRequest(body.Bytes(), r.Header); err != nil {
-			answer(w, http.StatusUnauthorized, 0)
+			answer(w, r, http.StatusUnauthorized, 0)
 			return
 		}
 		verified := *r

@@ -3,6 +3,7 @@ package ittybit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
@@ -26,6 +27,8 @@ const (
 	DefaultMaxBufferedBytes = 64 << 20
 	// DefaultMaxInFlight is how many verified deliveries are handled at once.
 	DefaultMaxInFlight = 1000
+	// answerTimeout is how long a sender may take to accept its answer.
+	answerTimeout = 5 * time.Second
 	// retryAfterBusy is what a sender is asked to wait where nobody named a time.
 	retryAfterBusy = time.Second
 )
@@ -145,9 +148,9 @@ func WithMaxInFlight(n int) WebhookOption {
 
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
 // handled; a request that needs more is answered 503. A body needs up to three times its
-// size for a moment while its buffer grows: below three times [WithMaxBodyBytes], bodies
-// of the largest size are never read. It must be positive; the default is
-// [DefaultMaxBufferedBytes].
+// size for a moment while its buffer grows: below four times [WithMaxBodyBytes], bodies
+// of the largest size are never read. The last quarter is kept for bodies of up to 64
+// KiB. It must be positive; the default is [DefaultMaxBufferedBytes].
 func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
@@ -210,7 +213,7 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	defer func() { d.Duration = time.Since(d.start); h.tell(ctx, d) }()
 	d.receive(w, r)
-	answer(w, d.Status, d.retryAfter)
+	answer(w, r, d.Status, d.retryAfter)
 }
 
 // delivery is one request on its way through the handler.
@@ -283,23 +286,22 @@ func (d *delivery) handle(parent context.Context) {
 	defer cancel()
 	var reported atomic.Value
 	ctx = context.WithValue(ctx, reportKey{}, &reported)
-	err := d.callNext(ctx)
-	if d.stack != nil {
-		return
-	}
-	var later *RetryLaterError
+	verdict, err := d.callNext(ctx)
 	switch {
-	case err == nil:
+	case d.stack != nil: // it panicked, and callNext has said so
+	case verdict == verdictHandled:
 		d.end(OutcomeHandled, http.StatusOK, nil)
 		if outcome, ok := reported.Load().(Outcome); ok {
 			d.Outcome = outcome
 		}
-	case errors.Is(err, ErrAlreadyHandled):
+	case verdict == verdictDuplicate:
 		d.end(OutcomeDuplicate, http.StatusOK, nil)
-	case isDiscard(err):
+	case verdict == verdictDiscarded:
 		d.end(OutcomeDiscarded, http.StatusOK, err)
-	case errors.As(err, &later):
-		d.retryAfter = later.After
+	case verdict == verdictRetryLater:
+		if later := (*RetryLaterError)(nil); errors.As(err, &later) && later != nil {
+			d.retryAfter = later.After
+		}
 		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, err)
 	case ctx.Err() != nil:
 		d.end(OutcomeTimedOut, http.StatusServiceUnavailable, err)
@@ -308,9 +310,9 @@ func (d *delivery) handle(parent context.Context) {
 	}
 }
 
-// callNext calls the EventHandler and catches its panics, all but the one with which a
-// handler tells net/http to drop the connection.
-func (d *delivery) callNext(ctx context.Context) error {
+// callNext calls the EventHandler, judges its error, and catches the panics of both, all
+// but the one with which a handler tells net/http to drop the connection.
+func (d *delivery) callNext(ctx context.Context) (verdict, error) {
 	defer func() {
 		switch reason := recover(); reason {
 		case nil:
@@ -322,7 +324,8 @@ func (d *delivery) callNext(ctx context.Context) error {
 			d.end(OutcomePanicked, http.StatusInternalServerError, &panicError{reason})
 		}
 	}()
-	return d.handler.next.HandleEvent(ctx, d.Event)
+	err := d.handler.next.HandleEvent(ctx, d.Event)
+	return verdictOf(err), err
 }
 
 // reportKey is the context key under which a handler deep in the chain can say what
@@ -364,7 +367,7 @@ func bodyOutcome(err error) (Outcome, int) {
 }
 
 // answer sends a status and its standard text, nothing else.
-func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
+func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration) {
 	header := w.Header()
 	header.Set("Content-Type", "text/plain; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -373,23 +376,23 @@ func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
 		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
 	text := []byte(http.StatusText(status) + "\n")
+	control := http.NewResponseController(w)
+	if !serverLimitsWrites(r) {
+		// A sender that does not take its answer must not hold the connection.
+		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout)) // where that can be had
+	}
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(text)                      // a sender that has gone needs no answer
-	_ = http.NewResponseController(w).Flush() // left to itself, the server sends it when the handler has returned
+	_, _ = w.Write(text) // a sender that has gone needs no answer
+	_ = control.Flush()  // left to itself, the server sends it when the handler has returned
 }
 
 // panicError is what the EventHandler panicked with.
 type panicError struct{ reason any }
 
 func (e *panicError) Error() string {
-	if err, ok := e.reason.(error); ok {
-		return "ittybit: the event handler panicked: " + err.Error()
-	}
-	if text, ok := e.reason.(string); ok {
-		return "ittybit: the event handler panicked: " + text
-	}
-	return "ittybit: the event handler panicked"
+	return fmt.Sprintf("ittybit: the event handler panicked: %v", e.reason) // fmt bears a reason that panics itself
 }
 
 // Unwrap gives the error it panicked with, if it was one.
@@ -398,20 +401,31 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
-// tell writes the log line and calls the observer.
+// tell writes the log line and calls the observer. Neither has a say in what becomes of
+// the delivery, nor in whether the other one gets its turn.
 func (h *WebhookHandler) tell(ctx context.Context, d *delivery) {
-	h.log(ctx, d)
+	survive(func() { h.log(ctx, d) })
 	if h.cfg.observer == nil {
 		return
 	}
+	reason, stack := survive(func() { h.cfg.observer(ctx, d.Delivery) })
+	if reason != nil && h.logs(ctx, slog.LevelError) {
+		survive(func() {
+			h.cfg.logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked",
+				slog.String("error", h.redacted(fmt.Sprint(reason))), slog.String("stack", h.redacted(stack)))
+		})
+	}
+}
+
+// survive calls fn and gives what it panicked with.
+func survive(fn func()) (reason any, stack string) {
 	defer func() {
-		if reason := recover(); reason != nil && h.cfg.logger != nil {
-			h.cfg.logger.ErrorContext(ctx, "ittybit: the observer panicked",
-				slog.String("error", h.redacted((&panicError{reason}).Error())),
-				slog.String("stack", h.redacted(string(debug.Stack()))))
+		if reason = recover(); reason != nil {
+			stack = string(debug.Stack())
 		}
 	}()
-	h.cfg.observer(ctx, d.Delivery)
+	fn()
+	return nil, ""
 }
 
 // redacted takes secrets and signatures out of a text.
@@ -445,7 +459,7 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 		attrs = append(attrs, slog.Duration("age", expired.Age))
 	}
 	if d.Err != nil {
-		attrs = append(attrs, slog.String("error", h.redacted(d.Err.Error())))
+		attrs = append(attrs, slog.String("error", h.redacted(fmt.Sprint(d.Err)))) // fmt bears an error that panics
 	}
 	if d.stack != nil {
 		attrs = append(attrs, slog.String("stack", h.redacted(string(d.stack))))
@@ -457,8 +471,9 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 }
 
 // logs reports whether there is a log at level.
-func (h *WebhookHandler) logs(ctx context.Context, level slog.Level) bool {
-	return h.cfg.logger != nil && h.cfg.logger.Enabled(ctx, level)
+func (h *WebhookHandler) logs(ctx context.Context, level slog.Level) (enabled bool) {
+	survive(func() { enabled = h.cfg.logger != nil && h.cfg.logger.Enabled(ctx, level) })
+	return enabled
 }
 
 // levelOf: what is well is Info, what a stranger can cause at will or what goes away by

@@ -138,3 +138,20 @@ func TestAutomations_getChangeUpdateKeepsEverythingElse(t *testing.T) {
 	want := `{"trigger":` + trigger + `,"workflow":` + strings.Replace(workflow, `"ref":"old"`, `"ref":"new"`, 1) + `}`
 	assert.Equal(t, apiMembers(t, want), apiMembers(t, update.Body))
 }
+
+func TestUpdate_sendsBackStepsThatWereReadAsTheyWere(t *testing.T) {
+	for _, workflow := range []string{
+		`[{"kind":"video","next":[{"ref":"x"},{"kind":"subtitle","ref":"y"},{}]}]`,
+		`[{"kind":{"of":"tomorrow"}}]`,
+		`[{"kind":"webhook","url":["https://your-app.com"]}]`,
+		`[{"kind":"conditions","conditions":"kind=video","next":[{"kind":"video"}]}]`,
+	} {
+		answer := `{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":` + workflow + `,"status":"active"}`
+		client, seen := apiFake(t, apiAlways(200, answer))
+		automation, err := client.Automations.Get(t.Context(), "auto_1")
+		require.NoError(t, err, workflow)
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: automation.Workflow})
+		require.NoError(t, err, workflow)
+		assert.JSONEq(t, `{"workflow":`+workflow+`}`, seen.all()[1].Body)
+	}
+}

@@ -21,7 +21,8 @@ var (
 const (
 	minSize    = 2 << 10 // bytes; most deliveries fit
 	minSizeLog = 11
-	classes    = 16 // 2 KiB to 64 MiB; larger buffers are not pooled
+	smallBody  = 64 << 10 // bytes
+	classes    = 16       // 2 KiB to 64 MiB; larger buffers are not pooled
 )
 
 // Budget bounds the bytes that all readers hold together.
@@ -36,8 +37,14 @@ func NewBudget(limit int64) *Budget { return &Budget{max: limit} }
 // Used gives the bytes that are held just now.
 func (b *Budget) Used() int64 { return b.used.Load() }
 
+// take reserves n bytes. The last quarter is kept for small bodies, which is what nearly
+// all deliveries are: senders of large ones can't shut them out.
 func (b *Budget) take(n int64) bool {
-	if b.used.Add(n) > b.max {
+	limit := b.max
+	if n > smallBody {
+		limit -= b.max / 4
+	}
+	if b.used.Add(n) > limit {
 		b.used.Add(-n)
 		return false
 	}

@@ -245,3 +245,25 @@ func TestRead_neverMixesBodies(t *testing.T) {
 	group.Wait()
 	assert.Zero(t, budget.Used())
 }
+
+func TestRead_keepsRoomForSmallBodies(t *testing.T) {
+	budget := bodyread.NewBudget(1 << 20)
+	reader := bodyread.NewReader(1<<20, budget)
+	deadline := time.Now().Add(time.Minute)
+	var large []*bodyread.Body
+	for {
+		body, err := reader.Read(strings.NewReader(strings.Repeat("x", 100<<10)), -1, deadline)
+		if err != nil {
+			require.ErrorIs(t, err, bodyread.ErrOverBudget)
+			break
+		}
+		large = append(large, body)
+	}
+	assert.LessOrEqual(t, budget.Used(), int64(768<<10), "large bodies take three quarters at most")
+	small, err := reader.Read(strings.NewReader(strings.Repeat("x", 60<<10)), -1, deadline)
+	require.NoError(t, err)
+	for _, body := range append(large, small) {
+		body.Release()
+	}
+	assert.Zero(t, budget.Used())
+}

@@ -57,7 +57,7 @@ type call struct {
 func (p *Pipeline) retrying(c *call, transport http.RoundTripper) *retryablehttp.Client {
 	client := *p.cfg.HTTPClient
 	client.Transport = transport
-	client.CheckRedirect = redirectPolicy(p.cfg.HTTPClient.CheckRedirect)
+	client.CheckRedirect = c.redirectPolicy(p.cfg.HTTPClient.CheckRedirect)
 	return &retryablehttp.Client{
 		HTTPClient: &client,
 		RetryMax:   p.cfg.Policy.MaxAttempts - 1,
@@ -70,12 +70,18 @@ func (p *Pipeline) retrying(c *call, transport http.RoundTripper) *retryablehttp
 }
 
 // redirectPolicy follows redirects of a GET only: a POST that is redirected becomes a
-// GET, or is made twice.
-func redirectPolicy(callers func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
+// GET, or is made twice. What the caller added to the headers is for the API's host only.
+func (c *call) redirectPolicy(callers func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
 		switch {
 		case via[0].Method != http.MethodGet:
 			return http.ErrUseLastResponse
+		case req.URL.Host != c.url.Host || req.URL.Scheme != c.url.Scheme:
+			for name := range c.request.Header {
+				req.Header.Del(name)
+			}
+		}
+		switch {
 		case callers != nil:
 			return callers(req, via)
 		case len(via) >= maxRedirects:

@@ -28,6 +28,9 @@ func TestText_hidesSignaturesWhereverTheyStand(t *testing.T) {
 		"escaped base64":    "https://x.example/?Signature=ab%2B" + sig + "%2F" + sig + "%3D&Expires=1",
 		"slashes in JSON":   `{"signature":"ab\/` + sig + `"}`,
 		"in prose":          "bad signature=" + sig + " (expired)",
+		"spaced":            "t=1, v1 = " + sig,
+		"a header as JSON":  `{"Ittybit-Signature":"` + sig + `"}`,
+		"v1 as JSON":        `{"v1": "` + sig + `"}`,
 	} {
 		got := Text(text)
 		assert.NotContains(t, got, sig, name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -221,8 +222,26 @@ func ExampleWebhookVerifier_Middleware() {
 	if err != nil {
 		panic(err)
 	}
-	yours := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Println("verified")
+	events := ittybit.NewEventMux()
+	events.OnAny(func(_ context.Context, e *ittybit.Event) error {
+		fmt.Println("verified:", e.Type)
+		return nil
+	})
+	yours := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, "unreadable", http.StatusBadRequest)
+			return
+		}
+		event, err := ittybit.ParseEvent(body)
+		if err != nil {
+			http.Error(w, "no event", http.StatusBadRequest)
+			return
+		}
+		if err := events.HandleEvent(r.Context(), event); err != nil {
+			http.Error(w, "again, please", http.StatusServiceUnavailable)
+			return
+		}
 		w.WriteHeader(http.StatusOK)
 	})
 	handler := verifier.Middleware(yours)
@@ -233,7 +252,7 @@ func ExampleWebhookVerifier_Middleware() {
 	handler.ServeHTTP(genuine, ittybittest.NewWebhookRequest("your API key", `{}`))
 	fmt.Println(forged.Code, genuine.Code)
 	// Output:
-	// verified
+	// verified: unknown
 	// 401 200
 }
 

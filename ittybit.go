@@ -32,14 +32,24 @@
 //		}
 //		return saveNSFW(ctx, e.Task.ID, nsfw.IsNSFW, nsfw.Confidence)
 //	})
-//	webhook, err := ittybit.NewWebhookHandler(os.Getenv("ITTYBIT_API_KEY"), events)
+//	once := ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(100_000, 72*time.Hour), events)
+//	webhook, err := ittybit.NewWebhookHandler(os.Getenv("ITTYBIT_API_KEY"), once)
 //	…
 //	http.Handle("POST /ittybit-webhook", webhook)
 //
 // Ittybit delivers an event again until it is answered 200 within five seconds, so an
-// event can come more than once: wrap the handler in [Deduplicate]. An error from the
+// event can come more than once: that is what [Deduplicate] is for. An error from the
 // handler makes the event come again; [RetryLater] and [Discard] say more. Never answer
-// first and work later: what a crash loses then does not come again.
+// first and work later: what a crash loses then does not come again. An event that no
+// handler takes is answered 200 and does not come again either; [EventMux.OnAny] takes
+// those.
+//
+// Ittybit has not published how it signs. [WebhookVerifier] says which reading is taken
+// here, and [WebhookVerifier.Explain], which a logger at Debug level shows for each refused
+// signature, says what to do where real deliveries are signed otherwise.
+//
+// For handlers of one's own there is [WebhookVerifier.Middleware] with [ParseEvent]; for
+// metrics, [WithObserver]. Where webhooks can't be received, [TasksService.Wait] polls.
 //
 // # Testing
 //

@@ -5,7 +5,8 @@
 //
 // It runs against a local Ittybit, which delivers each webhook twice and out of order to
 // make it harder. With ITTYBIT_API_KEY set it runs against the real one, and then needs
-// WEBHOOK_URL: a public https address that reaches port 8080 (or PORT) of this machine.
+// WEBHOOK_URL: a public https address that reaches port 8080 (or PORT) of this machine, to
+// which /nsfw-webhook is added.
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -97,7 +99,7 @@ func run(ctx context.Context, out io.Writer, images []string, getenv func(string
 		database = file
 	}
 	_, _ = fmt.Fprintf(out, "Checking %d uploads with %s, into %s\n", len(images), where, database)
-	rows, err := moderate(ctx, client, table, changed, images, cmp.Or(webhookURL, "http://"+listener.Addr().String())+"/nsfw-webhook")
+	rows, err := moderate(ctx, client, table, changed, images, strings.TrimRight(cmp.Or(webhookURL, "http://"+listener.Addr().String()), "/")+"/nsfw-webhook")
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@
 //
 // It runs against a local Ittybit. With ITTYBIT_API_KEY set it runs against the real one, and
 // then needs WEBHOOK_URL too: a public https address that reaches port 8080 (or PORT) of this
-// machine, such as a tunnel's. IMAGE_URL chooses the image that is checked.
+// machine, such as a tunnel's, to which the paths are added. IMAGE_URL chooses the image.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
@@ -94,7 +95,7 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) (err er
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // it ends with http.ErrServerClosed
 	defer func() { err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx))) }()
-	publicURL = cmp.Or(publicURL, "http://"+listener.Addr().String())
+	publicURL = strings.TrimRight(cmp.Or(publicURL, "http://"+listener.Addr().String()), "/")
 
 	// 3. An automation that calls it, a task that calls it, and media that sets the automation off.
 	client, err := ittybit.NewClient(apiKey, options...)

@@ -8,7 +8,7 @@
 //
 // Ctrl-C stops it, after what is in flight. It runs against a local Ittybit, or with
 // ITTYBIT_API_KEY set against the real one, and then needs WEBHOOK_URL: a public https
-// address that reaches it. ADDR is where it listens.
+// address that reaches it, to which /ittybit-webhook is added. ADDR is where it listens.
 package main
 
 import (
@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -37,6 +38,7 @@ const shutdownTimeout = 10 * time.Second
 func main() {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C does not wait
 	err := run(ctx, logger, os.Getenv)
 	stop()
 	if err != nil {
@@ -67,8 +69,8 @@ func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) e
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	app := &app{client: client, images: make(map[string]image), webhookURL: webhookURL + "/ittybit-webhook"}
-	handler, err := app.routes(apiKey, logger)
+	app := &app{client: client, logger: logger, images: make(map[string]image), webhookURL: strings.TrimRight(webhookURL, "/") + "/ittybit-webhook"}
+	handler, err := app.routes(apiKey)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -95,6 +97,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 // app is the service. Its map stands for a database.
 type app struct {
 	client     *ittybit.Client
+	logger     *slog.Logger
 	webhookURL string
 
 	mu     sync.Mutex
@@ -109,13 +112,13 @@ type image struct {
 
 // routes puts the webhook endpoint beside the service's own routes. The webhook handler is
 // an http.Handler like any other.
-func (a *app) routes(apiKey string, logger *slog.Logger) (http.Handler, error) {
+func (a *app) routes(apiKey string) (http.Handler, error) {
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.TaskKindNSFW, a.imageChecked)
 	events.OnTaskFailed(ittybit.TaskKindNSFW, a.imageFailed)
 	webhook, err := ittybit.NewWebhookHandler(apiKey,
 		ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(100_000, 24*time.Hour), events),
-		ittybit.WithLogger(logger),
+		ittybit.WithLogger(a.logger),
 	)
 	if err != nil {
 		return nil, err
@@ -132,7 +135,7 @@ func (a *app) routes(apiKey string, logger *slog.Logger) (http.Handler, error) {
 func (a *app) imageChecked(_ context.Context, e *ittybit.Event) error {
 	results, err := e.Task.NSFW()
 	if err != nil {
-		return ittybit.Discard(err) // no delivery of this task will ever have other results
+		return err // answered 500, and logged: Ittybit delivers again
 	}
 	a.save(image{TaskID: e.Task.ID, Status: e.Task.Status, Results: results})
 	return nil
@@ -160,7 +163,12 @@ func (a *app) submit(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, refused.Error(), http.StatusBadRequest)
 		return
 	}
+	if errors.Is(err, ittybit.ErrBadRequest) {
+		http.Error(w, "Ittybit does not take this URL", http.StatusBadRequest)
+		return
+	}
 	if err != nil {
+		a.logger.ErrorContext(r.Context(), "creating a task", "error", err)
 		http.Error(w, "Ittybit could not be asked", http.StatusBadGateway)
 		return
 	}

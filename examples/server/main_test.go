@@ -31,8 +31,8 @@ func start(t *testing.T, opts ...ittybittest.Option) (*ittybittest.Server, strin
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	base := "http://" + listener.Addr().String()
-	app := &app{client: client, images: make(map[string]image), webhookURL: base + "/ittybit-webhook"}
-	handler, err := app.routes(local.APIKey, quiet)
+	app := &app{client: client, logger: quiet, images: make(map[string]image), webhookURL: base + "/ittybit-webhook"}
+	handler, err := app.routes(local.APIKey)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -112,8 +112,10 @@ func TestServer_keepsItsOwnRoutes(t *testing.T) {
 
 	status, _ := show(t, base, "task_unknown")
 	assert.Equal(t, http.StatusNotFound, status)
-	status, _ = submit(t, base, "")
-	assert.Equal(t, http.StatusBadRequest, status)
+	for _, refused := range []string{"", "ftp://example.com/cat.jpg"} {
+		status, _ = submit(t, base, refused)
+		assert.Equal(t, http.StatusBadRequest, status, refused)
+	}
 }
 
 func TestServe_finishesWhatIsInFlight(t *testing.T) {

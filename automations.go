@@ -58,20 +58,33 @@ func (a *Automation) fromJSON(data []byte) error {
 	*a = Automation{raw: data}
 	wire := struct {
 		*plain
-		Created   jsonx.Time `json:"created"`
-		Updated   jsonx.Time `json:"updated"`
-		CreatedAt jsonx.Time `json:"created_at"`
-		UpdatedAt jsonx.Time `json:"updated_at"`
+		Trigger   json.RawMessage `json:"trigger"`
+		Workflow  json.RawMessage `json:"workflow"`
+		Created   jsonx.Time      `json:"created"`
+		Updated   jsonx.Time      `json:"updated"`
+		CreatedAt jsonx.Time      `json:"created_at"`
+		UpdatedAt jsonx.Time      `json:"updated_at"`
 	}{plain: (*plain)(a)}
 	err := json.Unmarshal(data, &wire)
 	if notJSON(err) {
 		return err
 	}
+	triggerErr := decodePart(wire.Trigger, &a.Trigger)
+	workflowErr := decodePart(wire.Workflow, &a.Workflow)
 	a.Created, a.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
 	return cmp.Or(err, firstError(
+		memberError{"trigger", triggerErr}, memberError{"workflow", workflowErr},
 		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
 		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
 	))
+}
+
+// decodePart decodes a member on its own, so that an odd one does not spoil the others.
+func decodePart(raw json.RawMessage, target any) error {
+	if raw == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, target)
 }
 
 // TriggerKindEvent is the one kind of trigger that API version 2025-08-20 has.
@@ -401,7 +414,8 @@ func (s *AutomationsService) List(ctx context.Context, params AutomationListPara
 }
 
 // All iterates over the automations from the page that params choose to the last one,
-// fetching pages as it goes. An error is yielded once, as the last element.
+// fetching pages as it goes. An item with a member that can't be read is yielded together
+// with the error, and the iteration goes on. Any other error is yielded alone, and last.
 func (s *AutomationsService) All(ctx context.Context, params AutomationListParams, opts ...RequestOption) iter.Seq2[*Automation, error] {
 	return all(ctx, func() (*Page[Automation], error) { return s.List(ctx, params, opts...) })
 }

@@ -182,3 +182,14 @@ func TestAutomation_decodesLikeAnyGoType(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":[{"kind":"nsfw"}]}`, string(written))
 }
+
+func TestAutomation_oddPartsDoNotSpoilTheRest(t *testing.T) {
+	for _, member := range []string{`"trigger":"media.created"`, `"workflow":["x"]`, `"workflow":{}`} {
+		client, _ := apiFake(t, apiAlways(200, `[{`+member+`,"id":"auto_1","name":"first","status":"active","created":"2025-01-10T12:34:56Z"},{"id":"auto_2"}]`))
+		page, err := client.Automations.List(t.Context(), ittybit.AutomationListParams{})
+		require.ErrorContains(t, err, "item 0: member", member)
+		require.Len(t, page.Items, 2, member)
+		assert.Equal(t, "first", page.Items[0].Name, member)
+		assert.False(t, page.Items[0].Created.IsZero(), member)
+	}
+}

@@ -55,10 +55,12 @@ func TestRedirect_keyNeverReachesAnotherHostOrPort(t *testing.T) {
 		http.Redirect(w, r, other.URL+"/stolen?signature=abc", http.StatusFound)
 	})
 	client := clientFor(t, server.URL)
-	_, err := client.Tasks.Get(t.Context(), "task_1", ittybit.WithIdempotencyKey("mine"), ittybit.WithRequestHeader("X-Mine", "private"))
+	_, err := client.Tasks.Get(t.Context(), "task_1", ittybit.WithIdempotencyKey("mine"), ittybit.WithRequestHeader("X-Mine", "private"),
+		ittybit.WithRequestHeader("X-Idempotency-Key", "private"))
 	require.NoError(t, err)
 	assert.Equal(t, "private", atServer.all()[0].Header.Get("X-Mine"))
 	assert.NotContains(t, atOther.all()[0].Header, "X-Mine", "what the caller adds is for Ittybit, too")
+	assert.NotContains(t, atOther.all()[0].Header, "X-Idempotency-Key")
 	require.Equal(t, 1, atServer.count())
 	require.Equal(t, 1, atOther.count())
 	assert.Equal(t, "Bearer "+clientKey, atServer.all()[0].Header.Get("Authorization"))

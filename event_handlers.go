@@ -357,12 +357,12 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 		_ = claim.Release(ending) // the panic is the news
 	}()
 	err = d.next.HandleEvent(ctx, e)
-	settled := verdictOf(err).settled()
+	verdict, _ := judge(err)
 	judged = true
 
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 	defer cancel()
-	if settled {
+	if verdict.settled() {
 		if completeErr := claim.Complete(ending); completeErr != nil {
 			// It may be handled twice; forgetting it would be worse.
 			return fmt.Errorf("ittybit: the event was handled, but could not be marked so: %w", completeErr)
@@ -389,35 +389,49 @@ const (
 // settled reports whether the event does not have to come again.
 func (v verdict) settled() bool { return v <= verdictDiscarded }
 
-// verdictOf judges an error by what stands outermost in it. Joined errors settle an event
-// only where each of them does: one that failed must not hide behind one that was
-// discarded.
-func verdictOf(err error) verdict {
+// judge judges an error by what stands outermost in it. Joined errors settle an event only
+// where each of them does: one that failed must not hide behind one that was discarded.
+// What counts is wrapping; Is and As methods are not asked. Of several times to wait, the
+// longest is given.
+func judge(err error) (verdict, time.Duration) { return judgeTo(err, maxErrorDepth) }
+
+// maxErrorDepth bounds the walk through an error, which may have been made to turn in a
+// circle.
+const maxErrorDepth = 100
+
+func judgeTo(err error, depth int) (verdict, time.Duration) {
+	if depth == 0 {
+		return verdictFailed, 0
+	}
 	switch e := err.(type) { //nolint:errorlint // it walks the tree by itself
 	case nil:
-		return verdictHandled
+		return verdictHandled, 0
 	case *RetryLaterError:
-		return verdictRetryLater
+		if e == nil {
+			return verdictFailed, 0 // a mistake of the handler's, not its word
+		}
+		return verdictRetryLater, e.After
 	case *DiscardError:
 		if e == nil {
-			return verdictFailed // a mistake of the handler's, not its word
+			return verdictFailed, 0 // as above
 		}
-		return verdictDiscarded
+		return verdictDiscarded, 0
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil && err != ErrAlreadyHandled { //nolint:errorlint // as above
-			return verdictOf(inner)
+			return judgeTo(inner, depth-1)
 		}
 	case interface{ Unwrap() []error }:
-		worst := verdictHandled
+		worst, longest := verdictHandled, time.Duration(0)
 		for _, inner := range e.Unwrap() {
-			worst = max(worst, verdictOf(inner))
+			verdict, after := judgeTo(inner, depth-1)
+			worst, longest = max(worst, verdict), max(longest, after)
 		}
 		if worst != verdictHandled {
-			return worst
+			return worst, longest
 		}
 	}
 	if err == ErrAlreadyHandled { //nolint:errorlint // as above
-		return verdictDuplicate
+		return verdictDuplicate, 0
 	}
-	return verdictFailed
+	return verdictFailed, 0
 }

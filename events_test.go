@@ -346,3 +346,17 @@ func TestString_namesThingsInAFewWords(t *testing.T) {
 		assert.Equal(t, want, fmt.Sprintf("%+v", value))
 	}
 }
+
+func TestParseEvent_keepsTheReasonOfAFailureInWhateverForm(t *testing.T) {
+	for text, want := range map[string]ittybit.TaskError{
+		`"boom"`:                        {Message: "boom"},
+		`{"kind":"k","message":"boom"}`: {Kind: "k", Message: "boom"},
+		`{"kind":500,"message":"boom"}`: {Message: "boom"},
+		`{"message":{"text":"boom"}}`:   {Message: `{"message":{"text":"boom"}}`},
+		`["boom"]`:                      {Message: `["boom"]`},
+	} {
+		e := webhookParse(t, `{"id":"task_1","object":"task","status":"failed","error":`+text+`}`)
+		require.NotNil(t, e.Task.Error, text)
+		assert.Equal(t, want, *e.Task.Error)
+	}
+}

@@ -15,6 +15,9 @@
 //
 // What is wrong with a parameter is a [*ParamError], before anything is sent. What the
 // API refuses is an [*APIError]; use [errors.Is] with [ErrNotFound] and its siblings.
+// An answer with an id, and a member that can't be read, comes back together with an error,
+// as far as it could be read, and so does a page with such an item.
+//
 // Calls are tried again where that is safe (see [RetryPolicy]). A POST that may have
 // been carried out although it failed is not repeated: its error matches
 // [ErrOutcomeUnknown].

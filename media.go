@@ -125,7 +125,9 @@ func (s *MediaService) List(ctx context.Context, params MediaListParams, opts ..
 	return list[Media](ctx, s.client, "/media", params, params.Page, params.Limit, opts)
 }
 
-// All iterates over the media objects from the page that params choose to the last one.
+// All iterates over the media objects from the page that params choose to the last one,
+// fetching pages as it goes. An item with a member that can't be read is yielded together
+// with the error, and the iteration goes on. Any other error is yielded alone, and last.
 func (s *MediaService) All(ctx context.Context, params MediaListParams, opts ...RequestOption) iter.Seq2[*Media, error] {
 	return all(ctx, func() (*Page[Media], error) { return s.List(ctx, params, opts...) })
 }

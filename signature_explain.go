@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,20 +19,19 @@ const whsecPrefix = "whsec_"
 
 // contentReading is one reading of which bytes are signed.
 type contentReading struct {
-	name   string
-	remedy string // what makes Verify take it; empty: nothing needs to be done
-	write  func(mac hash.Hash, timestamp string, body []byte)
+	name  string
+	write func(mac hash.Hash, timestamp string, body []byte)
 }
 
 // The ways in which services like this one sign their webhooks.
 var (
 	contentReadings = []contentReading{
-		{"t.body", "", defaultSignedContent},
-		{"t,body", "use WithSignedContent, and write the timestamp, a comma and the body", func(mac hash.Hash, timestamp string, body []byte) {
+		{"t.body", defaultSignedContent},
+		{"t,body", func(mac hash.Hash, timestamp string, body []byte) {
 			mac.Write([]byte(timestamp + ","))
 			mac.Write(body)
 		}},
-		{"body alone", "use WithSignedContent, and write the body alone", func(mac hash.Hash, _ string, body []byte) { mac.Write(body) }},
+		{"body alone", func(mac hash.Hash, _ string, body []byte) { mac.Write(body) }},
 	}
 	encodingReadings = []struct {
 		name   string
@@ -55,7 +53,7 @@ func decodeBase64(enc *base64.Encoding) func(string) ([]byte, error) {
 // keyReading is a byte string that a secret may stand for.
 type keyReading struct {
 	name   string
-	remedy string // as in contentReading
+	remedy string // what makes Verify take it; empty: nothing needs to be done
 	key    []byte
 }
 
@@ -101,11 +99,51 @@ func (v *WebhookVerifier) Explain(body []byte, header string) string {
 			"(parsed and encoded again, decompressed, or cut). Verify the raw bytes, as they were received.\n")
 		return b.String()
 	}
-	for _, match := range matches {
-		b.WriteString(match)
+	for _, m := range matches {
+		fmt.Fprintf(&b, "Matches: HMAC-SHA256 over %s, in %s, with secret %d %s.\n", m.content, m.encoding, m.secret, m.key.name)
+		if remedies := v.remedies(m, timestamp, header); verdict != nil && len(remedies) > 0 {
+			fmt.Fprintf(&b, "For Verify to take it: %s.\n", strings.Join(remedies, "; "))
+		}
 	}
 	return b.String()
 }
+
+// match is a reading that a delivery fits.
+type match struct {
+	content  string // the name of the reading
+	encoding string
+	taken    bool // Verify takes the encoding
+	secret   int  // from 1
+	key      keyReading
+}
+
+// remedies says what makes Verify take a delivery that matches.
+func (v *WebhookVerifier) remedies(m match, timestamp, header string) []string {
+	var remedies []string
+	switch {
+	case timestamp == "" && strings.Contains(header, "v1="):
+		return nil // without a t= there is no way
+	case timestamp == "" && !v.untimestamped:
+		remedies = append(remedies, "use WithUntimestampedSignatures")
+	case timestamp == "", m.content == customContent:
+	case m.content == "t.body" && v.content != nil:
+		remedies = append(remedies, "leave WithSignedContent out")
+	case m.content == "t,body":
+		remedies = append(remedies, "use WithSignedContent, and write the timestamp, a comma and the body")
+	case m.content == "body alone":
+		remedies = append(remedies, "use WithSignedContent, and write the body alone")
+	}
+	if m.key.remedy != "" {
+		remedies = append(remedies, m.key.remedy)
+	}
+	if !m.taken {
+		remedies = append(remedies, "put the signature into hex or unpadded base64url before it is verified")
+	}
+	return remedies
+}
+
+// customContent names the reading of WithSignedContent.
+const customContent = "what WithSignedContent writes"
 
 func (v *WebhookVerifier) explainTimestamp(b *strings.Builder, timestamp string) {
 	at, ok := parseTimestamp(timestamp)
@@ -129,40 +167,25 @@ func (v *WebhookVerifier) explainTimestamp(b *strings.Builder, timestamp string)
 }
 
 // findReadings tries every reading with every secret.
-func (v *WebhookVerifier) findReadings(body []byte, timestamp string, values []string) []string {
+func (v *WebhookVerifier) findReadings(body []byte, timestamp string, values []string) []match {
 	contents := contentReadings
 	if v.content != nil {
-		contents = append([]contentReading{{"what WithSignedContent writes", "", v.content}}, contents...)
+		contents = append([]contentReading{{customContent, v.content}}, contents...)
 	}
-	var matches []string
+	var matches []match
 	for i, secret := range v.secrets() {
 		for _, key := range keyReadings(secret) {
 			for _, content := range contents {
 				mac := hmac.New(sha256.New, key.key)
 				content.write(mac, timestamp, body)
-				encoding, taken := matchingEncoding(mac.Sum(nil), values)
-				if encoding == "" {
-					continue
+				if encoding, taken := matchingEncoding(mac.Sum(nil), values); encoding != "" {
+					matches = append(matches, match{content.name, encoding, taken, i + 1, key})
+					break // other readings of the content can only be the same bytes
 				}
-				match := fmt.Sprintf("Matches: HMAC-SHA256 over %s, in %s, with secret %d %s.\n", content.name, encoding, i+1, key.name)
-				remedies := []string{content.remedy, key.remedy}
-				if !taken {
-					remedies = append(remedies, "put the signature into hex or unpadded base64url before it is verified")
-				}
-				matches = append(matches, match+toDo(remedies))
 			}
 		}
 	}
 	return matches
-}
-
-// toDo puts remedies into a sentence.
-func toDo(remedies []string) string {
-	remedies = slices.DeleteFunc(remedies, func(remedy string) bool { return remedy == "" })
-	if len(remedies) == 0 {
-		return ""
-	}
-	return "For Verify to take it: " + strings.Join(remedies, "; ") + ".\n"
 }
 
 // matchingEncoding names the encoding in which a value is sum, and whether Verify takes

@@ -228,7 +228,9 @@ func TestExplain_saysWhatToDo(t *testing.T) {
 		inHex(whsec, at+","+body): "use WithSignedContent, and write the timestamp, a comma and the body",
 		inHex(strings.TrimPrefix(whsec, "whsec_"), at+"."+body):                          "give the secret without its whsec_",
 		"t=" + at + ",v1=" + base64.StdEncoding.EncodeToString(sign(whsec, at+"."+body)): "put the signature into hex",
-		inHex(whsec, at+"."+body): "",
+		inHex(whsec, at+"."+body):                     "",
+		hex.EncodeToString(sign(whsec, body)):         "use WithUntimestampedSignatures",
+		"v1=" + hex.EncodeToString(sign(whsec, body)): "",
 	} {
 		v, err := ittybit.NewWebhookVerifier(whsec, clock)
 		require.NoError(t, err)
@@ -239,4 +241,23 @@ func TestExplain_saysWhatToDo(t *testing.T) {
 		}
 		assert.Contains(t, text, "For Verify to take it: "+remedy)
 	}
+}
+
+func TestExplain_doesNotAdviseAgainstWhatIsSetUp(t *testing.T) {
+	const body, at = `{"id":"task_1"}`, "1736512522"
+	clock := ittybit.WithClock(func() time.Time { return time.Unix(1736512522, 0) })
+	custom := ittybit.WithSignedContent(func(mac hash.Hash, _ string, body []byte) { mac.Write(body) })
+	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac.Write([]byte(body))
+	alone := hex.EncodeToString(mac.Sum(nil))
+
+	v, err := ittybit.NewWebhookVerifier(webhookSecret, clock, custom, ittybit.WithUntimestampedSignatures())
+	require.NoError(t, err)
+	for _, accepted := range []string{alone, "t=" + at + ",v1=" + alone} {
+		text := v.Explain([]byte(body), accepted)
+		assert.Contains(t, text, "Verify accepts this delivery.")
+		assert.NotContains(t, text, "For Verify to take it")
+	}
+	text := v.Explain([]byte(body), ittybit.SignWebhook(webhookSecret, time.Unix(1736512522, 0), []byte(body)))
+	assert.Contains(t, text, "For Verify to take it: leave WithSignedContent out.")
 }

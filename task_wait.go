@@ -66,7 +66,7 @@ func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) 
 		if task != nil { // also with a member that can't be read
 			last = task
 		}
-		if err != nil {
+		if err != nil && (task == nil || !isOddAnswer(err)) {
 			return last, err
 		}
 		if cfg.progress != nil {
@@ -74,7 +74,7 @@ func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) 
 		}
 		switch {
 		case task.Succeeded():
-			return task, nil
+			return task, err // of a member that can't be read, if there is one
 		case task.Failed():
 			return task, &TaskFailedError{Task: task}
 		}

@@ -168,12 +168,20 @@ func TestWait_refusesBadOptionsBeforeItLooks(t *testing.T) {
 	assert.Zero(t, seen.count())
 }
 
-func TestWait_givesATaskThatEndedWithAnOddMember(t *testing.T) {
-	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","status":"completed","results":{"is_nsfw":true},"created_by":{"id":"key_1"},"created":"2025-01-10T12:34:56Z"}`))
-	task, err := client.Tasks.Wait(t.Context(), "task_1")
-	require.Error(t, err)
-	require.NotNil(t, task)
-	assert.True(t, task.Succeeded())
-	assert.NotNil(t, task.Results, "an odd member does not cost the others")
-	assert.False(t, task.Created.IsZero())
+func TestWait_goesOnPastAnOddMemberAndTellsOfItInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return apiResponse(200, `{"id":"task_1","status":"processing","progress":"half"}`)
+			}
+			return apiResponse(200, `{"id":"task_1","status":"completed","results":{"is_nsfw":true},"created_by":{"id":"key_1"},"created":"2025-01-10T12:34:56Z"}`)
+		})
+		task, err := client.Tasks.Wait(t.Context(), "task_1")
+		require.Error(t, err)
+		require.NotNil(t, task)
+		assert.Len(t, seen.all(), 2)
+		assert.True(t, task.Succeeded())
+		assert.NotNil(t, task.Results, "an odd member does not cost the others")
+		assert.False(t, task.Created.IsZero())
+	})
 }

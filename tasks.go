@@ -292,13 +292,11 @@ func decodeTaskError(raw json.RawMessage) (*TaskError, error) {
 		return &TaskError{Message: text}, nil
 	}
 	taskError := new(TaskError)
-	if err := json.Unmarshal(raw, taskError); err != nil {
-		return nil, errors.New("is neither a string nor an object")
-	}
+	err := json.Unmarshal(raw, taskError)
 	if taskError.Message == "" {
-		taskError.Message = string(raw)
+		taskError.Message = string(raw) // better than to say that nothing went wrong
 	}
-	return taskError, nil
+	return taskError, err
 }
 
 // TaskCreateParams are the parameters of [TasksService.Create].
@@ -379,7 +377,8 @@ func (s *TasksService) List(ctx context.Context, params TaskListParams, opts ...
 }
 
 // All iterates over the tasks from the page that params choose to the last one,
-// fetching pages as it goes. An error is yielded once, as the last element.
+// fetching pages as it goes. An item with a member that can't be read is yielded together
+// with the error, and the iteration goes on. Any other error is yielded alone, and last.
 func (s *TasksService) All(ctx context.Context, params TaskListParams, opts ...RequestOption) iter.Seq2[*Task, error] {
 	return all(ctx, func() (*Page[Task], error) { return s.List(ctx, params, opts...) })
 }

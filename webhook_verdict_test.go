@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +23,12 @@ import (
 type webhookFaultyError struct{ text string }
 
 func (e *webhookFaultyError) Error() string { return e.text }
+
+// webhookEndlessError unwraps to itself.
+type webhookEndlessError struct{}
+
+func (webhookEndlessError) Error() string   { return "endless" }
+func (e webhookEndlessError) Unwrap() error { return e }
 
 func TestWebhookHandler_judgesAnErrorByWhatStandsOutermost(t *testing.T) {
 	failure, hopeless := errors.New("the database is away"), errors.New("hopeless")
@@ -44,7 +49,10 @@ func TestWebhookHandler_judgesAnErrorByWhatStandsOutermost(t *testing.T) {
 		"later, though discarded inside": {ittybit.RetryLater(7*time.Second, ittybit.Discard(hopeless)), 503, ittybit.OutcomeRetryLater},
 		"later beside a discarded":       {errors.Join(ittybit.Discard(hopeless), ittybit.RetryLater(7*time.Second, failure)), 503, ittybit.OutcomeRetryLater},
 		"a nil discard":                  {(*ittybit.DiscardError)(nil), 500, ittybit.OutcomeFailed},
-		"a nil retry later":              {(*ittybit.RetryLaterError)(nil), 503, ittybit.OutcomeRetryLater},
+		"a nil retry later":              {(*ittybit.RetryLaterError)(nil), 500, ittybit.OutcomeFailed},
+		"later, the longest":             {errors.Join(ittybit.RetryLater(3*time.Second, failure), ittybit.RetryLater(7*time.Second, failure)), 503, ittybit.OutcomeRetryLater},
+		"later, not the discarded time":  {errors.Join(ittybit.Discard(ittybit.RetryLater(time.Hour, failure)), ittybit.RetryLater(7*time.Second, failure)), 503, ittybit.OutcomeRetryLater},
+		"an error without an end":        {webhookEndlessError{}, 500, ittybit.OutcomeFailed},
 		"an error that panics":           {(*webhookFaultyError)(nil), 500, ittybit.OutcomeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,7 +73,7 @@ func TestWebhookHandler_judgesAnErrorByWhatStandsOutermost(t *testing.T) {
 				assert.Equal(t, tt.status, w.Code)
 				assert.Equal(t, tt.outcome, recorder.next(t).Outcome)
 				assert.Contains(t, log.String(), "outcome="+string(tt.outcome))
-				if tt.status == 503 && strings.Contains(name, "discarded") {
+				if tt.status == 503 {
 					assert.Equal(t, "7", w.Header().Get("Retry-After"))
 				}
 			}

@@ -149,15 +149,16 @@ func WithMaxInFlight(n int) WebhookOption {
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
 // handled; a request that needs more is answered 503. A body needs up to three times its
 // size for a moment while its buffer grows: below four times [WithMaxBodyBytes], bodies
-// of the largest size are never read. The last quarter is kept for bodies of up to 64
-// KiB. It must be positive; the default is [DefaultMaxBufferedBytes].
+// of the largest size are never read. The last quarter is kept for bodies of less than
+// 64 KiB. It must be positive; the default is [DefaultMaxBufferedBytes].
 func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
 
 // WithObserver calls fn after each delivery was answered, for metrics, in the request's
-// goroutine and with its context: the sender may have its answer before fn is called. A
-// panic in fn is logged and goes no further.
+// goroutine and with its context: the sender may have its answer before fn is called,
+// though over HTTP/2 the answer ends only when fn has returned. A panic in fn is logged and
+// goes no further.
 func WithObserver(fn func(context.Context, Delivery)) WebhookOption {
 	return webhookOption(func(c *webhookConfig) error {
 		if fn == nil {
@@ -252,10 +253,10 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
 	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
-		if h.logs(r.Context(), slog.LevelDebug) {
-			d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header))
-		}
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
+		if h.logs(r.Context(), slog.LevelDebug) {
+			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header)) })
+		}
 		return
 	}
 	defer h.inFlight.Add(-1)
@@ -299,9 +300,6 @@ func (d *delivery) handle(parent context.Context) {
 	case verdict == verdictDiscarded:
 		d.end(OutcomeDiscarded, http.StatusOK, err)
 	case verdict == verdictRetryLater:
-		if later := (*RetryLaterError)(nil); errors.As(err, &later) && later != nil {
-			d.retryAfter = later.After
-		}
 		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, err)
 	case ctx.Err() != nil:
 		d.end(OutcomeTimedOut, http.StatusServiceUnavailable, err)
@@ -325,7 +323,9 @@ func (d *delivery) callNext(ctx context.Context) (verdict, error) {
 		}
 	}()
 	err := d.handler.next.HandleEvent(ctx, d.Event)
-	return verdictOf(err), err
+	verdict, after := judge(err)
+	d.retryAfter = after
+	return verdict, err
 }
 
 // reportKey is the context key under which a handler deep in the chain can say what
@@ -455,7 +455,7 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 	if d.payload != nil && h.logs(ctx, slog.LevelDebug) {
 		attrs = append(attrs, slog.String("payload", string(redact.Bytes(d.payload, h.verifier.secrets()...))))
 	}
-	if expired := (*SignatureExpiredError)(nil); errors.As(d.Err, &expired) {
+	if expired := (*SignatureExpiredError)(nil); d.Outcome == OutcomeSignatureExpired && errors.As(d.Err, &expired) {
 		attrs = append(attrs, slog.Duration("age", expired.Age))
 	}
 	if d.Err != nil {

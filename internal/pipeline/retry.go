@@ -78,7 +78,7 @@ func (c *call) redirectPolicy(callers func(*http.Request, []*http.Request) error
 			return http.ErrUseLastResponse
 		case req.URL.Host != c.url.Host || req.URL.Scheme != c.url.Scheme:
 			for name := range c.request.Header {
-				req.Header.Del(name)
+				delete(req.Header, name) // as it is spelled there
 			}
 		}
 		switch {

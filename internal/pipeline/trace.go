@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,12 +21,20 @@ type wireTrace struct {
 	asked   atomic.Bool // a connection was asked for
 	got     atomic.Bool // there was one
 	wrote   atomic.Bool // headers were written, at least to the connection's buffer
-	http2   atomic.Bool // on an HTTP/2 connection
 	stopped atomic.Bool // the transport was about to send the request again, and must not
 
 	mu    sync.Mutex
+	there route // to the host that a connection was last asked for
+}
+
+// route is how a request got to one host. A caller's RoundTripper may make requests of
+// its own to other hosts, for a token for example, under the context of the one it is given.
+type route struct {
+	host  string
 	conn  net.Conn // the latest one
 	conns int      // how many there were, one after the other
+	http2 bool
+	wrote bool
 }
 
 // maxConnections is how many connections an HTTP/2 transport may use in one try.
@@ -43,11 +52,42 @@ var errSentAgain = errors.New("the HTTP/2 connection failed while the answer was
 func (t *wireTrace) mustStop(conn net.Conn, creates bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.conn != conn {
-		t.conn = conn
-		t.conns++
+	r := &t.there
+	if !sameConn(r.conn, conn) {
+		r.conn = conn
+		r.conns++
 	}
-	return t.http2.Load() && (t.conns > maxConnections || creates && t.conns > 1 && t.wrote.Load())
+	stop := r.http2 && (r.conns > maxConnections || creates && r.conns > 1 && r.wrote)
+	if secured, ok := conn.(*tls.Conn); ok && secured.ConnectionState().NegotiatedProtocol == "h2" {
+		r.http2 = true
+	}
+	return stop
+}
+
+// sameConn is a == b, also for connections of a caller's own that can't be compared.
+func sameConn(a, b net.Conn) bool {
+	return a != nil && b != nil && reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+}
+
+// heads notes for which host a connection is asked.
+func (t *wireTrace) heads(host string) {
+	t.asked.Store(true)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.there.host != host {
+		t.there = route{host: host}
+	}
+}
+
+// writes notes that headers go out, and whether a pseudo-header among them shows HTTP/2.
+func (t *wireTrace) writes(header string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if header == "" {
+		t.there.wrote = true
+	} else if strings.HasPrefix(header, ":") {
+		t.there.http2 = true
+	}
 }
 
 // maySend reports whether the service may have seen the try. It is false only where
@@ -91,25 +131,21 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	trace.started.Store(true)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	hooks := &httptrace.ClientTrace{
-		GetConn: func(string) { trace.asked.Store(true) },
+		GetConn: trace.heads,
 		GotConn: func(info httptrace.GotConnInfo) {
 			trace.got.Store(true)
 			if trace.mustStop(info.Conn, t.creates) {
 				trace.stopped.Store(true)
 				cancel(errSentAgain)
 			}
-			if conn, ok := info.Conn.(*tls.Conn); ok && conn.ConnectionState().NegotiatedProtocol == "h2" {
-				trace.http2.Store(true)
-			}
 		},
-		WroteHeaders: func() { trace.wrote.Store(true) },
+		WroteHeaders: func() {
+			trace.wrote.Store(true)
+			trace.writes("")
+		},
 	}
 	if req.URL.Scheme == "http" { // HTTP/2 without TLS shows by its pseudo-headers only
-		hooks.WroteHeaderField = func(name string, _ []string) {
-			if strings.HasPrefix(name, ":") {
-				trace.http2.Store(true)
-			}
-		}
+		hooks.WroteHeaderField = func(name string, _ []string) { trace.writes(name) }
 	}
 	ctx = httptrace.WithClientTrace(ctx, hooks)
 	resp, err := t.next.RoundTrip(guarded(req.WithContext(ctx), trace))

@@ -17,11 +17,12 @@ const Mark = "REDACTED"
 // percent-encoded once or twice, or JSON-escaped, inside another text), in a
 // webhook's signature header, and in a JSON member (also inside a JSON string). A
 // value may have escapes of its own: it ends at an encoded & and not at every one.
-var signature = regexp.MustCompile(`(?i)((?:signature|\bv1)\s*(?:=|%3d|%253d|\\u003d)\s*)(?:[^"&\\\s<>'%,;#)]|%(?:2[0-57-9a-f]|[013-9a-f][0-9a-f]))+` +
-	`|(\\*"(?:ittybit-signature|signature|v1)\\*"\s*:\s*\\*")(?:[^"\\]|\\[^"])+`)
+var signature = regexp.MustCompile(`(?i)((?:signature|\bv1)[ \t]*(?:=|%3d|%253d|\\+u003d)[ \t]*)(?:[^"&\\\s<>'%,;#)]|%(?:2[0-57-9a-f]|[013-9a-f][0-9a-f]))+` +
+	`|(\\*"(?:ittybit-signature|signature|v1)\\*"\s*:\s*\\*")(?:[^"\\]|\\[^"])+` +
+	`|(ittybit-signature:[ \t]*)[0-9a-z+/_-]{40,}`)
 
 // mask is what signature's matches become.
-const mask = "${1}${2}" + Mark
+const mask = "${1}${2}${3}" + Mark
 
 // URL gives u without user info, the secrets and the values of signatures.
 func URL(u *url.URL, secrets ...string) string {

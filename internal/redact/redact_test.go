@@ -31,6 +31,8 @@ func TestText_hidesSignaturesWhereverTheyStand(t *testing.T) {
 		"spaced":            "t=1, v1 = " + sig,
 		"a header as JSON":  `{"Ittybit-Signature":"` + sig + `"}`,
 		"v1 as JSON":        `{"v1": "` + sig + `"}`,
+		"a bare header":     "Ittybit-Signature: " + strings.Repeat(sig, 3),
+		"escaped twice":     `signature\\u003d` + sig,
 	} {
 		got := Text(text)
 		assert.NotContains(t, got, sig, name)

@@ -101,12 +101,13 @@ func marshalBody(body any) ([]byte, error) {
 	return nil, &ParamError{Param: "parameters", Reason: "can't be made JSON: " + err.Error()}
 }
 
-// firstError gives the first of errs that is not nil, with the name of its member.
+// memberError is what is wrong with a member, if anything is.
 type memberError struct {
 	member string
 	err    error
 }
 
+// firstError gives the first of errs that is one, with the name of its member.
 func firstError(errs ...memberError) error {
 	for _, e := range errs {
 		if e.err != nil {

@@ -352,7 +352,7 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 		if judged {
 			return
 		}
-		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+		ending, cancel := claimContext(ctx)
 		defer cancel()
 		_ = claim.Release(ending) // the panic is the news
 	}()
@@ -360,7 +360,7 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 	verdict, _ := judge(err)
 	judged = true
 
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+	ending, cancel := claimContext(ctx)
 	defer cancel()
 	if verdict.settled() {
 		if completeErr := claim.Complete(ending); completeErr != nil {
@@ -373,6 +373,11 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 		return errors.Join(err, fmt.Errorf("ittybit: releasing the event: %w", releaseErr))
 	}
 	return err
+}
+
+// claimContext is for ending a claim: it outlives the handler's own.
+func claimContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 }
 
 // verdict is what a handler's error says of the event.

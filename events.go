@@ -169,8 +169,8 @@ func (j *Job) fromJSON(data []byte) error {
 		return err
 	}
 	j.Input, j.Output, j.Options = orNil(j.Input), orNil(j.Output), orNil(j.Options)
-	j.Created, j.Started = firstTime(wire.CreatedAt), firstTime(wire.StartedAt)
-	j.Updated, j.Finished = firstTime(wire.UpdatedAt), firstTime(wire.FinishedAt)
+	j.Created, j.Started = wire.CreatedAt.Time, wire.StartedAt.Time
+	j.Updated, j.Finished = wire.UpdatedAt.Time, wire.FinishedAt.Time
 	var tasksErr, metadataErr, errorErr error
 	j.Tasks, tasksErr = decodeObjects[Task](wire.Tasks)
 	j.Metadata, metadataErr = decodeMetadata(wire.Metadata)
@@ -309,12 +309,11 @@ func (e *Event) readEvent(event *Task, wire *eventWire) {
 	object, _, _ := strings.Cut(string(kind), ".")
 	switch object {
 	case "task":
-		var inner taskWire
 		task := new(Task)
-		if err := inner.decodeInto(task, data); notJSON(err) || task.ID == "" {
+		_ = task.fromJSON(data) // an odd member does not spoil the rest
+		if task.ID == "" {
 			break
 		}
-		_ = inner.finish() // an odd member does not spoil the rest
 		e.Task = task
 		e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, task.ProjectID), cmp.Or(e.AutomationID, task.AutomationID)
 	case "media":

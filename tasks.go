@@ -178,8 +178,9 @@ func (t *Task) objectID() string { return t.ID }
 
 // fromJSON reads data and keeps it.
 func (t *Task) fromJSON(data []byte) error {
-	var wire taskWire
-	err := wire.decodeInto(t, data)
+	*t = Task{raw: data}
+	wire := taskWire{plainTask: (*plainTask)(t)}
+	err := json.Unmarshal(data, &wire)
 	if notJSON(err) {
 		return err
 	}
@@ -211,13 +212,6 @@ type taskWire struct {
 
 // plainTask is Task without its methods, so that encoding/json reads its members.
 type plainTask Task
-
-// decodeInto reads data's members into t and w.
-func (w *taskWire) decodeInto(t *Task, data []byte) error {
-	*t = Task{raw: data}
-	w.plainTask = (*plainTask)(t)
-	return json.Unmarshal(data, w)
-}
 
 // finish moves what the wire forms hold into the task. An error says that some member
 // could not be read; the others are there all the same.

@@ -75,15 +75,22 @@ func hangUp(w http.ResponseWriter, r *http.Request, linger time.Duration) {
 // serverLimitsWrites reports whether the server has a write deadline of its own, which is
 // not to be put off.
 func serverLimitsWrites(r *http.Request) bool {
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return ok && server.WriteTimeout > 0
+	return serverOf(r).WriteTimeout > 0
 }
 
 // serverIsStricter reports whether the server's own deadline for the request comes
 // first, and is not to be put off.
 func serverIsStricter(r *http.Request, timeout time.Duration) bool {
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return ok && server.ReadTimeout > 0 && server.ReadTimeout <= timeout
+	limit := serverOf(r).ReadTimeout
+	return limit > 0 && limit <= timeout
+}
+
+// serverOf gives the server that r came by, or one without any timeouts.
+func serverOf(r *http.Request) *http.Server {
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+		return server
+	}
+	return new(http.Server)
 }
 
 // Middleware gives a handler that calls next with verified requests only, their bodies

@@ -42,13 +42,15 @@ type call struct {
 	url     *url.URL
 	trace   atomic.Pointer[wireTrace]
 
-	answer  Response // the last answer; Attempts counts every try
-	err     error    // why the last try did not succeed
-	status  error    // the StatusError of the last answer that was not 2xx
-	unknown bool     // some try may have acted
-	wait    time.Duration
-	waiting bool  // a wait was begun and no try has followed yet
-	ended   error // the context's error, where it was the reason to stop
+	answer     Response      // the last answer; Attempts counts every try
+	err        error         // why the last try did not succeed
+	status     error         // the StatusError of the last answer that was not 2xx
+	unknown    bool          // some try may have acted
+	after      time.Duration // the last try's Retry-After
+	afterGiven bool          // it had one
+	wait       time.Duration
+	waiting    bool  // a wait was begun and no try has followed yet
+	ended      error // the context's error, where it was the reason to stop
 }
 
 // retrying makes the go-retryablehttp client of one call. A client for each call is
@@ -73,10 +75,10 @@ func (p *Pipeline) retrying(c *call, transport http.RoundTripper) *retryablehttp
 // GET, or is made twice. What the caller added to the headers is for the API's host only.
 func (c *call) redirectPolicy(callers func(*http.Request, []*http.Request) error) func(*http.Request, []*http.Request) error {
 	return func(req *http.Request, via []*http.Request) error {
-		switch {
-		case via[0].Method != http.MethodGet:
+		if via[0].Method != http.MethodGet {
 			return http.ErrUseLastResponse
-		case req.URL.Host != c.url.Host || req.URL.Scheme != c.url.Scheme:
+		}
+		if req.URL.Host != c.url.Host || req.URL.Scheme != c.url.Scheme {
 			for name := range c.request.Header {
 				delete(req.Header, name) // as it is spelled there
 			}
@@ -108,7 +110,7 @@ func (c *call) run(client *retryablehttp.Client, req *retryablehttp.Request) {
 // check is the CheckRetry hook: everything is decided here.
 func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	c.answer.Attempts++
-	c.waiting = false
+	c.waiting, c.afterGiven = false, false
 	again := c.judge(ctx, resp, err) && c.answer.Attempts < c.cfg.Policy.MaxAttempts
 	if again {
 		c.ended = ctx.Err()
@@ -208,10 +210,10 @@ func (c *call) judgeSuccess() bool {
 
 // judgeStatus: the service answered, and said no.
 func (c *call) judgeStatus(code int) bool {
-	retryAfter, given := parseRetryAfter(c.answer.Header, time.Now())
+	c.after, c.afterGiven = parseRetryAfter(c.answer.Header, time.Now())
 	c.status = c.cfg.StatusError(Problem{
 		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
-		Method: c.request.Method, URL: redact.URL(c.url, c.cfg.Key()), RetryAfter: retryAfter,
+		Method: c.request.Method, URL: redact.URL(c.url, c.cfg.Key()), RetryAfter: c.after,
 	})
 	c.err = c.status
 	switch {
@@ -224,7 +226,7 @@ func (c *call) judgeStatus(code int) bool {
 			return true
 		}
 		return false
-	case code == http.StatusServiceUnavailable && given:
+	case code == http.StatusServiceUnavailable && c.afterGiven:
 		return true
 	case code >= 500, code < 400:
 		// A redirect of a POST may well be the answer of a service that has acted, and
@@ -239,13 +241,11 @@ func (c *call) judgeStatus(code int) bool {
 func (c *call) plan(ctx context.Context) bool {
 	policy := c.cfg.Policy
 	c.wait = jitter(policy, c.answer.Attempts)
-	if c.status != nil && errors.Is(c.err, c.status) {
-		if retryAfter, given := parseRetryAfter(c.answer.Header, time.Now()); given {
-			if retryAfter > policy.MaxWait {
-				return false
-			}
-			c.wait = retryAfter
+	if c.afterGiven {
+		if c.after > policy.MaxWait {
+			return false
 		}
+		c.wait = c.after
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.wait {
 		c.ended = context.DeadlineExceeded

@@ -79,13 +79,19 @@ func (t *wireTrace) heads(host string) {
 	}
 }
 
-// writes notes that headers go out, and whether a pseudo-header among them shows HTTP/2.
-func (t *wireTrace) writes(header string) {
+// wroteHeaders notes that the headers went out.
+func (t *wireTrace) wroteHeaders() {
+	t.wrote.Store(true)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if header == "" {
-		t.there.wrote = true
-	} else if strings.HasPrefix(header, ":") {
+	t.there.wrote = true
+}
+
+// wroteField notes whether a header shows that this is HTTP/2: it has pseudo-headers.
+func (t *wireTrace) wroteField(name string, _ []string) {
+	if strings.HasPrefix(name, ":") {
+		t.mu.Lock()
+		defer t.mu.Unlock()
 		t.there.http2 = true
 	}
 }
@@ -139,13 +145,10 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 				cancel(errSentAgain)
 			}
 		},
-		WroteHeaders: func() {
-			trace.wrote.Store(true)
-			trace.writes("")
-		},
+		WroteHeaders: trace.wroteHeaders,
 	}
 	if req.URL.Scheme == "http" { // HTTP/2 without TLS shows by its pseudo-headers only
-		hooks.WroteHeaderField = func(name string, _ []string) { trace.writes(name) }
+		hooks.WroteHeaderField = trace.wroteField
 	}
 	ctx = httptrace.WithClientTrace(ctx, hooks)
 	resp, err := t.next.RoundTrip(guarded(req.WithContext(ctx), trace))

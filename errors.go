@@ -45,6 +45,16 @@ var (
 	ErrNoResults = errors.New("ittybit: the task has no such results")
 )
 
+// AcceptedError is what [FilesService.Create] gives where Ittybit has accepted the call
+// and works on it in a task, in place of answering with a file. It is no failure: wait
+// for the task; the file is its Output.
+type AcceptedError struct{ Task *Task }
+
+// Error implements error.
+func (e *AcceptedError) Error() string {
+	return fmt.Sprintf("ittybit: accepted, and not done yet: wait for task %s, whose output is the file", oneLine(e.Task.ID))
+}
+
 // ParamError is a parameter that was refused before anything was sent.
 type ParamError struct {
 	Param  string // the parameter, by the name of its field

@@ -3,8 +3,13 @@ package ittybit
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
@@ -132,4 +137,83 @@ func firstTime(times ...jsonx.Time) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// FileCreateParams are the parameters of [FilesService.Create].
+type FileCreateParams struct {
+	URL      string         `json:"url"` // required: where Ittybit fetches the file, publicly accessible or signed
+	MediaID  string         `json:"media_id,omitempty"`
+	Folder   string         `json:"folder,omitempty"`
+	Filename string         `json:"filename,omitempty"`
+	Ref      string         `json:"ref,omitempty"` // names the file in the media's URLs
+	Metadata map[string]any `json:"metadata,omitempty"`
+}
+
+// FileUpdateParams are the parameters of [FilesService.Update]. What is nil is left
+// alone.
+type FileUpdateParams struct {
+	Folder   *string        `json:"folder,omitempty"`
+	Filename *string        `json:"filename,omitempty"`
+	Ref      *string        `json:"ref,omitempty"`
+	Metadata map[string]any `json:"metadata,omitzero"` // replaces the metadata; an empty map empties it
+}
+
+// FileListParams choose a page of [FilesService.List].
+type FileListParams struct {
+	Page  int `url:"page,omitempty"`  // from 1; 0 is the first
+	Limit int `url:"limit,omitempty"` // items a page, 1 to 100; 0 leaves it to Ittybit, which takes 20
+}
+
+// FilesService calls /files, and uploads. Use it as Client.Files.
+type FilesService struct{ client *Client }
+
+// Create has Ittybit fetch a file from a URL, and answers once it is stored, which takes
+// its time. Where Ittybit answers with a task in place of the file, as it is seen to do, the
+// error is an [*AcceptedError] with that task. Any other error that matches [ErrOutcomeUnknown]
+// means that the file may exist. A file of your own machine is uploaded with Upload.
+func (s *FilesService) Create(ctx context.Context, params FileCreateParams, opts ...RequestOption) (*File, error) {
+	if params.URL == "" {
+		return nil, &ParamError{Param: "URL", Reason: "is required"}
+	}
+	file, err := do[File](ctx, s.client, call{method: http.MethodPost, path: "/files", body: params, creates: true, patient: true}, opts)
+	if file == nil || !file.isTask() {
+		return file, err
+	}
+	task := new(Task)
+	if err := task.fromJSON(file.raw); err != nil {
+		return nil, errors.Join(&AcceptedError{Task: task}, fmt.Errorf("ittybit: %w", err))
+	}
+	return nil, &AcceptedError{Task: task}
+}
+
+// isTask reports whether what was read as a file is a task.
+func (f *File) isTask() bool {
+	return f.Object == "task" || f.Object == "" && (strings.HasPrefix(f.ID, "task_") || strings.HasPrefix(f.ID, "tsk_"))
+}
+
+// Get fetches a file object. The file itself is behind its URL.
+func (s *FilesService) Get(ctx context.Context, id string, opts ...RequestOption) (*File, error) {
+	return doByID[File](ctx, s.client, http.MethodGet, "/files/", id, nil, opts)
+}
+
+// List fetches a page of files.
+func (s *FilesService) List(ctx context.Context, params FileListParams, opts ...RequestOption) (*Page[File], error) {
+	return list[File](ctx, s.client, "/files", params, params.Page, params.Limit, opts)
+}
+
+// All iterates over the files from the page that params choose to the last one,
+// fetching pages as it goes. An item with a member that can't be read is yielded together
+// with the error, and the iteration goes on. Any other error is yielded alone, and last.
+func (s *FilesService) All(ctx context.Context, params FileListParams, opts ...RequestOption) iter.Seq2[*File, error] {
+	return all(ctx, func() (*Page[File], error) { return s.List(ctx, params, opts...) })
+}
+
+// Update changes a file object.
+func (s *FilesService) Update(ctx context.Context, id string, params FileUpdateParams, opts ...RequestOption) (*File, error) {
+	return doByID[File](ctx, s.client, http.MethodPatch, "/files/", id, params, opts)
+}
+
+// Delete deletes a file.
+func (s *FilesService) Delete(ctx context.Context, id string, opts ...RequestOption) error {
+	return deleteByID(ctx, s.client, "/files/", id, opts)
 }

@@ -92,6 +92,8 @@ type Client struct {
 	Tasks       *TasksService
 	Automations *AutomationsService
 	Media       *MediaService
+	Files       *FilesService
+	SignedURLs  *SignedURLsService
 
 	pipeline *pipeline.Pipeline
 	baseURL  string
@@ -102,7 +104,9 @@ type Client struct {
 // stand in a header, or an option that makes no sense, is a [*ParamError].
 //
 // Without [WithHTTPClient], the client's transport gives up on an answer whose
-// headers have not come after a minute; everything else is up to the contexts.
+// headers have not come after a minute, and after ten where Ittybit fetches or examines
+// a file before it answers (creating and uploading files); everything else is up to the
+// contexts.
 func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	if apiKey == "" {
 		return nil, ErrMissingAPIKey
@@ -110,32 +114,44 @@ func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	if strings.ContainsFunc(apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, &ParamError{Param: "apiKey", Reason: "holds white space or characters that can't stand in a header; was it read from a file with a newline at its end?"}
 	}
-	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: defaultRetryPolicy()}
-	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&cfg) }); err != nil {
+	c := &Client{}
+	var err error
+	if c.pipeline, c.baseURL, err = newPipeline(apiKey, opts); err != nil {
 		return nil, err
 	}
-	base, err := parseBaseURL(cfg.baseURL)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.httpClient == nil {
-		cfg.httpClient = defaultHTTPClient()
-	}
-	c := &Client{baseURL: base.String()}
-	c.pipeline = pipeline.New(pipeline.Config{
-		BaseURL:     base,
-		Key:         func() string { return apiKey },
-		UserAgent:   userAgent(cfg.userAgent),
-		APIVersion:  cfg.apiVersion,
-		HTTPClient:  cfg.httpClient,
-		Logger:      cfg.logger,
-		Policy:      cfg.retry.forPipeline(),
-		StatusError: func(p pipeline.Problem) error { return newAPIError(p, apiKey) },
-	})
 	c.Tasks = &TasksService{client: c}
 	c.Automations = &AutomationsService{client: c}
 	c.Media = &MediaService{client: c}
+	c.Files = &FilesService{client: c}
+	c.SignedURLs = &SignedURLsService{client: c}
 	return c, nil
+}
+
+// newPipeline makes what carries the calls, and gives its base URL.
+func newPipeline(apiKey string, opts []ClientOption) (*pipeline.Pipeline, string, error) {
+	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: defaultRetryPolicy()}
+	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&cfg) }); err != nil {
+		return nil, "", err
+	}
+	base, err := parseBaseURL(cfg.baseURL)
+	if err != nil {
+		return nil, "", err
+	}
+	usual, patient := cfg.httpClient, cfg.httpClient
+	if usual == nil {
+		usual, patient = defaultHTTPClient(time.Minute), defaultHTTPClient(10*time.Minute)
+	}
+	return pipeline.New(pipeline.Config{
+		BaseURL:           base,
+		Key:               func() string { return apiKey },
+		UserAgent:         userAgent(cfg.userAgent),
+		APIVersion:        cfg.apiVersion,
+		HTTPClient:        usual,
+		PatientHTTPClient: patient,
+		Logger:            cfg.logger,
+		Policy:            cfg.retry.forPipeline(),
+		StatusError:       func(p pipeline.Problem) error { return newAPIError(p, apiKey) },
+	}), base.String(), nil
 }
 
 // clientConfig is what the ClientOptions write to.
@@ -204,13 +220,14 @@ func checkWebhookURL(param, text string) error {
 	return nil
 }
 
-func defaultHTTPClient() *http.Client {
+// defaultHTTPClient gives up on an answer whose headers have not come after patience.
+func defaultHTTPClient(patience time.Duration) *http.Client {
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return &http.Client{} // somebody has replaced it, and means it
 	}
 	transport := base.Clone()
-	transport.ResponseHeaderTimeout = time.Minute
+	transport.ResponseHeaderTimeout = patience
 	return &http.Client{Transport: transport}
 }
 
@@ -236,6 +253,7 @@ type call struct {
 	query   url.Values
 	body    any // something that marshals to a JSON object; nil: none
 	creates bool
+	patient bool // the answer may take minutes
 }
 
 // do makes a call whose answer is one object. One that has an id, and a member that
@@ -291,7 +309,7 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 	}
 	req := pipeline.Request{
 		Method: in.method, Path: in.path, Query: in.query,
-		Header: cfg.header, Creates: in.creates,
+		Header: cfg.header, Creates: in.creates, Patient: in.patient,
 	}
 	if in.method == http.MethodPost {
 		req.IdempotencyKey = cfg.idempotencyKey()

@@ -47,6 +47,28 @@ func (m *Media) String() string {
 // know. It must not be changed, and is nil for a Media that was not decoded.
 func (m *Media) RawJSON() json.RawMessage { return m.raw }
 
+// FileByRef gives the file with that ref, such as "original" or the Ref of the task or
+// step that made it; nil where there is none.
+func (m *Media) FileByRef(ref string) *File {
+	for _, file := range m.Files {
+		if file.Ref == ref {
+			return file
+		}
+	}
+	return nil
+}
+
+// FilesByObject gives the files that play that role: sources, tracks or intelligence.
+func (m *Media) FilesByObject(object FileObject) []*File {
+	var files []*File
+	for _, file := range m.Files {
+		if file.Object == object {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
 // UnmarshalJSON implements [json.Unmarshaler].
 func (m *Media) UnmarshalJSON(data []byte) error { return m.fromJSON(bytes.Clone(data)) }
 

@@ -33,6 +33,7 @@ var isoLayouts = [...]string{
 	"2006-01-02 15:04:05.999999999Z07:00",
 	"2006-01-02 15:04:05.999999999",
 	time.DateOnly,
+	"2006-01-02Z15:04:05.999999999", // as the resumable uploads guide has it
 }
 
 // Time reads ISO 8601, unix seconds and unix milliseconds. It never stops the

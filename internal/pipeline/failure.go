@@ -24,6 +24,16 @@ func (e *OddAnswerError) Error() string { return e.Err.Error() }
 // Unwrap gives what is odd.
 func (e *OddAnswerError) Unwrap() error { return e.Err }
 
+// SourceError is why a request's body could not be read. It is not the network's fault,
+// and another try would fail in the same way.
+type SourceError struct{ Err error }
+
+// Error implements error.
+func (e *SourceError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the reader's own error.
+func (e *SourceError) Unwrap() error { return e.Err }
+
 // Failure is the error of a call that ended in something else than a plain answer.
 type Failure struct {
 	text    string // made at once, so that no verb of fmt finds the key in here

@@ -14,6 +14,7 @@ package pipeline
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -27,6 +28,8 @@ type Config struct {
 	UserAgent  string
 	APIVersion string
 	HTTPClient *http.Client // it is copied, never changed
+	// PatientHTTPClient is for calls whose answer may take its time; nil: HTTPClient.
+	PatientHTTPClient *http.Client
 	Logger     *slog.Logger // nil: no log
 	Policy     Policy
 	// StatusError makes the error of an answer that is not 2xx.
@@ -49,8 +52,18 @@ type Request struct {
 	Method string
 	Path   string // below the base URL, escaped, with a leading slash
 	Query  url.Values
-	Body   []byte // nil: none
-	Header http.Header
+	// URL replaces the base URL, Path and Query. The key goes to its host alone.
+	URL  *url.URL
+	Body []byte // nil: none
+	// Stream opens a body of ContentLength bytes anew for each try, in place of Body. An
+	// error of its reader that wraps a *SourceError ends the call.
+	Stream        func() io.ReadCloser
+	ContentLength int64
+	Header        http.Header
+	// Anonymous calls go out without the key.
+	Anonymous bool
+	// Patient calls use the PatientHTTPClient.
+	Patient bool
 	// IdempotencyKey is sent with a POST, the same one on each try.
 	IdempotencyKey string
 	// Creates says that a second run of this call may cost money, so that it is
@@ -92,16 +105,33 @@ func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 		return Response{}, err
 	}
 	c := &call{cfg: &p.cfg, request: r, url: req.URL}
-	next := p.transport()
-	next = &authenticate{next: next, base: p.cfg.BaseURL, key: p.cfg.Key}
+	client := p.client(r)
+	next := transportOf(client)
+	if !r.Anonymous {
+		next = &authenticate{next: next, base: p.target(r), key: p.cfg.Key}
+	}
 	next = &traced{next: next, trace: &c.trace, creates: r.Creates}
 	next = &logged{next: next, call: c}
-	c.run(p.retrying(c, next), req)
+	c.run(c.retrying(client, next), req)
 	return c.answer, c.failure(ctx)
 }
 
-func (p *Pipeline) transport() http.RoundTripper {
-	if t := p.cfg.HTTPClient.Transport; t != nil {
+func (p *Pipeline) client(r Request) *http.Client {
+	if r.Patient && p.cfg.PatientHTTPClient != nil {
+		return p.cfg.PatientHTTPClient
+	}
+	return p.cfg.HTTPClient
+}
+
+func (p *Pipeline) target(r Request) *url.URL {
+	if r.URL != nil {
+		return r.URL
+	}
+	return p.cfg.BaseURL
+}
+
+func transportOf(client *http.Client) http.RoundTripper {
+	if t := client.Transport; t != nil {
 		return t
 	}
 	return http.DefaultTransport

@@ -56,13 +56,13 @@ type call struct {
 // retrying makes the go-retryablehttp client of one call. A client for each call is
 // cheap, and the only way to give its hooks the call's own state: they are told
 // neither the request nor the context.
-func (p *Pipeline) retrying(c *call, transport http.RoundTripper) *retryablehttp.Client {
-	client := *p.cfg.HTTPClient
+func (c *call) retrying(base *http.Client, transport http.RoundTripper) *retryablehttp.Client {
+	client := *base
 	client.Transport = transport
-	client.CheckRedirect = c.redirectPolicy(p.cfg.HTTPClient.CheckRedirect)
+	client.CheckRedirect = c.redirectPolicy(base.CheckRedirect)
 	return &retryablehttp.Client{
 		HTTPClient: &client,
-		RetryMax:   p.cfg.Policy.MaxAttempts - 1,
+		RetryMax:   c.cfg.Policy.MaxAttempts - 1,
 		CheckRetry: c.check,
 		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return c.wait },
 		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) {
@@ -187,7 +187,7 @@ func permanent(err error) bool {
 		hostname    x509.HostnameError
 		record      tls.RecordHeaderError
 	)
-	return errors.Is(err, errAnswerTooLarge) || errors.As(err, &certificate) ||
+	return errors.Is(err, errAnswerTooLarge) || errors.As(err, new(*SourceError)) || errors.As(err, &certificate) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &record)
 }
 

@@ -356,7 +356,7 @@ func TestRetry_boundsWhatIsReadOfAnAnswer(t *testing.T) {
 
 func TestRetry_usesTheDefaultTransportWhereThereIsNone(t *testing.T) {
 	cfg := testConfig(t, nil)
-	assert.Equal(t, http.DefaultTransport, New(cfg).transport())
+	assert.Equal(t, http.DefaultTransport, transportOf(cfg.HTTPClient))
 }
 
 func TestParseRetryAfter_readsSecondsAndDates(t *testing.T) {

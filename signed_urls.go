@@ -1,0 +1,240 @@
+package ittybit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/redact"
+)
+
+// SignatureMethod is what a signed URL is good for. It is an open type; net/http's names
+// of methods do as well.
+type SignatureMethod string
+
+// The methods of signed URLs (API version 2025-08-20).
+const (
+	SignatureMethodGet SignatureMethod = "get" // to fetch a file
+	SignatureMethodPut SignatureMethod = "put" // to upload one
+)
+
+// SignedURL lets whoever has it fetch or upload one file for a while, without the API
+// key: a browser or a phone, for example. It is a secret until it has expired: fmt and
+// slog print it without its signature. Its JSON has it all.
+type SignedURL struct {
+	URL       string          `json:"url"`
+	Domain    string          `json:"domain,omitempty"`
+	Folder    string          `json:"folder,omitempty"`
+	Filename  string          `json:"filename,omitempty"`
+	Method    SignatureMethod `json:"method,omitempty"`
+	Expiry    time.Time       `json:"expiry,omitzero"`
+	Signature string          `json:"signature,omitempty"`
+
+	raw json.RawMessage
+}
+
+// String names the URL, without its signature.
+func (u SignedURL) String() string {
+	return fmt.Sprintf("signed URL %s (method %s, expiry %s)", redact.Text(u.URL, u.Signature), u.Method, u.Expiry.UTC().Format(time.RFC3339))
+}
+
+// Format implements [fmt.Formatter]: every verb prints String.
+func (u SignedURL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.String())) }
+
+// LogValue implements [slog.LogValuer] with String.
+func (u SignedURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
+
+// RawJSON gives the answer as Ittybit sent it. It must not be changed, and is nil for a
+// SignedURL that was not decoded.
+func (u *SignedURL) RawJSON() json.RawMessage { return u.raw }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (u *SignedURL) UnmarshalJSON(data []byte) error { return u.fromJSON(bytes.Clone(data)) }
+
+// objectID: what other objects have an id for, a signed URL is by itself.
+func (u *SignedURL) objectID() string { return u.URL }
+
+// fromJSON reads data and keeps it.
+func (u *SignedURL) fromJSON(data []byte) error {
+	type plain SignedURL
+	*u = SignedURL{raw: data}
+	wire := struct {
+		*plain
+		Expiry jsonx.Time `json:"expiry"`
+	}{plain: (*plain)(u)}
+	err := json.Unmarshal(data, &wire)
+	if notJSON(err) {
+		return err
+	}
+	u.Expiry = wire.Expiry.Time
+	var missing error
+	if u.URL == "" {
+		missing = fmt.Errorf("it has no url")
+	}
+	return cmp.Or(err, missing, firstError(memberError{"expiry", wire.Expiry.Err}))
+}
+
+// SignedURLCreateParams are the parameters of [SignedURLsService.Create].
+type SignedURLCreateParams struct {
+	Filename string          // required; Ittybit replaces special characters
+	Folder   string          // such as "holidays/2025"; Ittybit replaces special characters
+	Method   SignatureMethod // get, where it is not set
+	Expiry   time.Time       // whole seconds, in the future; in 60 minutes, where it is not set
+
+	// Resumable is for uploads in chunks. It is not in the API's reference, but
+	// applications are seen to send it.
+	Resumable bool
+	// Metadata is for the file that will be uploaded. It is not in the API's reference,
+	// but applications are seen to send it.
+	Metadata map[string]any
+}
+
+func (p SignedURLCreateParams) check() error {
+	if p.Filename == "" {
+		return &ParamError{Param: "Filename", Reason: "is required"}
+	}
+	if !p.Expiry.IsZero() {
+		return checkExpiry("Expiry", p.Expiry)
+	}
+	return nil
+}
+
+// checkExpiry: an expiry "must be in the future" (API reference, signatures).
+func checkExpiry(param string, expiry time.Time) error {
+	if !expiry.After(time.Now()) {
+		return &ParamError{Param: param, Reason: "must be in the future"}
+	}
+	return nil
+}
+
+// MarshalJSON gives the expiry in unix seconds.
+func (p SignedURLCreateParams) MarshalJSON() ([]byte, error) {
+	var expiry int64
+	if !p.Expiry.IsZero() {
+		expiry = p.Expiry.Unix()
+	}
+	return jsonx.Marshal(struct {
+		Filename  string          `json:"filename"`
+		Folder    string          `json:"folder,omitempty"`
+		Expiry    int64           `json:"expiry,omitempty"`
+		Method    SignatureMethod `json:"method,omitempty"`
+		Resumable bool            `json:"resumable,omitempty"`
+		Metadata  map[string]any  `json:"metadata,omitempty"`
+	}{p.Filename, p.Folder, expiry, p.Method.lower(), p.Resumable, p.Metadata})
+}
+
+func (m SignatureMethod) lower() SignatureMethod { return SignatureMethod(strings.ToLower(string(m))) }
+
+// SignedURLsService calls /signatures. Use it as Client.SignedURLs.
+type SignedURLsService struct{ client *Client }
+
+// Create has Ittybit sign a URL. It creates nothing, so it is tried again like a GET.
+// [SignURL] does the same without a request, for a domain that you know.
+func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreateParams, opts ...RequestOption) (*SignedURL, error) {
+	if err := params.check(); err != nil {
+		return nil, err
+	}
+	return do[SignedURL](ctx, s.client, call{method: http.MethodPost, path: "/signatures", body: params}, opts)
+}
+
+// SignURL makes a signed URL without a request: of the file at path, such as
+// "holidays/2025/beach.mp4", on domain, such as "you.ittybit.net", good for method
+// until expiry, which must be in the future and counts in whole seconds.
+//
+// What is signed is HMAC-SHA256, with the API key, of "<path>?expiry=<unix
+// seconds>&method=<method>" (documentation of signed delivery, API version 2025-08-20). How that
+// treats characters that stand escaped in a URL is not documented: a path with anything
+// but ASCII letters, digits and -._~!$'()*,:@+ between its slashes is a [*ParamError];
+// use [SignedURLsService.Create] for it.
+//
+// The domain may be given as an origin, such as https://you.ittybit.net; plain http is
+// for this machine only.
+func SignURL(apiKey, domain, path string, expiry time.Time, method SignatureMethod) (*SignedURL, error) {
+	if apiKey == "" {
+		return nil, ErrMissingAPIKey
+	}
+	origin, err := parseDomain("domain", domain)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSignedPath(path); err != nil {
+		return nil, err
+	}
+	if err := checkExpiry("expiry", expiry); err != nil {
+		return nil, err
+	}
+	if method = method.lower(); method == "" || strings.Trim(string(method), "abcdefghijklmnopqrstuvwxyz") != "" {
+		return nil, &ParamError{Param: "method", Reason: "must be get or put"}
+	}
+	signed := path + "?expiry=" + strconv.FormatInt(expiry.Unix(), 10) + "&method=" + string(method)
+	mac := hmac.New(sha256.New, []byte(apiKey))
+	_, _ = mac.Write([]byte(signed)) // a hash takes everything
+	signature := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	folder, filename := splitPath(path)
+	return &SignedURL{
+		URL:    origin.String() + "/" + signed + "&signature=" + signature,
+		Domain: origin.Host, Folder: folder, Filename: filename,
+		Method: method, Expiry: time.Unix(expiry.Unix(), 0), Signature: signature,
+	}, nil
+}
+
+// checkSignedPath takes the paths that look the same escaped and not.
+func checkSignedPath(path string) error {
+	for segment := range strings.SplitSeq(path, "/") {
+		switch {
+		case segment == "":
+			return &ParamError{Param: "path", Reason: "must be folders and a filename, with single slashes between them and none at either end"}
+		case segment == "." || segment == "..":
+			return &ParamError{Param: "path", Reason: "must not have . or .. in it"}
+		case strings.ContainsFunc(segment, func(r rune) bool { return !isPlainInPath(r) }):
+			return &ParamError{Param: "path", Reason: "holds characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
+		}
+	}
+	return nil
+}
+
+func isPlainInPath(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~!$'()*,:@+", r)
+}
+
+// splitPath parts the folders of a path from its last segment.
+func splitPath(path string) (folder, filename string) {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i+1:]
+	}
+	return "", path
+}
+
+// parseDomain reads a project's delivery domain, with or without its scheme.
+func parseDomain(param, domain string) (*url.URL, error) {
+	if domain == "" {
+		return nil, &ParamError{Param: param, Reason: "is required, such as you.ittybit.net"}
+	}
+	text := domain
+	if !strings.Contains(text, "://") {
+		text = "https://" + text
+	}
+	origin, err := url.Parse(strings.TrimSuffix(text, "/"))
+	if err != nil {
+		return nil, &ParamError{Param: param, Reason: "can't be parsed as a domain"}
+	}
+	if reason := refuseURL(origin); reason != "" {
+		return nil, &ParamError{Param: param, Reason: reason}
+	}
+	if origin.User != nil || origin.Path != "" || origin.RawQuery != "" || origin.ForceQuery || origin.Fragment != "" {
+		return nil, &ParamError{Param: param, Reason: "must be a domain, such as you.ittybit.net, and nothing else"}
+	}
+	return origin, nil
+}

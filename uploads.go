@@ -1,0 +1,374 @@
+package ittybit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/pipeline"
+)
+
+// Defaults of [UploadParams].
+const (
+	// DefaultUploadThreshold is the size in bytes above which a file goes up in chunks:
+	// the uploads documentation recommends that from 100 MB on.
+	DefaultUploadThreshold = 100_000_000
+	// DefaultUploadChunkSize is the size of a chunk in bytes, that of the example in the
+	// resumable uploads guide.
+	DefaultUploadChunkSize = 16 << 20
+	// DefaultUploadConcurrency is how many chunks are on their way at once.
+	DefaultUploadConcurrency = 4
+)
+
+// maxUploadChunks bounds a token, and what is kept in memory of an upload.
+const maxUploadChunks = 100_000
+
+var (
+	// ErrUploadIncomplete is matched where Ittybit has not kept all chunks of an upload
+	// that it had confirmed. Upload the file again without the token. Where the answer to
+	// the last chunk was lost, the file may be there all the same.
+	ErrUploadIncomplete = errors.New("ittybit: upload incomplete")
+
+	// ErrUploadChanged is matched where the body of an upload that is resumed is not the one
+	// it was begun with. Upload the file again without the token.
+	ErrUploadChanged = errors.New("ittybit: the body has changed since the upload was begun")
+)
+
+// UploadParams are the parameters of [FilesService.Upload].
+type UploadParams struct {
+	// Domain is the project's delivery domain, such as "you.ittybit.net". Folder, such as
+	// "holidays/2025", is optional; Filename is required. All three are replaced by SignedURL.
+	Domain   string
+	Folder   string
+	Filename string
+	// SignedURL is a URL signed for method put, by [SignedURLsService.Create] or [SignURL].
+	// The API key is not sent then.
+	SignedURL string
+
+	// Body is the file, from where it stands to its end. One that is an [io.ReaderAt] and an
+	// [io.Seeker] too, such as an [*os.File] or an [*io.SectionReader], is read at several
+	// places at once, so that chunks go up in parallel and nothing is buffered. Of any other
+	// one, a chunk at a time is held in memory. Upload closes nothing.
+	Body io.Reader
+	// Size is the number of bytes in Body. It is required where Body can't tell.
+	Size int64
+	// ContentType is the MIME type of the body; where it is not set, none is sent.
+	ContentType string
+
+	// Threshold is the size in bytes above which the file goes up in chunks; 0 is
+	// DefaultUploadThreshold. A Body that can only be read once goes up in chunks as soon as
+	// it is larger than one.
+	Threshold int64
+	// ChunkSize is in bytes; 0 is DefaultUploadChunkSize.
+	ChunkSize int64
+	// Concurrency is how many chunks are sent at once; 0 is DefaultUploadConcurrency.
+	Concurrency int
+
+	// Resume goes on with an upload that was cut: Body must have the same bytes, from the
+	// beginning. What was confirmed is read and compared, and not sent again. The SignedURL
+	// may be signed anew.
+	Resume UploadToken
+	// OnCheckpoint is called with a token for Resume after each chunk that Ittybit has
+	// confirmed; never twice at once. Store it where a crash does not reach it.
+	OnCheckpoint func(UploadToken)
+	// OnProgress is called as bytes are sent; never twice at once. It must return quickly.
+	OnProgress func(UploadProgress)
+}
+
+// UploadProgress is how far an upload is, in bytes.
+type UploadProgress struct {
+	Sent      int64 // handed to the network; it falls back when a chunk is sent again
+	Confirmed int64 // confirmed by Ittybit
+	Total     int64
+}
+
+// UploadResult is an upload that Ittybit has confirmed.
+type UploadResult struct {
+	// URL is where the file was put, without a signature.
+	URL string
+	// File is nil where Ittybit has confirmed the upload without describing the file, as it
+	// is seen to do for signed URLs.
+	File *File
+}
+
+// UploadError is why an upload ended early. With its Token as UploadParams.Resume the
+// upload goes on where it ended; an empty one means that nothing of it was kept.
+type UploadError struct {
+	Token UploadToken
+	Err   error
+}
+
+// Error implements error.
+func (e *UploadError) Error() string { return e.Err.Error() }
+
+// Unwrap gives what [errors.Is] and [errors.As] look through.
+func (e *UploadError) Unwrap() error { return e.Err }
+
+// Upload uploads a file, with one PUT or, above a threshold, in chunks, each of which is
+// tried again on its own. Its memory does not grow with the file's size.
+//
+// What is wrong with params is a [*ParamError], before anything is sent. Any later failure
+// is an [*UploadError], which has the token to resume with; an answer that is not a success
+// is in it as an [*APIError]: [ErrForbidden], for one, where a signature is wrong or has
+// expired. A body that ends before its Size is [io.ErrUnexpectedEOF]. A file that is there,
+// but whose answer has a member that can't be read, comes back together with the error.
+//
+// Of the options, [WithResponseInfo] tells of the last request.
+func (s *FilesService) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
+	return upload(ctx, s.client.pipeline, params, opts)
+}
+
+// Uploader uploads to signed URLs without an API key, for programs that run where no key
+// must be. It is safe for concurrent use.
+type Uploader struct{ pipeline *pipeline.Pipeline }
+
+// NewUploader makes an Uploader. Of the options, [WithBaseURL] has no effect.
+func NewUploader(opts ...ClientOption) (*Uploader, error) {
+	p, _, err := newPipeline("", opts)
+	if err != nil {
+		return nil, err
+	}
+	return &Uploader{pipeline: p}, nil
+}
+
+// Upload is [FilesService.Upload] for params with a SignedURL.
+func (u *Uploader) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
+	if params.SignedURL == "" {
+		return nil, &ParamError{Param: "SignedURL", Reason: "is required where there is no API key"}
+	}
+	return upload(ctx, u.pipeline, params, opts)
+}
+
+// uploading is one upload on its way.
+type uploading struct {
+	pipeline *pipeline.Pipeline
+	params   UploadParams // with defaults
+	target   *url.URL
+	signed   bool
+	source   *uploadSource
+	header   http.Header
+	parts    *uploadParts
+
+	last   pipeline.Response // the answer that completed it, or to what failed
+	result *UploadResult
+}
+
+func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts []RequestOption) (*UploadResult, error) {
+	if ctx == nil {
+		return nil, &ParamError{Param: "ctx", Reason: "is nil"}
+	}
+	cfg, err := newRequestConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	u := &uploading{pipeline: p, params: params, header: cfg.header}
+	if err := u.prepare(); err != nil {
+		return nil, err
+	}
+	if u.source.at == nil || u.source.size > u.params.Threshold {
+		err = u.sendChunks(ctx)
+	} else {
+		err = u.sendWhole(ctx)
+	}
+	if cfg.info != nil {
+		*cfg.info = newResponseInfo(u.last)
+	}
+	switch {
+	case err == nil, u.result != nil: // also a file with a member that can't be read
+		return u.result, err
+	default:
+		return nil, &UploadError{Token: u.parts.token(), Err: err}
+	}
+}
+
+// prepare checks the parameters and fills in their defaults.
+func (u *uploading) prepare() error {
+	p := &u.params
+	for name, value := range map[string]int64{"Size": p.Size, "Threshold": p.Threshold, "ChunkSize": p.ChunkSize, "Concurrency": int64(p.Concurrency)} {
+		if value < 0 {
+			return &ParamError{Param: name, Reason: "is negative"}
+		}
+	}
+	if !isHeaderValue(p.ContentType) {
+		return &ParamError{Param: "ContentType", Reason: "can't stand in a header"}
+	}
+	p.Threshold = orDefault(p.Threshold, DefaultUploadThreshold)
+	p.ChunkSize = orDefault(p.ChunkSize, DefaultUploadChunkSize)
+	p.Concurrency = orDefault(p.Concurrency, DefaultUploadConcurrency)
+	var err error
+	if u.target, err = uploadTarget(*p); err != nil {
+		return err
+	}
+	u.signed = p.SignedURL != ""
+	if u.source, err = newUploadSource(p.Body, p.Size); err != nil {
+		return err
+	}
+	u.parts, err = newUploadParts(u.place(), u.source.size, *p)
+	return err
+}
+
+func orDefault[T int | int64](value, otherwise T) T {
+	if value == 0 {
+		return otherwise
+	}
+	return value
+}
+
+// place is where the file will be, without a signature.
+func (u *uploading) place() string {
+	plain := *u.target
+	plain.RawQuery = ""
+	return plain.String()
+}
+
+// uploadTarget is the URL to PUT to.
+func uploadTarget(p UploadParams) (*url.URL, error) {
+	if p.SignedURL != "" {
+		if p.Domain != "" || p.Folder != "" || p.Filename != "" {
+			return nil, &ParamError{Param: "SignedURL", Reason: "and Domain, Folder, Filename exclude each other"}
+		}
+		return parseSignedUpload(p.SignedURL)
+	}
+	target, err := parseDomain("Domain", p.Domain)
+	if err != nil {
+		return nil, err
+	}
+	if p.Filename == "" || strings.Contains(p.Filename, "/") {
+		return nil, &ParamError{Param: "Filename", Reason: "is required, and has no slash: Folder is for that"}
+	}
+	path := p.Filename
+	if folder := strings.Trim(p.Folder, "/"); folder != "" {
+		path = folder + "/" + path
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "" || segment == "." || segment == ".." || strings.ContainsFunc(segment, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, &ParamError{Param: "Folder and Filename", Reason: "must not have an empty segment, . or .., or control characters"}
+		}
+	}
+	target.Path = "/" + path
+	return target, nil
+}
+
+// parseSignedUpload refuses what Ittybit would refuse.
+func parseSignedUpload(text string) (*url.URL, error) {
+	refuse := func(reason string) (*url.URL, error) {
+		return nil, &ParamError{Param: "SignedURL", Reason: reason}
+	}
+	target, err := url.Parse(text)
+	if err != nil {
+		return refuse("can't be parsed")
+	}
+	if reason := refuseURL(target); reason != "" {
+		return refuse(reason)
+	}
+	query := target.Query()
+	expiry, _ := strconv.ParseInt(query.Get("expiry"), 10, 64) // one in another form is for Ittybit to judge
+	at, isTime := jsonx.Unix(expiry)
+	switch {
+	case target.User != nil || target.Fragment != "" || strings.Trim(target.Path, "/") == "":
+		return refuse("must have a path, and no user or fragment")
+	case query.Get("signature") == "":
+		return refuse("has no signature")
+	case query.Get("method") != "" && !strings.EqualFold(query.Get("method"), string(SignatureMethodPut)):
+		return refuse("is signed for another method than put")
+	case expiry > 0 && isTime && !at.After(time.Now()):
+		return refuse("has expired")
+	}
+	return target, nil
+}
+
+// sendWhole sends the file with one PUT.
+func (u *uploading) sendWhole(ctx context.Context) error {
+	return u.put(ctx, uploadPart{length: u.source.size, body: u.source.section(0, u.source.size), finishes: true, first: true})
+}
+
+// uploadPart is what one PUT sends.
+type uploadPart struct {
+	index    int // of the chunk
+	start    int64
+	length   int64
+	body     io.ReaderAt // of length bytes
+	chunk    bool        // it is a part of the file, and says which
+	first    bool        // it finds out whether Ittybit takes the upload at all
+	finishes bool        // it is the last one, whose answer has the file
+}
+
+// put sends a part, and tries again where that helps.
+func (u *uploading) put(ctx context.Context, part uploadPart) error {
+	header := u.header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	if u.params.ContentType != "" {
+		header.Set("Content-Type", u.params.ContentType)
+	}
+	if part.chunk {
+		// With "=", and not the space of RFC 9110: so the resumable uploads guide has it.
+		header.Set("Content-Range", fmt.Sprintf("bytes=%d-%d/%d", part.start, part.start+part.length-1, u.source.size))
+	}
+	if part.first {
+		// What is refused for its signature, its size or its name is refused before it is
+		// sent; and without the answer being lost with a connection that is cut meanwhile.
+		header.Set("Expect", "100-continue")
+	}
+	body := newPartBody(part, u.parts)
+	req := pipeline.Request{
+		Method: http.MethodPut, URL: u.target, Header: header, Anonymous: u.signed,
+		Stream: body.open, ContentLength: part.length, Patient: true,
+	}
+	if part.finishes {
+		req.Decode = u.decode
+	}
+	resp, err := u.pipeline.Do(ctx, req)
+	sum, complete := body.close() // nothing reads the source any more
+	if part.finishes || err != nil {
+		u.parts.mu.Lock()
+		u.last = resp
+		u.parts.mu.Unlock()
+	}
+	switch {
+	case err != nil:
+		return u.explain(err, part)
+	case !complete:
+		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
+	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
+		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
+	case part.chunk && !part.finishes:
+		u.parts.confirm(part.index, sum)
+	}
+	return nil
+}
+
+// explain says what an answer means that is not about the chunk it came for.
+func (u *uploading) explain(err error, part uploadPart) error {
+	var answer *APIError
+	if part.chunk && u.parts.confirmed() && errors.As(err, &answer) &&
+		(answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusGone) {
+		return fmt.Errorf("%w: %w", ErrUploadIncomplete, err)
+	}
+	return err
+}
+
+// decode reads the answer that completes an upload, which may say nothing.
+func (u *uploading) decode(resp pipeline.Response) error {
+	if resp.StatusCode == http.StatusAccepted && u.parts.chunked() {
+		return nil // it is not complete
+	}
+	u.result = &UploadResult{URL: u.place()}
+	file, err := decodeObject[File](resp.Body)
+	if file == nil || file.isTask() {
+		return nil
+	}
+	u.result.File = file
+	if err != nil {
+		return fmt.Errorf("ittybit: can't use the answer (status %d): %w", resp.StatusCode, err)
+	}
+	return nil
+}

@@ -28,7 +28,6 @@ func TestDecodeResults_decodesIntoAnything(t *testing.T) {
 	require.Error(t, clientResults(`{}`).DecodeResults(results), "what is no pointer can't be decoded into")
 }
 
-
 // apiResultsOf asks a task for its results of a kind.
 var apiResultsOf = map[ittybit.TaskKind]func(*ittybit.Task) (any, error){
 	ittybit.TaskKindNSFW:        func(t *ittybit.Task) (any, error) { return t.NSFW() },
@@ -117,8 +116,14 @@ func TestResults_ofAnotherKindAreErrNoResults(t *testing.T) {
 			require.ErrorIs(t, err, ittybit.ErrNoResults, "%s of %s", kind, other)
 		}
 	}
+	// An image may be a thumbnail, but nothing else.
+	image := `{"id":"task_1","kind":"brand_new","output":{"id":"file_1","kind":"image","url":"https://x.example/a"}}`
+	_, err := apiTaskOf(t, image).Thumbnails()
+	require.NoError(t, err)
+	_, err = apiTaskOf(t, image).Subtitles()
+	require.ErrorIs(t, err, ittybit.ErrNoResults)
 	// Without the task's kind, that of the file tells: speech is no verdict.
-	_, err := clientResults(apiSpeechFile).NSFW()
+	_, err = clientResults(apiSpeechFile).NSFW()
 	require.ErrorIs(t, err, ittybit.ErrNoResults)
 }
 

@@ -25,6 +25,8 @@ func TestAutomationsCreate_sendsEveryField(t *testing.T) {
 			ittybit.ConditionsStep([]ittybit.Condition{{Prop: "kind", Value: "video"}, {Prop: "n", Value: false, Extra: map[string]any{"op": "ne"}}},
 				ittybit.WorkflowStep{Kind: ittybit.TaskKindSpeech, Next: []ittybit.WorkflowStep{{Kind: ittybit.TaskKindSubtitles}}}),
 			ittybit.WebhookStep("http://localhost:8080/hook", ""),
+			ittybit.HTTPStep("https://your-app.com/hook", "r"),
+			{Kind: ittybit.TaskKindHTTP, Extra: map[string]any{"endpoint": "x"}}, // its members are not documented
 		},
 	})
 	require.NoError(t, err)
@@ -34,7 +36,9 @@ func TestAutomationsCreate_sendsEveryField(t *testing.T) {
 		"workflow":[
 			{"kind":"video","ref":"small","width":"50%","quality":75,"filename":"a.mp4"},
 			{"kind":"conditions","conditions":[{"prop":"kind","value":"video"},{"prop":"n","value":false,"op":"ne"}],"next":[{"kind":"speech","next":[{"kind":"subtitles"}]}]},
-			{"kind":"webhook","url":"http://localhost:8080/hook"}
+			{"kind":"webhook","url":"http://localhost:8080/hook"},
+			{"kind":"http","url":"https://your-app.com/hook","ref":"r"},
+			{"kind":"http","endpoint":"x"}
 		]}`), apiMembers(t, seen.all()[0].Body))
 }
 
@@ -52,7 +56,15 @@ func TestAutomations_refuseBadParametersBeforeAnythingIsSent(t *testing.T) {
 		{"Workflow[0].URL", []step{ittybit.WebhookStep("http://your-app.com/hook", "")}},
 		{"Workflow[0].URL", []step{ittybit.WebhookStep("/hook", "")}},
 		{"Workflow[0].URL", []step{ittybit.WebhookStep("https://a b", "")}},
+		{"Workflow[0].URL", []step{ittybit.HTTPStep("http://your-app.com/hook", "")}},
+		{"Workflow[0].URL", []step{ittybit.HTTPStep("", "r")}},
+		{"Workflow[0].URL", []step{{Kind: "http", URL: "/hook", Extra: map[string]any{"method": "PUT"}}}},
 		{"Workflow[0].Conditions", []step{{Kind: "conditions"}}},
+		// A step has fields of its own for these.
+		{"Workflow[0].Conditions", []step{{Kind: "conditions", Options: ittybit.ConditionsOptions{Conditions: []ittybit.Condition{{}}}}}},
+		{`Options["conditions"]`, []step{{Kind: "conditions", Conditions: []ittybit.Condition{{}}, Options: ittybit.ConditionsOptions{Conditions: []ittybit.Condition{{}}}}}},
+		{"Workflow[0].Options.Workflow[0].Kind", []step{{Kind: "workflow", Options: ittybit.WorkflowOptions{Workflow: []step{{}}}}}},
+		{"Workflow[0].Options.Bitrate", []step{{Kind: "audio", Options: ittybit.AudioOptions{Bitrate: 1}}}},
 		{"Workflow[0].Next[1].Next[0].URL", []step{{Kind: "video", Next: []step{{Kind: "nsfw"}, {Kind: "speech", Next: []step{{Kind: "webhook"}}}}}}},
 		{"Workflow[0].Options", []step{{Kind: "nsfw", Options: ittybit.ImageOptions{}}}},
 		{"Workflow[0].Options.Start", []step{{Kind: "image", Options: ittybit.ImageOptions{Start: math.NaN()}}}},

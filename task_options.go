@@ -15,8 +15,15 @@ import (
 )
 
 // TaskOptions are the options of one kind of task: [VideoOptions], [ImageOptions],
-// [AudioOptions], [ThumbnailsOptions], [SpeechOptions], or [RawOptions] for any other.
-// The same types serve tasks and workflow steps. A zero field is not sent.
+// [AudioOptions], [ThumbnailsOptions], [SubtitlesOptions], [ChaptersOptions],
+// [SpeechOptions], [IngestOptions], [ConditionsOptions], [WorkflowOptions], or
+// [RawOptions] for any other. The same types serve tasks and workflow steps. A zero field
+// is not sent.
+//
+// What Ittybit documents a range for is checked before anything is sent, and outside of
+// it a [*ParamError], such as that of "Options.FPS"; RawOptions are the way around. API
+// version 2025-08-20 documents no ranges: they are those of later versions. Read from the
+// API, numbers in values of type any are [json.Number].
 type TaskOptions interface {
 	// optionsOf gives the kind that the options are for; empty: any.
 	optionsOf() TaskKind
@@ -24,19 +31,23 @@ type TaskOptions interface {
 	check() error
 }
 
-// VideoOptions are the options of [TaskKindVideo].
+// VideoOptions are the options of [TaskKindVideo]. Codec and Bitrate are documented for
+// later API versions only (the create-job page of 2026).
 type VideoOptions struct {
 	Width      Dimension `json:"width,omitzero"`
 	Height     Dimension `json:"height,omitzero"`
 	Format     string    `json:"format,omitempty"`     // such as mp4
+	Codec      string    `json:"codec,omitempty"`      // h264, h265, vp9 or av1; h264, where it is not set
 	Quality    int       `json:"quality,omitempty"`    // such as 75
-	FPS        float64   `json:"fps,omitempty"`        // frames a second; as the input, where it is not set
+	Bitrate    int       `json:"bitrate,omitempty"`    // bits a second, 300,000 to 60,000,000
+	FPS        float64   `json:"fps,omitempty"`        // frames a second, 1 to 60 (create-job page); as the input, where it is not set
 	Fit        string    `json:"fit,omitempty"`        // how the input fills Width and Height: contain, cover or fill
 	Position   string    `json:"position,omitempty"`   // such as center, top or left
 	Background string    `json:"background,omitempty"` // such as #20B075
 	Start      float64   `json:"start,omitempty"`      // seconds
 	End        float64   `json:"end,omitempty"`        // seconds
 	Duration   float64   `json:"duration,omitempty"`   // seconds
+	Layers     []Layer   `json:"layers,omitzero"`      // what is laid over the picture
 }
 
 // ImageOptions are the options of [TaskKindImage].
@@ -49,18 +60,41 @@ type ImageOptions struct {
 	Position   string    `json:"position,omitempty"`   // center, where it is not set
 	Background string    `json:"background,omitempty"` // transparent or #000000, where it is not set
 	Start      float64   `json:"start,omitempty"`      // seconds: which frame of a video
+	Layers     []Layer   `json:"layers,omitzero"`      // what is laid over the picture
 }
 
-// AudioOptions are the options of [TaskKindAudio].
+// AudioOptions are the options of [TaskKindAudio]. All but Format are documented for
+// later API versions only (the audio and create-job pages); the page of version
+// 2025-08-20 is not known.
 type AudioOptions struct {
-	Format string `json:"format,omitempty"` // such as mp3
+	Format  string  `json:"format,omitempty"`  // such as mp3
+	Quality string  `json:"quality,omitempty"` // very_low, low, medium, high or very_high
+	Bitrate int     `json:"bitrate,omitempty"` // bits a second, 32,000 to 320,000
+	Start   float64 `json:"start,omitempty"`   // seconds
+	End     float64 `json:"end,omitempty"`     // seconds
 }
 
-// ThumbnailsOptions are the options of [TaskKindThumbnails].
+// ThumbnailsOptions are the options of [TaskKindThumbnails]. Format is documented for
+// later API versions only, which have no Count (the thumbnails pages).
 type ThumbnailsOptions struct {
 	Count  int       `json:"count,omitempty"`
 	Width  Dimension `json:"width,omitzero"`
 	Height Dimension `json:"height,omitzero"`
+	Format string    `json:"format,omitempty"` // jpeg or png; jpeg, where it is not set
+}
+
+// SubtitlesOptions are the options of [TaskKindSubtitles]. None of its own are
+// documented.
+type SubtitlesOptions struct {
+	// Confidence is the least confidence that counts. It is the general option of the
+	// tracks guide (2025), which says neither its range nor for which kinds it works.
+	Confidence float64 `json:"confidence,omitempty"`
+}
+
+// ChaptersOptions are the options of [TaskKindChapters]. None of its own are documented.
+type ChaptersOptions struct {
+	// Confidence is as in [SubtitlesOptions].
+	Confidence float64 `json:"confidence,omitempty"`
 }
 
 // SpeechOptions are the options of [TaskKindSpeech].
@@ -68,34 +102,77 @@ type SpeechOptions struct {
 	Speakers bool `json:"speakers,omitempty"` // tell the speakers apart
 }
 
+// IngestOptions are the options of [TaskKindIngest].
+type IngestOptions struct {
+	// Metadata goes to the file. POST /files documents it; for tasks of kind ingest the
+	// documentation leaves it unconfirmed.
+	Metadata map[string]any `json:"metadata,omitzero"`
+}
+
+// ConditionsOptions are the options of a task of [TaskKindConditions]. A
+// [WorkflowStep] has fields of its own for them; [ConditionsStep] makes such a step.
+type ConditionsOptions struct {
+	Conditions []Condition    `json:"conditions,omitzero"` // required
+	Next       []WorkflowStep `json:"next,omitzero"`       // runs where the conditions hold
+}
+
+// WorkflowOptions are the options of [TaskKindWorkflow].
+type WorkflowOptions struct {
+	Workflow []WorkflowStep `json:"workflow,omitzero"` // required, at least one step
+}
+
 // RawOptions are options without a type: those of a kind that this SDK has no type
-// for, and those read from the API that do not fit their type.
+// for, and those read from the API that do not fit their type. They are not checked, but
+// for being JSON.
 type RawOptions map[string]json.RawMessage
 
 func (VideoOptions) optionsOf() TaskKind      { return TaskKindVideo }
 func (ImageOptions) optionsOf() TaskKind      { return TaskKindImage }
 func (AudioOptions) optionsOf() TaskKind      { return TaskKindAudio }
 func (ThumbnailsOptions) optionsOf() TaskKind { return TaskKindThumbnails }
+func (SubtitlesOptions) optionsOf() TaskKind  { return TaskKindSubtitles }
+func (ChaptersOptions) optionsOf() TaskKind   { return TaskKindChapters }
 func (SpeechOptions) optionsOf() TaskKind     { return TaskKindSpeech }
+func (IngestOptions) optionsOf() TaskKind     { return TaskKindIngest }
+func (ConditionsOptions) optionsOf() TaskKind { return TaskKindConditions }
+func (WorkflowOptions) optionsOf() TaskKind   { return TaskKindWorkflow }
 func (RawOptions) optionsOf() TaskKind        { return "" }
 
 func (o VideoOptions) check() error {
 	return errors.Join(o.Width.check("Width"), o.Height.check("Height"), notNegative("Quality", float64(o.Quality)),
-		notNegative("FPS", o.FPS), notNegative("Start", o.Start), notNegative("End", o.End), notNegative("Duration", o.Duration))
+		zeroOrWithin("Bitrate", float64(o.Bitrate), 300_000, 60_000_000), zeroOrWithin("FPS", o.FPS, 1, 60),
+		notNegative("Start", o.Start), notNegative("End", o.End), notNegative("Duration", o.Duration), checkLayers(o.Layers))
 }
 
 func (o ImageOptions) check() error {
 	return errors.Join(o.Width.check("Width"), o.Height.check("Height"),
-		notNegative("Quality", float64(o.Quality)), notNegative("Start", o.Start))
+		notNegative("Quality", float64(o.Quality)), notNegative("Start", o.Start), checkLayers(o.Layers))
 }
 
-func (AudioOptions) check() error { return nil }
+func (o AudioOptions) check() error {
+	return errors.Join(zeroOrWithin("Bitrate", float64(o.Bitrate), 32_000, 320_000), notNegative("Start", o.Start), notNegative("End", o.End))
+}
 
 func (o ThumbnailsOptions) check() error {
 	return errors.Join(notNegative("Count", float64(o.Count)), o.Width.check("Width"), o.Height.check("Height"))
 }
 
+func (o SubtitlesOptions) check() error { return notNegative("Confidence", o.Confidence) }
+
+func (o ChaptersOptions) check() error { return notNegative("Confidence", o.Confidence) }
+
 func (SpeechOptions) check() error { return nil }
+
+func (IngestOptions) check() error { return nil }
+
+func (o ConditionsOptions) check() error {
+	if len(o.Conditions) == 0 {
+		return &ParamError{Param: "Conditions", Reason: "are required for kind conditions"}
+	}
+	return checkSteps("Next", o.Next, false)
+}
+
+func (o WorkflowOptions) check() error { return checkWorkflow(o.Workflow) }
 
 func (o RawOptions) check() error {
 	for name, value := range o {
@@ -109,6 +186,14 @@ func (o RawOptions) check() error {
 func notNegative(param string, value float64) error {
 	if !(value >= 0 && value <= math.MaxFloat64) { // the negation also catches NaN
 		return &ParamError{Param: param, Reason: "is negative or no number"}
+	}
+	return nil
+}
+
+// zeroOrWithin lets a zero go, which is unset.
+func zeroOrWithin(param string, value, low, high float64) error {
+	if value != 0 && !(value >= low && value <= high) { // the negation also catches NaN
+		return &ParamError{Param: param, Reason: fmt.Sprintf("is not between %.0f and %.0f", low, high)}
 	}
 	return nil
 }
@@ -193,15 +278,25 @@ func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
 		return decodeOptions[AudioOptions]
 	case TaskKindThumbnails:
 		return decodeOptions[ThumbnailsOptions]
+	case TaskKindSubtitles:
+		return decodeOptions[SubtitlesOptions]
+	case TaskKindChapters:
+		return decodeOptions[ChaptersOptions]
 	case TaskKindSpeech:
 		return decodeOptions[SpeechOptions]
+	case TaskKindIngest:
+		return decodeOptions[IngestOptions]
+	case TaskKindConditions:
+		return decodeOptions[ConditionsOptions]
+	case TaskKindWorkflow:
+		return decodeOptions[WorkflowOptions]
 	}
 	return nil
 }
 
 func decodeOptions[T TaskOptions](raw json.RawMessage) (TaskOptions, error) {
 	var options T
-	err := json.Unmarshal(raw, &options)
+	err := readField(raw, reflect.ValueOf(&options).Elem())
 	return options, err
 }
 

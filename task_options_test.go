@@ -23,6 +23,20 @@ func TestTaskOptions_standBesideTheKind(t *testing.T) {
 		}, `{"kind":"video","file_id":"f","width":1280,"height":"50%","format":"mp4","quality":75,"fps":29.97,"fit":"cover","position":"top","background":"#20B075","start":1.5,"end":9,"duration":7.5}`},
 		{"image", &ittybit.ImageOptions{Width: ittybit.Percent(12.5), Height: ittybit.Pixels(1), Format: "png", Quality: 80, Fit: "fill", Position: "center", Background: "#000", Start: 2},
 			`{"kind":"image","file_id":"f","width":"12.5%","height":1,"format":"png","quality":80,"fit":"fill","position":"center","background":"#000","start":2}`},
+		{"video", ittybit.VideoOptions{Codec: "av1", Bitrate: 300_000, FPS: 60, Layers: []ittybit.Layer{{Kind: "image", URL: "https://x.example/l.png", Extra: map[string]any{"opacity": 0.5}}}},
+			`{"kind":"video","file_id":"f","codec":"av1","bitrate":300000,"fps":60,"layers":[{"kind":"image","url":"https://x.example/l.png","opacity":0.5}]}`},
+		{"image", ittybit.ImageOptions{Layers: []ittybit.Layer{{Kind: "text", Text: "Hi", Font: "Inter", FontSize: 12.5, Color: "#fff", Position: "top"}}},
+			`{"kind":"image","file_id":"f","layers":[{"kind":"text","text":"Hi","font":"Inter","font_size":12.5,"color":"#fff","position":"top"}]}`},
+		{"audio", ittybit.AudioOptions{Format: "opus", Quality: "very_low", Bitrate: 320_000, Start: 0.5, End: 1.5},
+			`{"kind":"audio","file_id":"f","format":"opus","quality":"very_low","bitrate":320000,"start":0.5,"end":1.5}`},
+		{"thumbnails", ittybit.ThumbnailsOptions{Format: "png"}, `{"kind":"thumbnails","file_id":"f","format":"png"}`},
+		{"subtitles", ittybit.SubtitlesOptions{Confidence: 0.8}, `{"kind":"subtitles","file_id":"f","confidence":0.8}`},
+		{"chapters", &ittybit.ChaptersOptions{Confidence: 0.8}, `{"kind":"chapters","file_id":"f","confidence":0.8}`},
+		{"ingest", ittybit.IngestOptions{Metadata: map[string]any{"n": json.Number("12345678901234567890")}}, `{"kind":"ingest","file_id":"f","metadata":{"n":12345678901234567890}}`},
+		{"conditions", ittybit.ConditionsOptions{Conditions: []ittybit.Condition{{Prop: "kind", Value: "video"}}, Next: []ittybit.WorkflowStep{{Kind: "nsfw"}}},
+			`{"kind":"conditions","file_id":"f","conditions":[{"prop":"kind","value":"video"}],"next":[{"kind":"nsfw"}]}`},
+		{"workflow", ittybit.WorkflowOptions{Workflow: []ittybit.WorkflowStep{{Kind: "video", Options: ittybit.VideoOptions{Quality: 75}}, ittybit.HTTPStep("https://x.example/", "r")}},
+			`{"kind":"workflow","file_id":"f","workflow":[{"kind":"video","quality":75},{"kind":"http","url":"https://x.example/","ref":"r"}]}`},
 		{"audio", ittybit.AudioOptions{Format: "mp3"}, `{"kind":"audio","file_id":"f","format":"mp3"}`},
 		{"thumbnails", ittybit.ThumbnailsOptions{Count: 3, Width: ittybit.Pixels(320), Height: ittybit.Pixels(180)}, `{"kind":"thumbnails","file_id":"f","count":3,"width":320,"height":180}`},
 		{"speech", ittybit.SpeechOptions{Speakers: true}, `{"kind":"speech","file_id":"f","speakers":true}`},
@@ -34,6 +48,9 @@ func TestTaskOptions_standBesideTheKind(t *testing.T) {
 		{"audio", ittybit.AudioOptions{}, `{"kind":"audio","file_id":"f"}`},
 		{"thumbnails", ittybit.ThumbnailsOptions{}, `{"kind":"thumbnails","file_id":"f"}`},
 		{"speech", ittybit.SpeechOptions{}, `{"kind":"speech","file_id":"f"}`},
+		{"subtitles", ittybit.SubtitlesOptions{}, `{"kind":"subtitles","file_id":"f"}`},
+		{"chapters", ittybit.ChaptersOptions{}, `{"kind":"chapters","file_id":"f"}`},
+		{"ingest", ittybit.IngestOptions{}, `{"kind":"ingest","file_id":"f"}`},
 		{"nsfw", ittybit.RawOptions{}, `{"kind":"nsfw","file_id":"f"}`},
 		{"nsfw", ittybit.RawOptions(nil), `{"kind":"nsfw","file_id":"f"}`},
 		{"nsfw", new(ittybit.RawOptions), `{"kind":"nsfw","file_id":"f"}`},
@@ -57,6 +74,19 @@ func TestTaskOptions_readBackInTheTypeOfTheirKind(t *testing.T) {
 		{"thumbnails", `{"count":3}`, ittybit.ThumbnailsOptions{Count: 3}},
 		{"speech", `{"speakers":true}`, ittybit.SpeechOptions{Speakers: true}},
 		{"speech", `{}`, ittybit.SpeechOptions{}},
+		{"subtitles", `{"confidence":0.5}`, ittybit.SubtitlesOptions{Confidence: 0.5}},
+		{"chapters", `{}`, ittybit.ChaptersOptions{}},
+		{"ingest", `{"metadata":{"n":12345678901234567890}}`, ittybit.IngestOptions{Metadata: map[string]any{"n": json.Number("12345678901234567890")}}},
+		{"conditions", `{"conditions":[{"prop":"width","value":1920}],"next":[{"kind":"nsfw"}]}`, ittybit.ConditionsOptions{
+			Conditions: []ittybit.Condition{{Prop: "width", Value: json.Number("1920")}}, Next: []ittybit.WorkflowStep{{Kind: "nsfw"}},
+		}},
+		{"workflow", `{"workflow":[{"kind":"audio","bitrate":64000}]}`, ittybit.WorkflowOptions{
+			Workflow: []ittybit.WorkflowStep{{Kind: "audio", Options: ittybit.AudioOptions{Bitrate: 64_000}, Extra: map[string]any{}}},
+		}},
+		{"image", `{"layers":[{"kind":"text","text":"x","shadow":{"blur":2}}]}`, ittybit.ImageOptions{Layers: []ittybit.Layer{
+			{Kind: "text", Text: "x", Extra: map[string]any{"shadow": map[string]any{"blur": json.Number("2")}}},
+		}}},
+		{"video", `{"fps":120,"bitrate":1}`, ittybit.VideoOptions{FPS: 120, Bitrate: 1}}, // the ranges are for what is sent
 		{"nsfw", `{"a":1}`, ittybit.RawOptions{"a": json.RawMessage("1")}},
 		{"nsfw", `{}`, nil},
 		{"video", `null`, nil},
@@ -65,6 +95,10 @@ func TestTaskOptions_readBackInTheTypeOfTheirKind(t *testing.T) {
 		// What does not fit its type is kept raw, not refused.
 		{"speech", `{"speakers":2}`, ittybit.RawOptions{"speakers": json.RawMessage("2")}},
 		{"video", `{"quality":"high"}`, ittybit.RawOptions{"quality": json.RawMessage(`"high"`)}},
+		{"workflow", `{"workflow":["x"]}`, ittybit.RawOptions{"workflow": json.RawMessage(`["x"]`)}},
+		{"conditions", `{"conditions":"x"}`, ittybit.RawOptions{"conditions": json.RawMessage(`"x"`)}},
+		{"ingest", `{"metadata":[]}`, ittybit.RawOptions{"metadata": json.RawMessage(`[]`)}},
+		{"video", `{"layers":{}}`, ittybit.RawOptions{"layers": json.RawMessage(`{}`)}},
 		{"image", `{"width":"wide"}`, ittybit.RawOptions{"width": json.RawMessage(`"wide"`)}},
 	} {
 		task := apiTaskOf(t, `{"id":"task_1","kind":"`+c.kind+`","options":`+c.options+`}`)
@@ -131,4 +165,83 @@ func TestTaskOptions_notNegativeCatchesWhatIsNoNumber(t *testing.T) {
 	_, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "thumbnails", FileID: "f", Options: ittybit.ThumbnailsOptions{Width: ittybit.Pixels(-1)}})
 	clientParamError(t, err, "Options.Width")
 	assert.Zero(t, seen.count())
+}
+
+func TestTaskOptions_areCheckedAgainstWhatIsDocumented(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, apiTask))
+	nsfw := ittybit.WorkflowStep{Kind: "nsfw"}
+	isVideo := []ittybit.Condition{{Prop: "kind", Value: "video"}}
+	for _, c := range []struct {
+		param   string
+		kind    ittybit.TaskKind
+		options ittybit.TaskOptions
+	}{
+		{"Options.FPS", "video", ittybit.VideoOptions{FPS: 0.99}},
+		{"Options.FPS", "video", ittybit.VideoOptions{FPS: 60.01}},
+		{"Options.Bitrate", "video", ittybit.VideoOptions{Bitrate: 299_999}},
+		{"Options.Bitrate", "video", &ittybit.VideoOptions{Bitrate: 60_000_001}},
+		{"Options.Layers[1].FontSize", "video", ittybit.VideoOptions{Layers: []ittybit.Layer{{}, {FontSize: math.NaN()}}}},
+		{"Options.Layers[0].FontSize", "image", ittybit.ImageOptions{Layers: []ittybit.Layer{{FontSize: -1}}}},
+		{`Extra["url"]`, "image", ittybit.ImageOptions{Layers: []ittybit.Layer{{Extra: map[string]any{"url": "x"}}}}},
+		{"Options.Bitrate", "audio", ittybit.AudioOptions{Bitrate: 31_999}},
+		{"Options.Bitrate", "audio", ittybit.AudioOptions{Bitrate: 320_001}},
+		{"Options.Bitrate", "audio", ittybit.AudioOptions{Bitrate: -1}},
+		{"Options.Start", "audio", ittybit.AudioOptions{Start: -1}},
+		{"Options.End", "audio", ittybit.AudioOptions{End: math.Inf(1)}},
+		{"Options.Confidence", "subtitles", ittybit.SubtitlesOptions{Confidence: -0.1}},
+		{"Options.Confidence", "chapters", ittybit.ChaptersOptions{Confidence: math.NaN()}},
+		{"Options", "conditions", nil},
+		{"Options", "conditions", ittybit.RawOptions{"next": json.RawMessage("[]")}},
+		{"Options.Conditions", "conditions", ittybit.ConditionsOptions{Next: []ittybit.WorkflowStep{nsfw}}},
+		{"Options.Next[0].URL", "conditions", ittybit.ConditionsOptions{Conditions: isVideo, Next: []ittybit.WorkflowStep{ittybit.WebhookStep("", "")}}},
+		{"Options.Workflow", "workflow", ittybit.WorkflowOptions{}},
+		{"Options.Workflow[1].Kind", "workflow", ittybit.WorkflowOptions{Workflow: []ittybit.WorkflowStep{nsfw, {}}}},
+		{"Options.Workflow[0].Options.FPS", "workflow", ittybit.WorkflowOptions{Workflow: []ittybit.WorkflowStep{{Kind: "video", Options: ittybit.VideoOptions{FPS: 61}}}}},
+		// Those of another kind, and nil pointers.
+		{"Options", "nsfw", ittybit.AudioOptions{}},
+		{"Options", "nsfw", ittybit.ThumbnailsOptions{}},
+		{"Options", "chapters", ittybit.SubtitlesOptions{}},
+		{"Options", "subtitles", ittybit.ChaptersOptions{}},
+		{"Options", "video", ittybit.IngestOptions{}},
+		{"Options", "workflow", ittybit.ConditionsOptions{Conditions: isVideo}},
+		{"Options", "conditions", ittybit.WorkflowOptions{Workflow: []ittybit.WorkflowStep{nsfw}}},
+		{"Options", "subtitles", (*ittybit.SubtitlesOptions)(nil)},
+		{"Options", "chapters", (*ittybit.ChaptersOptions)(nil)},
+		{"Options", "ingest", (*ittybit.IngestOptions)(nil)},
+		{"Options", "conditions", (*ittybit.ConditionsOptions)(nil)},
+		{"Options", "conditions", (*ittybit.RawOptions)(nil)},
+		{"Options", "workflow", (*ittybit.WorkflowOptions)(nil)},
+	} {
+		_, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: c.kind, FileID: "f", Options: c.options})
+		clientParamError(t, err, c.param)
+	}
+	for name, params := range map[string]ittybit.TaskCreateParams{
+		"codec":      {Kind: "video", Options: ittybit.VideoOptions{}},
+		"confidence": {Kind: "subtitles", Options: ittybit.SubtitlesOptions{}},
+		"metadata":   {Kind: "ingest", Options: ittybit.IngestOptions{}},
+		"workflow":   {Kind: "workflow", Options: ittybit.WorkflowOptions{Workflow: []ittybit.WorkflowStep{nsfw}}},
+		"next":       {Kind: "conditions", Options: &ittybit.ConditionsOptions{Conditions: isVideo}},
+	} {
+		params.FileID, params.Extra = "f", map[string]any{name: "x"}
+		_, err := client.Tasks.Create(t.Context(), params)
+		clientParamError(t, err, `Extra["`+name+`"]`)
+	}
+	assert.Zero(t, seen.count())
+}
+
+func TestTaskOptions_whatIsNotCheckedIsSent(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, apiTask))
+	for _, params := range []ittybit.TaskCreateParams{
+		{Kind: "video", Options: ittybit.RawOptions{"fps": json.RawMessage("120"), "bitrate": json.RawMessage("1")}},
+		{Kind: "video", Options: ittybit.VideoOptions{Codec: "h266", FPS: 1, Bitrate: 60_000_000}},
+		{Kind: "audio", Options: ittybit.AudioOptions{Quality: "best", Bitrate: 32_000}},
+		{Kind: "conditions", Options: ittybit.RawOptions{"conditions": json.RawMessage(`"kind=video"`)}},
+		{Kind: "conditions", Extra: map[string]any{"conditions": []any{}}},
+		{Kind: "workflow"},
+	} {
+		params.FileID = "f"
+		_, err := client.Tasks.Create(t.Context(), params)
+		assert.NoError(t, err, params)
+	}
+	assert.Equal(t, 6, seen.count())
 }

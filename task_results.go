@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
@@ -20,125 +21,265 @@ func (t *Task) DecodeResults(v any) error {
 	return nil
 }
 
-// NSFWResults are the results of [TaskKindNSFW]. Ittybit documents three shapes of
-// them; what a shape leaves out is nil.
-type NSFWResults struct {
-	// IsNSFW is the verdict: is_nsfw in webhooks, detected in the file's JSON of API
-	// version 2025-08-20. Later versions give no verdict of their own: there it is
-	// whether any category was found.
-	IsNSFW     bool     `json:"is_nsfw"`
-	Confidence *float64 `json:"confidence,omitempty"` // 0 to 1
-
-	Nudity   *NSFWSignal `json:"nudity,omitempty"`
-	Sexual   *NSFWSignal `json:"sexual,omitempty"`
-	Violence *NSFWSignal `json:"violence,omitempty"`
-	Gore     *NSFWSignal `json:"gore,omitempty"`
-
-	// What only later API versions send.
-	Categories  []string          `json:"categories,omitempty"`
-	Severity    map[string]string `json:"severity,omitempty"` // by category: none, mild, moderate or severe
-	Description string            `json:"description,omitempty"`
-	Timeline    []NSFWSegment     `json:"timeline,omitempty"` // for videos
+// ConditionsResults are the results of [TaskKindConditions].
+type ConditionsResults struct {
+	// Passed and Failed are the conditions that held and those that did not. What one
+	// looks like is not documented.
+	Passed []json.RawMessage `json:"passed,omitempty"`
+	Failed []json.RawMessage `json:"failed,omitempty"`
+	// Continue reports whether the next steps run. Where Ittybit did not send it, it is
+	// whether nothing failed.
+	Continue bool `json:"continue"`
 }
 
-// NSFWSignal is what was found of one category: a score in API version 2025-08-20, a
-// yes or no in later ones.
-type NSFWSignal struct {
-	Score    *float64 // 0 to 1
-	Detected *bool
+// Conditions gives the results of a conditions task. Without any of their members it is
+// [ErrNoResults].
+func (t *Task) Conditions() (*ConditionsResults, error) {
+	return taskResults[ConditionsResults](t, TaskKindConditions)
 }
 
-// MarshalJSON gives the score, or else true or false, as Ittybit sends it.
-func (s NSFWSignal) MarshalJSON() ([]byte, error) {
-	if s.Score != nil {
-		return json.Marshal(s.Score)
-	}
-	return json.Marshal(s.Detected)
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without any of the members is
+// [ErrNoResults].
+func (r *ConditionsResults) UnmarshalJSON(data []byte) error {
+	return unmarshalResults(r, TaskKindConditions, data)
 }
 
-// UnmarshalJSON takes a number, true or false.
-func (s *NSFWSignal) UnmarshalJSON(data []byte) error {
-	*s = NSFWSignal{}
-	var detected bool
-	if json.Unmarshal(data, &detected) == nil {
-		s.Detected = &detected
-		return nil
+func (r *ConditionsResults) read(m *resultMembers) (found bool) {
+	*r = ConditionsResults{Passed: readResult(m, "passed", readRawList), Failed: readResult(m, "failed", readRawList)}
+	r.Continue = len(r.Failed) == 0
+	if goOn := m.flag("continue"); goOn != nil {
+		r.Continue = *goOn
 	}
-	var score jsonx.Float
-	_ = score.UnmarshalJSON(data) // it reports through Err
-	if score.Err != nil {
-		return errors.New("is neither a number nor a boolean")
+	return m.has("passed", "failed", "continue")
+}
+
+// results is the pointer to a type of results.
+type results[T any] interface {
+	*T
+	// read fills the results from the members of an object, and reports whether that
+	// object holds results of their kind at all.
+	read(m *resultMembers) (found bool)
+}
+
+// unmarshalResults is the UnmarshalJSON of a type of results.
+func unmarshalResults[T any, P results[T]](r P, kind TaskKind, data []byte) error {
+	decoded, found, err := decodeResults[T, P](data, kind)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ittybit: results of kind %s: %w", kind, err)
+	case !found:
+		return fmt.Errorf("%w: the JSON holds none of kind %s", ErrNoResults, kind)
 	}
-	s.Score = score.Value
+	*r = *decoded
 	return nil
 }
 
-// NSFWSegment is a part of a video in which something was found.
-type NSFWSegment struct {
-	Start    float64 `json:"start"` // seconds
-	End      float64 `json:"end"`   // seconds
-	Category string  `json:"category"`
-	Severity string  `json:"severity"`
+func decodeResults[T any, P results[T]](data []byte, kind TaskKind) (decoded P, found bool, err error) {
+	if jsonx.IsNull(data) {
+		return nil, false, nil
+	}
+	m, err := resultMembersOf(data)
+	if err != nil {
+		return nil, false, err
+	}
+	if own := readResult(m, "kind", readResultText); isOtherKind(TaskKind(own), kind) {
+		return nil, false, m.err // so that the detected of a speech file is no NSFW verdict
+	}
+	decoded = new(T)
+	found = decoded.read(m)
+	return decoded, found, m.err
 }
 
-// NSFW decodes the results of an NSFW task. Results without a verdict in any of the
-// documented shapes are [ErrNoResults], never a "not NSFW".
-func (t *Task) NSFW() (*NSFWResults, error) {
-	var wire struct {
-		IsNSFW      *bool             `json:"is_nsfw"`
-		Detected    *bool             `json:"detected"`
-		Confidence  jsonx.Float       `json:"confidence"`
-		Nudity      *NSFWSignal       `json:"nudity"`
-		Sexual      *NSFWSignal       `json:"sexual"`
-		Violence    *NSFWSignal       `json:"violence"`
-		Gore        *NSFWSignal       `json:"gore"`
-		Categories  []string          `json:"categories"`
-		Severity    map[string]string `json:"severity"`
-		Description string            `json:"description"`
-		Timeline    []NSFWSegment     `json:"timeline"`
+// isOtherKind reports whether kind names something else than want. What this SDK does not
+// know may be a new name for it; a thumbnail is an image.
+func isOtherKind(kind, want TaskKind) bool {
+	switch kind {
+	case want:
+		return false
+	case TaskKindImage:
+		return want != TaskKindThumbnails
+	case TaskKindIngest, TaskKindVideo, TaskKindAudio, TaskKindChapters, TaskKindSubtitles, TaskKindThumbnails, TaskKindNSFW,
+		TaskKindSpeech, TaskKindDescription, TaskKindConditions, TaskKindHTTP, TaskKindWebhook:
+		return true
 	}
-	if err := t.DecodeResults(&wire); err != nil {
+	return false
+}
+
+// resultPlace is a place where results may be.
+type resultPlace struct {
+	name string
+	json json.RawMessage
+}
+
+// taskResults looks for results of a kind in the places where the generations of the
+// API put them, and then in more.
+func taskResults[T any, P results[T]](t *Task, kind TaskKind, more ...resultPlace) (P, error) {
+	places := []resultPlace{{"results", t.Results}}
+	for _, output := range append([]*File{t.Output}, t.Outputs...) {
+		if output != nil {
+			places = append(places, resultPlace{"output", output.RawJSON()})
+		}
+	}
+	if t.Kind != TaskKindImage && !isOtherKind(t.Kind, kind) {
+		for _, place := range slices.Concat(places, more) {
+			decoded, found, err := decodeResults[T, P](place.json, kind)
+			switch {
+			case err != nil:
+				return nil, fmt.Errorf("ittybit: %s of %s: %w", place.name, t.ID, err)
+			case found:
+				return decoded, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w: %s (kind %s, status %s) holds none of kind %s; "+
+		"they may be in its output file: decode what Output.URL serves into %T", ErrNoResults, t.ID, t.Kind, t.Status, kind, *new(T))
+}
+
+// resultMembers are the members of an object in results. What is wrong with the first
+// odd one is kept in err.
+type resultMembers struct {
+	object []byte
+	values map[string]json.RawMessage
+	err    error
+}
+
+func resultMembersOf(object []byte) (*resultMembers, error) {
+	m := &resultMembers{object: object}
+	if !jsonx.IsObject(object) {
+		return m, errors.New("is not a JSON object")
+	}
+	return m, json.Unmarshal(object, &m.values)
+}
+
+// has reports whether any of the members is there.
+func (m *resultMembers) has(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return !jsonx.IsNull(m.values[name]) })
+}
+
+// The readers of members give the zero value for those that are not there or null.
+
+func (m *resultMembers) flag(name string) *bool      { return readResult(m, name, readResultFlag) }
+func (m *resultMembers) number(name string) *float64 { return readResult(m, name, readResultNumber) }
+func (m *resultMembers) whole(name string) *int      { return readResult(m, name, readResultWhole) }
+func (m *resultMembers) text(name string) string     { return readResult(m, name, readResultText) }
+func (m *resultMembers) texts(name string) []string  { return readResult(m, name, readResultTexts) }
+
+func (m *resultMembers) seconds(name string) float64 {
+	if at := m.number(name); at != nil {
+		return *at
+	}
+	return 0
+}
+
+// languages gives a language and a list of them, each from the other where only that
+// is there: API version 2025-08-20 has one language, later ones have a list.
+func (m *resultMembers) languages() (language string, languages []string) {
+	language, languages = m.text("language"), m.texts("languages")
+	switch {
+	case language == "" && len(languages) > 0:
+		language = languages[0]
+	case language != "" && len(languages) == 0:
+		languages = []string{language}
+	}
+	return language, languages
+}
+
+// readResult reads a member, and notes what is wrong with it.
+func readResult[V any](m *resultMembers, name string, read func(json.RawMessage) (V, error)) V {
+	var none V
+	if m.err != nil || !m.has(name) {
+		return none
+	}
+	value, err := read(m.values[name])
+	if err != nil {
+		m.err = firstError(memberError{name, err})
+		return none
+	}
+	return value
+}
+
+// readResultList reads a list of objects.
+func readResultList[V any](m *resultMembers, name string, read func(*resultMembers) V) []V {
+	return readResult(m, name, func(raw json.RawMessage) ([]V, error) {
+		elements, err := readRawList(raw)
+		if err != nil {
+			return nil, err
+		}
+		elements = slices.DeleteFunc(elements, jsonx.IsNull)
+		list := make([]V, len(elements))
+		for i, element := range elements {
+			m, err := resultMembersOf(element)
+			if err == nil {
+				list[i], err = read(m), m.err
+			}
+			if err != nil {
+				return nil, fmt.Errorf("element %d: %w", i, err)
+			}
+		}
+		return list, nil
+	})
+}
+
+// readRawList reads a list, its nulls too.
+func readRawList(raw json.RawMessage) ([]json.RawMessage, error) {
+	var list []json.RawMessage
+	if json.Unmarshal(raw, &list) != nil {
+		return nil, errors.New("is not a list")
+	}
+	return list, nil
+}
+
+func readResultFlag(raw json.RawMessage) (*bool, error) {
+	var flag bool
+	if json.Unmarshal(raw, &flag) != nil {
+		return nil, errors.New("is neither true nor false")
+	}
+	return &flag, nil
+}
+
+func readResultNumber(raw json.RawMessage) (*float64, error) {
+	var number jsonx.Float
+	_ = number.UnmarshalJSON(raw) // it reports through Err
+	return number.Value, number.Err
+}
+
+func readResultWhole(raw json.RawMessage) (*int, error) {
+	number, err := readResultNumber(raw)
+	if number == nil || err != nil {
 		return nil, err
 	}
-	if wire.Confidence.Err != nil {
-		return nil, fmt.Errorf("ittybit: results of %s: confidence %w", t.ID, wire.Confidence.Err)
-	}
-	results := &NSFWResults{
-		Confidence: wire.Confidence.Value,
-		Nudity:     wire.Nudity, Sexual: wire.Sexual, Violence: wire.Violence, Gore: wire.Gore,
-		Categories: wire.Categories, Severity: wire.Severity, Description: wire.Description, Timeline: wire.Timeline,
-	}
-	switch {
-	case wire.IsNSFW != nil:
-		results.IsNSFW = *wire.IsNSFW
-	case wire.Detected != nil:
-		results.IsNSFW = *wire.Detected
-	default:
-		found, said := results.categoriesFound()
-		if !said {
-			return nil, fmt.Errorf("%w: the results of %s hold no NSFW verdict", ErrNoResults, t.ID)
-		}
-		results.IsNSFW = found
-	}
-	return results, nil
+	var whole jsonx.Int
+	_ = whole.UnmarshalJSON(raw) // it reports through Err
+	value := int(whole.Value)
+	return &value, whole.Err
 }
 
-// categoriesFound reports whether any category was found, and whether anything was
-// said of categories at all.
-func (r *NSFWResults) categoriesFound() (found, said bool) {
-	for _, signal := range []*NSFWSignal{r.Nudity, r.Sexual, r.Violence, r.Gore} {
-		if signal != nil && signal.Detected != nil {
-			said = true
-			found = found || *signal.Detected
+func readResultText(raw json.RawMessage) (string, error) {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		return "", errors.New("is not a string")
+	}
+	return text, nil
+}
+
+// readResultTexts reads a list of strings, or one string.
+func readResultTexts(raw json.RawMessage) ([]string, error) {
+	switch text, err := readResultText(raw); {
+	case err == nil && text != "":
+		return []string{text}, nil
+	case err == nil:
+		return []string{}, nil
+	}
+	elements, err := readRawList(raw)
+	if err != nil {
+		return nil, errors.New("is neither a string nor a list of strings")
+	}
+	elements = slices.DeleteFunc(elements, jsonx.IsNull)
+	texts := make([]string, len(elements))
+	for i, element := range elements {
+		if texts[i], err = readResultText(element); err != nil {
+			return nil, fmt.Errorf("element %d: %w", i, err)
 		}
 	}
-	if r.Categories != nil {
-		said = true
-		found = found || len(r.Categories) > 0
-	}
-	for _, severity := range r.Severity {
-		said = true
-		found = found || severity != "none"
-	}
-	return found, said
+	return texts, nil
 }

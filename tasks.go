@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
@@ -67,8 +68,9 @@ type Task struct {
 	Status   TaskStatus `json:"status,omitempty"`
 	Progress int        `json:"progress,omitempty"` // percent, 0 to 100
 
-	// Input and Output are the files, where Ittybit sent a file object; nil
-	// otherwise. Inputs and Outputs are what later API versions have instead.
+	// Input and Output are the files, where Ittybit sent an object; nil otherwise, such
+	// as for the URLs of later API versions: RawInput and RawOutput have those. Inputs
+	// and Outputs are what the API versions in between have instead.
 	Input   *File   `json:"input,omitempty"`
 	Output  *File   `json:"output,omitempty"`
 	Inputs  []*File `json:"inputs,omitempty"`
@@ -77,8 +79,12 @@ type Task struct {
 	// Options are the options of the task's kind, such as [ImageOptions], or
 	// [RawOptions] where there is no type for them or they do not fit it.
 	Options TaskOptions `json:"options,omitempty"`
-	// Results are as Ittybit sent them. NSFW and DecodeResults read them.
+	// Results are as Ittybit sent them. NSFW, Speech, Description, Subtitles, Chapters,
+	// Thumbnails and Conditions read them, and what stands in Output in their place;
+	// DecodeResults reads those of any other kind.
 	Results json.RawMessage `json:"results,omitempty"`
+	// Workflow are the steps of a task of [TaskKindWorkflow].
+	Workflow []WorkflowStep `json:"workflow,omitempty"`
 	// Error says why the task failed; nil where it did not.
 	Error *TaskError `json:"error,omitempty"`
 
@@ -93,7 +99,7 @@ type Task struct {
 	Updated      time.Time      `json:"updated,omitzero"`
 	Completed    time.Time      `json:"completed,omitzero"` // when it ended; in webhooks and later API versions only
 
-	raw json.RawMessage
+	raw, rawInput, rawOutput json.RawMessage
 }
 
 // TaskError says why a task failed.
@@ -110,6 +116,13 @@ func (t *Task) String() string {
 // RawJSON gives the task as Ittybit sent it, also the members that Task does not
 // know. It must not be changed, and is nil for a Task that was not decoded.
 func (t *Task) RawJSON() json.RawMessage { return t.raw }
+
+// RawInput gives the task's input as Ittybit sent it: a file object, or a URL in later
+// API versions. It must not be changed, and is nil where there is none or null.
+func (t *Task) RawInput() json.RawMessage { return t.rawInput }
+
+// RawOutput gives the task's output as [Task.RawInput] does the input.
+func (t *Task) RawOutput() json.RawMessage { return t.rawOutput }
 
 // Terminal reports whether the task has ended, well or badly. The status "ready",
 // which the documentation leaves unclear, is an end once there is an output or a
@@ -198,6 +211,7 @@ type taskWire struct {
 	Outputs    json.RawMessage `json:"outputs"`
 	Options    json.RawMessage `json:"options"`
 	Results    json.RawMessage `json:"results"`
+	Workflow   json.RawMessage `json:"workflow"`
 	Error      json.RawMessage `json:"error"`
 	Metadata   json.RawMessage `json:"metadata"`
 	Created    jsonx.Time      `json:"created"`
@@ -221,18 +235,21 @@ func (w *taskWire) finish() error {
 	t.Results = orNil(w.Results)
 	t.Created, t.Started = firstTime(w.Created, w.CreatedAt), firstTime(w.Started, w.StartedAt)
 	t.Updated, t.Completed = firstTime(w.Updated, w.UpdatedAt), firstTime(w.Completed, w.FinishedAt)
-	var errs [6]error
+	t.rawInput, t.rawOutput = orNil(w.Input), orNil(w.Output)
+	var errs [7]error
 	t.Input, errs[0] = decodeFileMember(w.Input)
 	t.Output, errs[1] = decodeFileMember(w.Output)
 	t.Inputs, errs[2] = decodeObjects[File](w.Inputs)
 	t.Outputs, errs[3] = decodeObjects[File](w.Outputs)
 	t.Metadata, errs[4] = decodeMetadata(w.Metadata)
 	t.Error, errs[5] = decodeTaskError(w.Error)
+	errs[6] = decodePart(w.Workflow, &t.Workflow)
 	t.Options = decodeTaskOptions(t.Kind, w.Options)
 	return firstError(
 		memberError{"input", errs[0]}, memberError{"output", errs[1]},
 		memberError{"inputs", errs[2]}, memberError{"outputs", errs[3]},
 		memberError{"metadata", errs[4]}, memberError{"error", errs[5]},
+		memberError{"workflow", errs[6]},
 		memberError{"progress", w.Progress.Err},
 		memberError{"created", w.Created.Err}, memberError{"created_at", w.CreatedAt.Err},
 		memberError{"started", w.Started.Err}, memberError{"started_at", w.StartedAt.Err},
@@ -242,7 +259,7 @@ func (w *taskWire) finish() error {
 }
 
 // decodeFileMember reads a file object. What is no object (later API versions have
-// URLs in its place) is no file, and stays in the task's RawJSON.
+// URLs in its place) is no file, and is kept raw.
 func decodeFileMember(raw json.RawMessage) (*File, error) {
 	if !jsonx.IsObject(raw) {
 		return nil, nil //nolint:nilnil // no file is no error
@@ -328,7 +345,13 @@ func (p TaskCreateParams) check() error {
 			return err
 		}
 	}
-	return checkOptions("Options", p.Kind, p.Options)
+	if err := checkOptions("Options", p.Kind, p.Options); err != nil {
+		return err
+	}
+	if _, extra := p.Extra["conditions"]; p.Kind == TaskKindConditions && !extra && !slices.Contains(optionNames(p.Options), "conditions") {
+		return &ParamError{Param: "Options", Reason: "are required for kind conditions, such as ConditionsOptions"}
+	}
+	return nil
 }
 
 // MarshalJSON puts the options and the extra members beside the others, where API

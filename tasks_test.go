@@ -147,6 +147,33 @@ func TestTask_readsEnvelopesAndOtherGenerations(t *testing.T) {
 	assert.Equal(t, int64(1735689602), task.Completed.Unix())
 }
 
+func TestTask_inputAndOutputAreKeptInWhateverForm(t *testing.T) {
+	for text, isFile := range map[string]bool{`{"id":"file_1","new":1.50}`: true, `{}`: true, `"https://x.example/a"`: false, `["a"]`: false, `7`: false} {
+		task := apiTaskOf(t, `{"id":"task_1","input": `+text+` ,"output":`+text+`}`)
+		assert.Equal(t, text, string(task.RawInput()))
+		assert.Equal(t, text, string(task.RawOutput()))
+		assert.Equal(t, isFile, task.Input != nil, text)
+		assert.Equal(t, isFile, task.Output != nil, text)
+	}
+	for _, body := range []string{`{"id":"task_1"}`, `{"id":"task_1","input":null,"output":null}`} {
+		task := apiTaskOf(t, body)
+		assert.Nil(t, task.RawInput())
+		assert.Nil(t, task.RawOutput())
+	}
+}
+
+func TestTask_readsItsWorkflow(t *testing.T) {
+	task := apiTaskOf(t, `{"id":"task_1","kind":"workflow","workflow":[{"kind":"video","quality":75},{"kind":"nsfw"}]}`)
+	assert.Equal(t, []ittybit.WorkflowStep{{Kind: "video", Options: ittybit.VideoOptions{Quality: 75}, Extra: map[string]any{}}, {Kind: "nsfw"}}, task.Workflow)
+	assert.Nil(t, apiTaskOf(t, `{"id":"task_1","workflow":null}`).Workflow)
+
+	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","kind":"workflow","workflow":"auto_1","status":"completed"}`))
+	task, err := client.Tasks.Get(t.Context(), "task_1")
+	require.ErrorContains(t, err, `member "workflow"`)
+	require.NotNil(t, task, "the rest of the task is there")
+	assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
+}
+
 func TestTask_unknownValuesAndNullsAreNoErrors(t *testing.T) {
 	task := apiTaskOf(t, `{"id":"task_1","object":null,"kind":"hologram","status":"teleporting","progress":"42.5","input":null,"output":null,"inputs":null,"outputs":null,
 		"options":null,"results":null,"error":null,"created_by":null,"metadata":null,"created":null,"updated":"","completed":null}`)
@@ -177,7 +204,7 @@ func TestTask_errorIsAStringOrAnObject(t *testing.T) {
 func TestTask_membersThatCannotBeReadAreNamed(t *testing.T) {
 	for member, value := range map[string]string{
 		"created": `"yesterday"`, "created_at": `true`, "started": `"x"`, "started_at": `"x"`, "updated": `{}`, "updated_at": `[]`, "completed": `"x"`, "finished_at": `1e99`,
-		"progress": `"half"`, "inputs": `{}`, "outputs": `"x"`, "metadata": `[]`, "error": `7`, "input": `{"width":"wide"}`, "output": `{"id":7}`,
+		"progress": `"half"`, "inputs": `{}`, "outputs": `"x"`, "metadata": `[]`, "error": `7`, "workflow": `["x"]`, "input": `{"width":"wide"}`, "output": `{"id":7}`,
 	} {
 		client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","`+member+`":`+value+`}`))
 		_, err := client.Tasks.Get(t.Context(), "task_1")

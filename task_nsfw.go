@@ -1,0 +1,144 @@
+package ittybit
+
+import (
+	"encoding/json"
+	"errors"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+)
+
+// NSFWResults are the results of [TaskKindNSFW]. Ittybit documents three shapes of
+// them, and UnmarshalJSON reads each; what a shape leaves out is nil.
+type NSFWResults struct {
+	// IsNSFW is the verdict: is_nsfw in webhooks, detected in the file's JSON of API
+	// version 2025-08-20. Later versions give no verdict of their own: there it is
+	// whether any category was found.
+	IsNSFW     bool     `json:"is_nsfw"`
+	Confidence *float64 `json:"confidence,omitempty"` // 0 to 1
+
+	Nudity   *NSFWSignal `json:"nudity,omitempty"`
+	Sexual   *NSFWSignal `json:"sexual,omitempty"`
+	Violence *NSFWSignal `json:"violence,omitempty"`
+	Gore     *NSFWSignal `json:"gore,omitempty"`
+
+	// What only later API versions send.
+	Categories  []string          `json:"categories,omitempty"`
+	Severity    map[string]string `json:"severity,omitempty"` // by category: none, mild, moderate or severe
+	Description string            `json:"description,omitempty"`
+	Timeline    []NSFWSegment     `json:"timeline,omitempty"` // for videos
+}
+
+// NSFWSignal is what was found of one category: a score in API version 2025-08-20, a
+// yes or no in later ones.
+type NSFWSignal struct {
+	Score    *float64 // 0 to 1
+	Detected *bool
+}
+
+// NSFWSegment is a part of a video in which something was found. What Ittybit did not
+// send is zero.
+type NSFWSegment struct {
+	Start    float64 `json:"start"` // seconds
+	End      float64 `json:"end"`   // seconds
+	Category string  `json:"category"`
+	Severity string  `json:"severity"`
+}
+
+// NSFW gives the results of an NSFW task. Results without a verdict in any of the
+// documented shapes are [ErrNoResults], never a "not NSFW".
+func (t *Task) NSFW() (*NSFWResults, error) { return taskResults[NSFWResults](t, TaskKindNSFW) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without a verdict is
+// [ErrNoResults].
+func (r *NSFWResults) UnmarshalJSON(data []byte) error {
+	return unmarshalResults(r, TaskKindNSFW, data)
+}
+
+func (r *NSFWResults) read(m *resultMembers) (found bool) {
+	isNSFW, detected := m.flag("is_nsfw"), m.flag("detected")
+	*r = NSFWResults{
+		Confidence: m.number("confidence"),
+		Nudity:     readResult(m, "nudity", readNSFWSignal), Sexual: readResult(m, "sexual", readNSFWSignal),
+		Violence: readResult(m, "violence", readNSFWSignal), Gore: readResult(m, "gore", readNSFWSignal),
+		Categories: m.texts("categories"), Severity: readResult(m, "severity", readNSFWSeverity), Description: m.text("description"),
+		Timeline: readResultList(m, "timeline", func(m *resultMembers) NSFWSegment {
+			return NSFWSegment{Start: m.seconds("start"), End: m.seconds("end"), Category: m.text("category"), Severity: m.text("severity")}
+		}),
+	}
+	switch {
+	case isNSFW != nil:
+		r.IsNSFW, found = *isNSFW, true
+	case detected != nil:
+		r.IsNSFW, found = *detected, true
+	default:
+		r.IsNSFW, found = r.categoriesFound()
+	}
+	return found
+}
+
+// categoriesFound reports whether any category was found, and whether anything was
+// said of categories at all.
+func (r *NSFWResults) categoriesFound() (found, said bool) {
+	for _, signal := range []*NSFWSignal{r.Nudity, r.Sexual, r.Violence, r.Gore} {
+		if signal != nil && signal.Detected != nil {
+			said = true
+			found = found || *signal.Detected
+		}
+	}
+	if r.Categories != nil {
+		said = true
+		found = found || len(r.Categories) > 0
+	}
+	for _, severity := range r.Severity {
+		said = true
+		found = found || severity != "none"
+	}
+	return found, said
+}
+
+// MarshalJSON gives the score, or else true or false, as Ittybit sends it.
+func (s NSFWSignal) MarshalJSON() ([]byte, error) {
+	if s.Score != nil {
+		return json.Marshal(s.Score)
+	}
+	return json.Marshal(s.Detected)
+}
+
+// UnmarshalJSON takes a number, true or false. A null is neither.
+func (s *NSFWSignal) UnmarshalJSON(data []byte) error {
+	*s = NSFWSignal{}
+	if jsonx.IsNull(data) {
+		return nil
+	}
+	var detected bool
+	if json.Unmarshal(data, &detected) == nil {
+		s.Detected = &detected
+		return nil
+	}
+	score, err := readResultNumber(data)
+	if err != nil {
+		return errors.New("is neither a number nor a boolean")
+	}
+	s.Score = score
+	return nil
+}
+
+func readNSFWSignal(raw json.RawMessage) (*NSFWSignal, error) {
+	signal := new(NSFWSignal)
+	err := signal.UnmarshalJSON(raw)
+	return signal, err
+}
+
+func readNSFWSeverity(raw json.RawMessage) (map[string]string, error) {
+	m, err := resultMembersOf(raw)
+	if err != nil {
+		return nil, err
+	}
+	severity := make(map[string]string, len(m.values))
+	for category, value := range m.values {
+		if !jsonx.IsNull(value) { // a null says nothing, and must not count as something found
+			severity[category] = m.text(category)
+		}
+	}
+	return severity, m.err
+}

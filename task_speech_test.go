@@ -1,0 +1,54 @@
+package ittybit_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+// apiSpeechFile is what the file of a speech task holds (API version 2025-08-20).
+const apiSpeechFile = `{"id":"file_1","object":"intelligence","kind":"speech","detected":true,"speakers":2,"language":"en","text":["Hello.","Good morning."],"confidence":0.72,
+	"timeline":[{"index":0,"start":12.0,"end":14.5,"detected":true,"speaker":0,"text":"Hello.","confidence":0.89}],"created":"2025-01-01T01:23:45Z","updated":"2025-01-01T01:23:45Z"}`
+
+func TestSpeech_readsTheFilesShape(t *testing.T) {
+	got, err := clientResults(apiSpeechFile).Speech()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.SpeechResults{
+		Detected: clientPtr(true), Speakers: clientPtr(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello.", "Good morning."}, Confidence: clientPtr(0.72),
+		Timeline: []ittybit.SpeechSegment{{Start: 12, End: 14.5, Speaker: clientPtr(0), Text: "Hello.", Detected: clientPtr(true), Confidence: clientPtr(0.89)}},
+	}, got)
+}
+
+func TestSpeech_readsTheLaterShape(t *testing.T) {
+	got, err := clientResults(`{"kind":"speech","text":["Hello."],"languages":["en","fr"],"speakers":1,"timeline":[{"start":1,"end":2.5,"speaker":0,"text":"Hello."}]}`).Speech()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.SpeechResults{
+		Speakers: clientPtr(1), Language: "en", Languages: []string{"en", "fr"}, Text: []string{"Hello."},
+		Timeline: []ittybit.SpeechSegment{{Start: 1, End: 2.5, Speaker: clientPtr(0), Text: "Hello."}},
+	}, got)
+}
+
+func TestSpeech_readsWhatLooksABitDifferent(t *testing.T) {
+	got, err := clientResults(`{"detected":null,"speakers":"2","language":null,"languages":"en","text":"Hello.","confidence":"0.72","timeline":[null,{"start":"1.5","speaker":"1","text":null}],"new":{}}`).Speech()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.SpeechResults{
+		Speakers: clientPtr(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello."}, Confidence: clientPtr(0.72),
+		Timeline: []ittybit.SpeechSegment{{Start: 1.5, Speaker: clientPtr(1)}},
+	}, got)
+}
+
+func TestSpeech_silenceIsAResult(t *testing.T) {
+	for text, want := range map[string]ittybit.SpeechResults{
+		`{"detected":false}`:        {Detected: clientPtr(false)},
+		`{"text":""}`:               {Text: []string{}},
+		`{"text":[],"speakers":0}`:  {Text: []string{}, Speakers: clientPtr(0)},
+		`{"timeline":[],"text":[]}`: {Text: []string{}, Timeline: []ittybit.SpeechSegment{}},
+	} {
+		got, err := clientResults(text).Speech()
+		require.NoError(t, err, text)
+		assert.Equal(t, &want, got, text)
+	}
+}

@@ -149,14 +149,21 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 
 func (p RetryPolicy) forPipeline() pipeline.Policy { return pipeline.Policy(p) }
 
-// RequestOption changes one call. It stands last on every method.
+// RequestOption changes one call. It stands last on every method. Given to a method that
+// waits, it changes each of the calls made meanwhile.
 type RequestOption interface {
+	WaitOption
 	applyRequest(*requestConfig) error
 }
 
 type requestOption func(*requestConfig) error
 
 func (o requestOption) applyRequest(c *requestConfig) error { return o(c) }
+
+func (o requestOption) applyWait(c *waitConfig) error {
+	c.requests = append(c.requests, o)
+	return nil
+}
 
 // requestConfig is what the RequestOptions write to.
 type requestConfig struct {

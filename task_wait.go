@@ -13,7 +13,8 @@ const (
 	maxPollInterval = 30 * time.Second
 )
 
-// WaitOption sets up one [TasksService.Wait].
+// WaitOption sets up [TasksService.Wait], [TasksService.CreateAndWait] and
+// [TasksService.WaitAll]. Every [RequestOption] is one.
 type WaitOption interface {
 	applyWait(*waitConfig) error
 }
@@ -24,7 +25,15 @@ func (o waitOption) applyWait(c *waitConfig) error { return o(c) }
 
 type waitConfig struct {
 	interval time.Duration
+	rate     float64 // looks a second
 	progress func(*Task)
+	requests []RequestOption
+}
+
+func newWaitConfig(opts []WaitOption) (waitConfig, error) {
+	cfg := waitConfig{interval: DefaultPollInterval, rate: DefaultPollRate}
+	err := applyOptions(opts, func(o WaitOption) error { return o.applyWait(&cfg) })
+	return cfg, err
 }
 
 // WithPollInterval sets the first interval between two looks; it must be positive.
@@ -56,13 +65,29 @@ func WithProgress(fn func(*Task)) WaitOption {
 // the last state that was seen comes back with its error. Polling counts against
 // Ittybit's rate limits: where you can, receive webhooks instead.
 func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) (*Task, error) {
-	cfg := waitConfig{interval: DefaultPollInterval}
-	if err := applyOptions(opts, func(o WaitOption) error { return o.applyWait(&cfg) }); err != nil {
+	cfg, err := newWaitConfig(opts)
+	if err != nil {
 		return nil, err
 	}
+	task, err := s.Get(ctx, id, cfg.requests...)
+	return s.wait(ctx, cfg, task, err)
+}
+
+// CreateAndWait is Create and Wait. A task that was created comes back also together
+// with an error, as far as it was seen, so that its id is not lost.
+func (s *TasksService) CreateAndWait(ctx context.Context, params TaskCreateParams, opts ...WaitOption) (*Task, error) {
+	cfg, err := newWaitConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	task, err := s.Create(ctx, params, cfg.requests...)
+	return s.wait(ctx, cfg, task, err)
+}
+
+// wait goes on from the first look, which gave task and err.
+func (s *TasksService) wait(ctx context.Context, cfg waitConfig, task *Task, err error) (*Task, error) {
 	var last *Task
 	for interval := cfg.interval; ; interval = grow(interval) {
-		task, err := s.Get(ctx, id)
 		if task != nil { // also with a member that can't be read
 			last = task
 		}
@@ -72,11 +97,8 @@ func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) 
 		if cfg.progress != nil {
 			cfg.progress(task)
 		}
-		switch {
-		case task.Succeeded():
-			return task, err // of a member that can't be read, if there is one
-		case task.Failed():
-			return task, &TaskFailedError{Task: task}
+		if task.Terminal() {
+			return ended(task, err)
 		}
 		timer := time.NewTimer(jittered(interval))
 		select {
@@ -85,7 +107,17 @@ func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) 
 			return last, ctx.Err()
 		case <-timer.C:
 		}
+		task, err = s.Get(ctx, last.ID, cfg.requests...)
 	}
+}
+
+// ended gives a task that has ended with the error that its end means; else with that of
+// a member that can't be read, if there is one.
+func ended(task *Task, err error) (*Task, error) {
+	if task.Failed() {
+		return task, &TaskFailedError{Task: task}
+	}
+	return task, err
 }
 
 func grow(interval time.Duration) time.Duration {

@@ -1,0 +1,202 @@
+package ittybit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+// apiTasks is a client of tasks that end after so many looks as their id says: task_3 at
+// the third. looks gives the times of all looks.
+func apiTasks(t *testing.T, status string) (client *ittybit.Client, looks func() []time.Time) {
+	t.Helper()
+	var mu sync.Mutex
+	var times []time.Time
+	seen := map[string]int{}
+	client, _ = apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		times = append(times, time.Now())
+		id := strings.TrimPrefix(req.URL.Path, "/tasks/")
+		var ends int
+		if _, err := fmt.Sscanf(id, "task_%d", &ends); err != nil {
+			return apiResponse(404, `{"message":"no such task"}`)
+		}
+		seen[id]++
+		if seen[id] < ends {
+			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"processing"}`, id))
+		}
+		return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":%q,"error":"broken"}`, id, status))
+	})
+	return client, func() []time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return times
+	}
+}
+
+func TestWaitAll_yieldsEachTaskWhenItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, looks := apiTasks(t, "completed")
+		var order []string
+		progress := 0
+		ids := []string{"task_9", "task_1", "task_4", "task_1"}
+		for task, err := range client.Tasks.WaitAll(t.Context(), ids, ittybit.WithProgress(func(*ittybit.Task) { progress++ })) {
+			require.NoError(t, err)
+			order = append(order, task.ID)
+		}
+		assert.Equal(t, []string{"task_1", "task_4", "task_9"}, order, "each once")
+		assert.Len(t, looks(), 9+1+4)
+		assert.Equal(t, 9+1+4, progress)
+	})
+}
+
+func TestWaitAll_staysWithinItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, looks := apiTasks(t, "completed")
+		ids := make([]string, 500)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("task_%d_%d", i%4+1, i)
+		}
+		start, ended := time.Now(), 0
+		for task, err := range client.Tasks.WaitAll(t.Context(), ids, ittybit.WithPollRate(50)) {
+			require.NoError(t, err)
+			assert.True(t, task.Succeeded())
+			ended++
+		}
+		assert.Equal(t, 500, ended)
+		times := looks()
+		require.Len(t, times, 500*(1+2+3+4)/4)
+		for i := 1; i < len(times); i++ {
+			assert.GreaterOrEqual(t, times[i].Sub(times[i-1]), 20*time.Millisecond, "look %d", i)
+		}
+		assert.Less(t, time.Since(start), 40*time.Second, "1250 looks at 50 a second take 25 s")
+	})
+}
+
+func TestWaitAll_goesOnAfterATaskThatFailsOrCantBeFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := apiTasks(t, "failed")
+		var failed, lost []string
+		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"gone", "task_2", "task_3"}) {
+			require.Error(t, err)
+			var unfinished *ittybit.UnfinishedError
+			switch {
+			case errors.As(err, new(*ittybit.TaskFailedError)):
+				failed = append(failed, task.ID)
+			case errors.As(err, &unfinished):
+				require.ErrorIs(t, err, ittybit.ErrNotFound)
+				assert.Nil(t, task)
+				lost = append(lost, unfinished.IDs...)
+			}
+		}
+		assert.Equal(t, []string{"task_2", "task_3"}, failed)
+		assert.Equal(t, []string{"gone"}, lost)
+	})
+}
+
+func TestWaitAll_namesWhatIsLeftWhenItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := apiTasks(t, "completed")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var last error
+		count := 0
+		for _, err := range client.Tasks.WaitAll(ctx, []string{"task_900", "task_1", "task_800"}) {
+			count++
+			last = err
+		}
+		var unfinished *ittybit.UnfinishedError
+		require.ErrorAs(t, last, &unfinished)
+		require.ErrorIs(t, last, context.DeadlineExceeded)
+		assert.Equal(t, []string{"task_800", "task_900"}, unfinished.IDs)
+		assert.Equal(t, 2, count)
+	})
+}
+
+func TestWaitAll_endsWithTheLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // a goroutine that is left would hang here
+		client, looks := apiTasks(t, "completed")
+		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"task_1", "task_50", "task_60"}) {
+			require.NoError(t, err)
+			assert.Equal(t, "task_1", task.ID)
+			break
+		}
+		assert.LessOrEqual(t, len(looks()), 3)
+	})
+}
+
+func TestWaitAll_refusesWhatCantBeMeant(t *testing.T) {
+	client, looks := apiTasks(t, "completed")
+	for param, next := range map[string]func(func(*ittybit.Task, error) bool){
+		"ids":           client.Tasks.WaitAll(t.Context(), []string{"task_1", ""}),
+		"poll rate":     client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithPollRate(0)),
+		"response info": client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithResponseInfo(new(ittybit.ResponseInfo))),
+		"ctx":           client.Tasks.WaitAll(nil, []string{"task_1"}), //nolint:staticcheck // that is what is tested
+	} {
+		count := 0
+		for task, err := range next {
+			assert.Nil(t, task)
+			clientParamError(t, err, param)
+			count++
+		}
+		assert.Equal(t, 1, count, param)
+	}
+	for range client.Tasks.WaitAll(t.Context(), nil) {
+		t.Error("there is nothing to wait for")
+	}
+	assert.Empty(t, looks())
+}
+
+func TestCreateAndWait_createsOnceAndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, recorder := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+			assert.Equal(t, []string{http.MethodPost, http.MethodGet, http.MethodGet}[n-1], req.Method)
+			status := []string{"pending", "processing", "completed"}[n-1]
+			return apiResponse(201, fmt.Sprintf(`{"id":"task_1","status":%q}`, status))
+		})
+		var seen []ittybit.TaskStatus
+		task, err := client.Tasks.CreateAndWait(t.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: "https://example.com/cat.jpg"},
+			ittybit.WithIdempotencyKey("order-7"), ittybit.WithRequestHeader("X-Trace", "abc"),
+			ittybit.WithProgress(func(task *ittybit.Task) { seen = append(seen, task.Status) }))
+		require.NoError(t, err)
+		assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
+		assert.Equal(t, []ittybit.TaskStatus{"pending", "processing", "completed"}, seen)
+		requests := recorder.all()
+		require.Len(t, requests, 3)
+		assert.Equal(t, []string{"order-7"}, requests[0].Header["idempotency-key"])
+		for _, request := range requests {
+			assert.Equal(t, "abc", request.Header.Get("X-Trace"))
+		}
+	})
+}
+
+func TestCreateAndWait_keepsTheTaskWhenWaitingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return apiResponse(201, `{"id":"task_1","status":"pending"}`)
+			}
+			return apiResponse(401, `{"message":"the key was rolled"}`)
+		})
+		params := ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: "https://example.com/cat.jpg"}
+		task, err := client.Tasks.CreateAndWait(t.Context(), params)
+		require.ErrorIs(t, err, ittybit.ErrUnauthorized)
+		require.NotNil(t, task)
+		assert.Equal(t, "task_1", task.ID)
+
+		_, err = client.Tasks.CreateAndWait(t.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW})
+		clientParamError(t, err, "URL")
+	})
+}

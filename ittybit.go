@@ -22,6 +22,11 @@
 // been carried out although it failed is not repeated: its error matches
 // [ErrOutcomeUnknown].
 //
+// [FilesService.Upload] puts files onto the project's domain, in chunks that can be
+// resumed where they are large. [SignURL] lets others do so without the key.
+// [TasksService.Wait] and [TasksService.WaitAll] wait for tasks where webhooks can't be
+// received; [Task.NSFW], [Task.Speech] and their siblings read what came out.
+//
 // # Receiving webhooks
 //
 // A [WebhookHandler] verifies the signature of a delivery, reads it into an [Event] and
@@ -52,7 +57,7 @@
 // signature, says what to do where real deliveries are signed otherwise.
 //
 // For handlers of one's own there is [WebhookVerifier.Middleware] with [ParseEvent]; for
-// metrics, [WithObserver]. Where webhooks can't be received, [TasksService.Wait] polls.
+// metrics, [WithObserver].
 //
 // # Testing
 //

@@ -153,8 +153,8 @@ func TestWaitAll_refusesWhatCantBeMeant(t *testing.T) {
 		}
 		assert.Equal(t, 1, count, param)
 	}
-	for range client.Tasks.WaitAll(t.Context(), nil) {
-		t.Error("there is nothing to wait for")
+	for task, err := range client.Tasks.WaitAll(t.Context(), nil) {
+		t.Error("there is nothing to wait for", task, err)
 	}
 	assert.Empty(t, looks())
 }
@@ -175,7 +175,7 @@ func TestCreateAndWait_createsOnceAndWaits(t *testing.T) {
 		assert.Equal(t, []ittybit.TaskStatus{"pending", "processing", "completed"}, seen)
 		requests := recorder.all()
 		require.Len(t, requests, 3)
-		assert.Equal(t, []string{"order-7"}, requests[0].Header["idempotency-key"])
+		assert.Equal(t, []string{"order-7"}, apiKeySpelled(requests[0].Header, "idempotency-key"))
 		for _, request := range requests {
 			assert.Equal(t, "abc", request.Header.Get("X-Trace"))
 		}

@@ -277,7 +277,10 @@ func newUploadParts(place string, size int64, p UploadParams) (*uploadParts, err
 		parts.before = make([]bool, parts.count())
 		return parts, nil
 	}
-	return parts, parts.resume(p.Resume)
+	if err := parts.resume(p.Resume); err != nil {
+		return nil, err
+	}
+	return parts, nil
 }
 
 // resume takes up what a token says.
@@ -313,7 +316,9 @@ func (p *uploadParts) resume(token UploadToken) error {
 	return nil
 }
 
-func (p *uploadParts) count() int { return int((p.state.Size + p.state.ChunkSize - 1) / p.state.ChunkSize) }
+func (p *uploadParts) count() int {
+	return int((p.state.Size + p.state.ChunkSize - 1) / p.state.ChunkSize)
+}
 
 // chunked reports whether the file has several chunks.
 func (p *uploadParts) chunked() bool { return p.count() > 1 }

@@ -30,8 +30,8 @@ type Config struct {
 	HTTPClient *http.Client // it is copied, never changed
 	// PatientHTTPClient is for calls whose answer may take its time; nil: HTTPClient.
 	PatientHTTPClient *http.Client
-	Logger     *slog.Logger // nil: no log
-	Policy     Policy
+	Logger            *slog.Logger // nil: no log
+	Policy            Policy
 	// StatusError makes the error of an answer that is not 2xx.
 	StatusError func(Problem) error
 }

@@ -2,6 +2,7 @@ package ittybit_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"testing"
 	"time"
 
@@ -40,4 +41,265 @@ func TestFile_saysWhichMemberCanNotBeRead(t *testing.T) {
 		require.ErrorContains(t, err, `member "`+member+`"`)
 	}
 	require.Error(t, json.Unmarshal([]byte(`{"id":1}`), new(ittybit.File)))
+}
+
+// filesKeyHeader is the idempotency key as a server of net/http sees it.
+const filesKeyHeader = "Idempotency-Key"
+
+func filesHeaders(t *testing.T, req apiRequest, withKey bool) {
+	t.Helper()
+	assert.Equal(t, []string{"2025-08-20"}, req.Header["Accept-Version"])
+	assert.Equal(t, []string{"Bearer " + clientKey}, req.Header["Authorization"])
+	if withKey {
+		assert.Len(t, req.Header[filesKeyHeader], 1)
+		assert.NotEmpty(t, req.Header.Get(filesKeyHeader))
+	} else {
+		assert.Empty(t, req.Header[filesKeyHeader])
+	}
+	if req.Body != "" {
+		assert.Equal(t, "application/json", req.Header.Get("Content-Type"))
+	}
+}
+
+func TestFiles_everyMethodOnTheWire(t *testing.T) {
+	const file, list = `{"id":"file_1"}`, `[{"id":"file_1"}]`
+	for name, tt := range map[string]struct {
+		call                              func(*ittybit.Client) error
+		answer, method, path, query, body string
+		status                            int
+	}{
+		"Create": {
+			call: func(c *ittybit.Client) error {
+				_, err := c.Files.Create(t.Context(), ittybit.FileCreateParams{
+					URL: "https://example.com/a.mp4?a=1&b=<2>", MediaID: "med_1", Folder: "holidays/2025", Filename: "a.mp4", Ref: "big",
+					Metadata: map[string]any{"n": json.Number("1.50"), "none": nil},
+				})
+				return err
+			},
+			status: 201, answer: file, method: http.MethodPost, path: "/files",
+			body: `{"url":"https://example.com/a.mp4?a=1&b=<2>","media_id":"med_1","folder":"holidays/2025","filename":"a.mp4","ref":"big","metadata":{"n":1.50,"none":null}}`,
+		},
+		"Create with a URL only": {
+			call: func(c *ittybit.Client) error {
+				_, err := c.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
+				return err
+			},
+			status: 201, answer: file, method: http.MethodPost, path: "/files", body: `{"url":"https://example.com/a.mp4"}`,
+		},
+		"Get": {
+			call:   func(c *ittybit.Client) error { _, err := c.Files.Get(t.Context(), "file_1"); return err },
+			status: 200, answer: file, method: http.MethodGet, path: "/files/file_1",
+		},
+		"List": {
+			call: func(c *ittybit.Client) error {
+				page, err := c.Files.List(t.Context(), ittybit.FileListParams{Page: 2, Limit: 50})
+				if err == nil {
+					assert.Equal(t, "file_1", page.Items[0].ID)
+				}
+				return err
+			},
+			status: 200, answer: list, method: http.MethodGet, path: "/files", query: "limit=50&page=2",
+		},
+		"Update": {
+			call: func(c *ittybit.Client) error {
+				_, err := c.Files.Update(t.Context(), "file_1", ittybit.FileUpdateParams{Folder: clientPtr("f"), Filename: clientPtr("n"), Ref: clientPtr("r"), Metadata: map[string]any{"a": 1}})
+				return err
+			},
+			status: 200, answer: file, method: http.MethodPatch, path: "/files/file_1", body: `{"folder":"f","filename":"n","ref":"r","metadata":{"a":1}}`,
+		},
+		"Delete": {
+			call:   func(c *ittybit.Client) error { return c.Files.Delete(t.Context(), "file_1") },
+			status: 200, answer: `{"message":"file_1 deleted"}`, method: http.MethodDelete, path: "/files/file_1",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, seen := apiServer(t, apiAnswer(tt.status, tt.answer))
+			require.NoError(t, tt.call(clientFor(t, server.URL)))
+			requests := seen.all()
+			require.Len(t, requests, 1)
+			req := requests[0]
+			assert.Equal(t, []string{tt.method, tt.path, tt.query, tt.body}, []string{req.Method, req.Path, req.Query, req.Body})
+			filesHeaders(t, req, tt.method == http.MethodPost)
+		})
+	}
+}
+
+func TestFilesAll_walksOverEveryPage(t *testing.T) {
+	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Link", `</files?page=2>; rel="next"`), apiAnswer(200, apiPage("b")))
+	var ids []string
+	for file, err := range clientFor(t, server.URL).Files.All(t.Context(), ittybit.FileListParams{Limit: 1}) {
+		require.NoError(t, err)
+		ids = append(ids, file.ID)
+	}
+	assert.Equal(t, []string{"a", "b"}, ids)
+	requests := seen.all()
+	require.Len(t, requests, 2)
+	assert.Equal(t, []string{"limit=1", "limit=1&page=2"}, []string{requests[0].Query, requests[1].Query})
+	for _, req := range requests {
+		assert.Equal(t, []string{http.MethodGet, "/files"}, []string{req.Method, req.Path})
+		filesHeaders(t, req, false)
+	}
+}
+
+func TestFilesList_readsABareListAndAnEnvelope(t *testing.T) {
+	for _, body := range []string{
+		`[{"id":"file_1","width":"640"},{"id":"file_2","width":null}]`,
+		`{"meta":{"type":"list","total":2},"data":[{"id":"file_1","width":"640"},{"id":"file_2","width":null}],"error":null,"links":{"next":null}}`,
+	} {
+		client, _ := apiFake(t, apiAlways(200, body))
+		page, err := client.Files.List(t.Context(), ittybit.FileListParams{})
+		require.NoError(t, err, body)
+		require.Len(t, page.Items, 2)
+		assert.Equal(t, []any{"file_1", 640, "file_2", 0}, []any{page.Items[0].ID, page.Items[0].Width, page.Items[1].ID, page.Items[1].Width})
+	}
+}
+
+const filesDocumented = `{"id":"file_1","media_id":"med_1","object":"track","kind":"subtitles","type":"text/vtt","status":"ready","url":"https://you.ittybit.net/s.vtt",
+	"filename":"s.vtt","folder":"f","ref":"subs","label":"English","language":"en","codec":"h264","container":"mp4","format":"vtt","orientation":"portrait",
+	"placeholder":"data:p","background":"#fff","created_by":"task_1","original":true,"transparency":true,"animated":true,
+	"width":1080,"height":1920,"rotation":90,"frames":1500,"duration":63.25,"fps":24.5,"bitrate":5000000,"filesize":5368709120,"metadata":{"a":"b"},
+	"created":"2025-01-01T00:00:00Z","updated":"2025-01-02T00:00:00Z"}`
+
+func TestFiles_everyAnswerIsTheDocumentedFile(t *testing.T) {
+	want := ittybit.File{
+		ID: "file_1", MediaID: "med_1", Object: ittybit.FileObjectTrack, Kind: "subtitles", Type: "text/vtt", Status: "ready", URL: "https://you.ittybit.net/s.vtt",
+		Filename: "s.vtt", Folder: "f", Ref: "subs", Label: "English", Language: "en", Codec: "h264", Container: "mp4", Format: "vtt", Orientation: "portrait",
+		Placeholder: "data:p", Background: "#fff", CreatedBy: "task_1", Original: true, Transparency: true, Animated: true,
+		Width: 1080, Height: 1920, Rotation: 90, Frames: 1500, Duration: 63.25, FPS: 24.5, Bitrate: 5000000, Filesize: 5368709120, Metadata: map[string]any{"a": "b"},
+		Created: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), Updated: time.Date(2025, 1, 2, 0, 0, 0, 0, time.UTC),
+	}
+	wantJSON, err := json.Marshal(want)
+	require.NoError(t, err)
+	for shape, body := range map[string]string{"bare": filesDocumented, "enveloped": `{"meta":{"request_id":"req_1"},"data":` + filesDocumented + `,"error":null,"links":{"self":"x"}}`} {
+		client, _ := apiFake(t, apiAlways(200, body))
+		for method, call := range map[string]func() (*ittybit.File, error){
+			"Create": func() (*ittybit.File, error) {
+				return client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/s.vtt"})
+			},
+			"Get": func() (*ittybit.File, error) { return client.Files.Get(t.Context(), "file_1") },
+			"Update": func() (*ittybit.File, error) {
+				return client.Files.Update(t.Context(), "file_1", ittybit.FileUpdateParams{})
+			},
+		} {
+			file, err := call()
+			require.NoError(t, err, shape+" "+method)
+			got, err := json.Marshal(file)
+			require.NoError(t, err)
+			assert.Equal(t, string(wantJSON), string(got), shape+" "+method)
+			assert.JSONEq(t, filesDocumented, string(file.RawJSON()))
+			assert.Equal(t, "file file_1 (kind subtitles, status ready)", file.String())
+		}
+	}
+}
+
+func TestFiles_nullsAndQuotedNumbers(t *testing.T) {
+	client, _ := apiFake(t, apiAlways(200, `{"id":"file_1","media_id":null,"object":null,"kind":null,"url":null,"original":null,"width":null,"height":null,"rotation":null,
+		"frames":null,"duration":null,"fps":null,"bitrate":null,"filesize":null,"metadata":null,"created":null,"updated":null}`))
+	file, err := client.Files.Get(t.Context(), "file_1")
+	require.NoError(t, err)
+	written, err := json.Marshal(file)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"id":"file_1"}`, string(written))
+
+	client, _ = apiFake(t, apiAlways(200, `{"id":"file_1","width":"1","height":"2","rotation":"-90","frames":"3","duration":"4.5","fps":"29.97","bitrate":"6","filesize":"9007199254740991"}`))
+	file, err = client.Files.Get(t.Context(), "file_1")
+	require.NoError(t, err)
+	assert.Equal(t, []any{1, 2, -90.0, 3, 4.5, 29.97, 6, int64(9007199254740991)},
+		[]any{file.Width, file.Height, file.Rotation, file.Frames, file.Duration, file.FPS, file.Bitrate, file.Filesize})
+}
+
+func TestFilesCreate_answeredByATask(t *testing.T) {
+	for _, task := range []string{
+		`{"id":"task_1","object":"task","kind":"ingest","status":"pending","input":{"url":"https://example.com/a.mp4"}}`,
+		`{"id":"any_1","object":"task","kind":"ingest"}`,
+		`{"id":"task_1","kind":"ingest","status":"pending"}`,
+		`{"id":"tsk_1","kind":"ingest","status":"pending"}`,
+	} {
+		for _, body := range []string{task, `{"meta":{},"data":` + task + `,"error":null}`} {
+			for _, status := range []int{201, 202} {
+				client, seen := apiFake(t, apiAlways(status, body))
+				file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
+				assert.Nil(t, file)
+				var accepted *ittybit.AcceptedError
+				require.ErrorAs(t, err, &accepted, "%d %s", status, body)
+				assert.Equal(t, apiMembers(t, task)["id"], accepted.Task.ID)
+				assert.Equal(t, ittybit.TaskKind("ingest"), accepted.Task.Kind)
+				assert.JSONEq(t, task, string(accepted.Task.RawJSON()))
+				assert.Contains(t, err.Error(), accepted.Task.ID)
+				require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown)
+				assert.Equal(t, 1, seen.count())
+			}
+		}
+	}
+}
+
+func TestFilesCreate_answeredByATaskWithAnOddMember(t *testing.T) {
+	client, _ := apiFake(t, apiAlways(202, `{"id":"task_1","object":"task","created":"someday"}`))
+	file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
+	assert.Nil(t, file)
+	var accepted *ittybit.AcceptedError
+	require.ErrorAs(t, err, &accepted)
+	assert.Equal(t, "task_1", accepted.Task.ID)
+	require.ErrorContains(t, err, `member "created"`)
+}
+
+func TestFilesCreate_aFileIsNoTask(t *testing.T) {
+	for _, body := range []string{`{"id":"task_1","object":"source"}`, `{"id":"file_1"}`, `{"id":"file_1","object":"of tomorrow"}`} {
+		client, _ := apiFake(t, apiAlways(202, body))
+		file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
+		require.NoError(t, err, body)
+		assert.NotNil(t, file)
+	}
+}
+
+func TestFilesCreate_withoutAnIDTheOutcomeIsUnknown(t *testing.T) {
+	for _, body := range []string{``, `{}`, `null`, `[]`, `{"url":"https://you.ittybit.net/a.mp4"}`, `{"object":"task"}`, `{"data":{"object":"source"}}`, `<html>`} {
+		client, seen := apiFake(t, apiAlways(201, body))
+		file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
+		assert.Nil(t, file)
+		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, body)
+		assert.Equal(t, 1, seen.count())
+	}
+}
+
+func TestFiles_refuseWhatCanNotBeMeant(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `{"id":"file_1"}`))
+	_, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{Filename: "a.mp4"})
+	clientParamError(t, err, "URL")
+	var paramError *ittybit.ParamError
+	_, err = client.Files.Get(t.Context(), "")
+	require.ErrorAs(t, err, &paramError)
+	_, err = client.Files.Update(t.Context(), "", ittybit.FileUpdateParams{})
+	require.ErrorAs(t, err, &paramError)
+	require.ErrorAs(t, client.Files.Delete(t.Context(), ""), &paramError)
+	_, err = client.Files.List(t.Context(), ittybit.FileListParams{Limit: 101})
+	clientParamError(t, err, "Limit")
+	assert.Zero(t, seen.count())
+}
+
+func TestFilesUpdate_sendsWhatIsSet(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `{"id":"file_1"}`))
+	for want, params := range map[string]ittybit.FileUpdateParams{
+		`{}`:                      {},
+		`{"folder":""}`:           {Folder: clientPtr("")},
+		`{"filename":"n"}`:        {Filename: clientPtr("n")},
+		`{"ref":"r"}`:             {Ref: clientPtr("r")},
+		`{"metadata":{}}`:         {Metadata: map[string]any{}},
+		`{"metadata":{"a":null}}`: {Metadata: map[string]any{"a": nil}},
+	} {
+		_, err := client.Files.Update(t.Context(), "file_1", params)
+		require.NoError(t, err)
+		requests := seen.all()
+		assert.Equal(t, want, requests[len(requests)-1].Body)
+	}
+}
+
+func TestFilesUpdate_keepsNestedNumbersDigitForDigit(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `{"id":"file_1","metadata":{"a":{"big":12345678901234567890,"price":1.50,"list":[1e2,-0.0,9007199254740993]}}}`))
+	file, err := client.Files.Get(t.Context(), "file_1")
+	require.NoError(t, err)
+	file.Metadata["b"] = "new"
+	_, err = client.Files.Update(t.Context(), file.ID, ittybit.FileUpdateParams{Metadata: file.Metadata})
+	require.NoError(t, err)
+	assert.Equal(t, `{"metadata":{"a":{"big":12345678901234567890,"list":[1e2,-0.0,9007199254740993],"price":1.50},"b":"new"}}`, seen.all()[1].Body)
 }

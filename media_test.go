@@ -126,3 +126,32 @@ func TestMedia_decodesLikeAnyGoType(t *testing.T) {
 	assert.Contains(t, string(media.RawJSON()), "brand_new")
 	assert.Nil(t, new(ittybit.Media).RawJSON())
 }
+
+func TestMedia_findsItsFiles(t *testing.T) {
+	client, _ := apiFake(t, apiAlways(200, `{"id":"med_1","files":[{"id":"file_1","object":"source","ref":"original"},{"id":"file_2","object":"track","ref":"subs"},
+		{"id":"file_3","object":"source","ref":"small"},{"id":"file_4","object":"source","ref":"small"}]}`))
+	media, err := client.Media.Get(t.Context(), "med_1")
+	require.NoError(t, err)
+	assert.Same(t, media.Files[0], media.FileByRef("original"))
+	assert.Same(t, media.Files[2], media.FileByRef("small"), "the first of them")
+	assert.Nil(t, media.FileByRef("Original"))
+	assert.Nil(t, media.FileByRef("none"))
+	assert.Equal(t, []*ittybit.File{media.Files[0], media.Files[2], media.Files[3]}, media.FilesByObject(ittybit.FileObjectSource))
+	assert.Equal(t, []*ittybit.File{media.Files[1]}, media.FilesByObject(ittybit.FileObjectTrack))
+	assert.Empty(t, media.FilesByObject(ittybit.FileObjectIntelligence))
+
+	empty := new(ittybit.Media)
+	assert.Nil(t, empty.FileByRef("original"))
+	assert.Empty(t, empty.FilesByObject(ittybit.FileObjectSource))
+}
+
+func TestMedia_deleteAndString(t *testing.T) {
+	server, seen := apiServer(t, apiAnswer(200, `{"message":"med_1 deleted"}`), apiAnswer(200, `{"id":"med_1","kind":"video","files":[{"id":"file_1","url":"https://you.ittybit.net/a"}]}`))
+	client := clientFor(t, server.URL)
+	require.NoError(t, client.Media.Delete(t.Context(), "med_1"))
+	media, err := client.Media.Get(t.Context(), "med_1")
+	require.NoError(t, err)
+	assert.Equal(t, "media med_1 (kind video, 1 files)", media.String())
+	requests := seen.all()
+	assert.Equal(t, []string{"DELETE", "/media/med_1", "GET", "/media/med_1"}, []string{requests[0].Method, requests[0].Path, requests[1].Method, requests[1].Path})
+}

@@ -32,7 +32,8 @@ const (
 
 // SignedURL lets whoever has it fetch or upload one file for a while, without the API
 // key: a browser or a phone, for example. It is a secret until it has expired: fmt and
-// slog print it without its signature. Its JSON has it all.
+// slog print one without its signature. Its JSON has it all, and so has what slog makes
+// JSON of, such as a list of them.
 type SignedURL struct {
 	URL       string          `json:"url"`
 	Domain    string          `json:"domain,omitempty"`
@@ -113,7 +114,7 @@ func (p SignedURLCreateParams) check() error {
 
 // checkExpiry: an expiry "must be in the future" (API reference, signatures).
 func checkExpiry(param string, expiry time.Time) error {
-	if !expiry.After(time.Now()) {
+	if !expiry.Truncate(time.Second).After(time.Now()) { // whole seconds are what is signed
 		return &ParamError{Param: param, Reason: "must be in the future"}
 	}
 	return nil

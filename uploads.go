@@ -172,7 +172,7 @@ func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts
 	if err := u.prepare(); err != nil {
 		return nil, err
 	}
-	if u.source.at == nil || u.source.size > u.params.Threshold {
+	if u.source.at == nil || u.source.size > u.params.Threshold || u.params.Resume != "" {
 		err = u.sendChunks(ctx)
 	} else {
 		err = u.sendWhole(ctx)
@@ -324,7 +324,7 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 		Stream: body.open, ContentLength: part.length, Patient: true,
 	}
 	if part.finishes {
-		req.Decode = u.decode
+		req.Decode = func(resp pipeline.Response) error { return u.decode(part, resp) }
 	}
 	resp, err := u.pipeline.Do(ctx, req)
 	sum, complete := body.close() // nothing reads the source any more
@@ -337,6 +337,7 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 	case err != nil:
 		return u.explain(err, part)
 	case !complete:
+		u.forget(part)
 		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
 	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
 		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
@@ -356,9 +357,16 @@ func (u *uploading) explain(err error, part uploadPart) error {
 	return err
 }
 
+// forget takes back a result that can't be true.
+func (u *uploading) forget(part uploadPart) {
+	if part.finishes {
+		u.result = nil
+	}
+}
+
 // decode reads the answer that completes an upload, which may say nothing.
-func (u *uploading) decode(resp pipeline.Response) error {
-	if resp.StatusCode == http.StatusAccepted && u.parts.chunked() {
+func (u *uploading) decode(part uploadPart, resp pipeline.Response) error {
+	if resp.StatusCode == http.StatusAccepted && part.chunk {
 		return nil // it is not complete
 	}
 	u.result = &UploadResult{URL: u.place()}

@@ -9,12 +9,13 @@
 //
 // The server speaks plain HTTP on a loopback port, so curl or any other client
 // can use it as well: send requests to srv.URL with srv.APIKey as the bearer
-// token. No media is fetched, stored or processed; results are made up, and a
+// token. Uploads go to a second address, srv.StorageURL, and can be downloaded
+// there. No media is fetched or processed; results are made up, and a
 // test chooses them with [Server.SetResults] and [Server.FailTasks].
 //
 // # What is documented by Ittybit
 //
-//   - Paths, members and statuses of tasks, media and automations; bare objects
+//   - Paths, members and statuses of tasks, media, files, signatures and automations; bare objects
 //     and bare arrays; errors as {"message": "…"}; ISO 8601 times.
 //   - 201 for what was created, and the messages that answer a DELETE.
 //   - The Accept-Version header with "2025-08-20" or "latest".
@@ -26,6 +27,10 @@
 //     "Ittybit-Signature: t=…,v1=…" made with the API key; 200 within five
 //     seconds confirms; exponential backoff until then; the events
 //     media.created and task.completed; the webhook workflow step.
+//   - Signed URLs: base64url without padding of HMAC-SHA256 with the API key over
+//     "<path>?expiry=<unix>&method=<get or put>". Uploads are a PUT with the API
+//     key or such a signature, whole (201 and a File) or in chunks with
+//     "Content-Range: bytes=<start>-<end>/<total>" (202, then 201 and a File).
 //   - Idempotency keys (same key within 24 hours: the original response with
 //     status 200) are documented for a later version of the API only; they are
 //     honoured here because a client may always send them.
@@ -59,6 +64,16 @@
 //   - An ingest task makes a media object, which is how media with a file comes
 //     to be here. What an automation made (tasks, and media from them) triggers
 //     no automation, so that none can run without end.
+//   - POST /files makes the file at once, or with [WithAsyncFiles] an ingest task
+//     (202). Nothing is served at such a file's url. A changed folder or filename
+//     leaves the url as it is. A deleted file's bytes are gone from the storage.
+//   - Chunks may come in any order and again, but the one that ends the file
+//     completes it only if all others are there: send it last, or again. Repeating
+//     an upload that completed, or its last chunk, answers with the same File.
+//     Another upload to the same path replaces the bytes and makes a new File.
+//   - A stored file can be downloaded by anyone; a signature, if the address has
+//     one, must be valid all the same. [WithStorageLimit] bounds the storage (507).
+//     [Faults] don't concern the storage.
 //   - An idempotency key used again with another path or body is refused with
 //     409. A request that was answered with an error leaves its key unused.
 //   - Request bodies are limited to 1 MiB, workflows to 32 levels of next.

@@ -229,6 +229,12 @@ func (s *Server) methods(resource string, hasID bool) map[string]handlerFunc {
 		return routes{"GET": s.listMedia, "POST": s.createMedia}
 	case resource == "media":
 		return routes{"GET": s.getMedia, "PATCH": s.updateMedia, "DELETE": s.deleteMedia}
+	case resource == "files" && !hasID:
+		return routes{"GET": s.listFiles, "POST": s.createFile}
+	case resource == "files":
+		return routes{"GET": s.getFile, "PATCH": s.updateFile, "DELETE": s.deleteFile}
+	case resource == "signatures" && !hasID:
+		return routes{"POST": s.createSignature}
 	}
 	return nil
 }

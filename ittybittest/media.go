@@ -110,14 +110,15 @@ func (s *Server) attach(mediaID string, file object, now time.Time) object {
 		m.updated = now
 	}
 	id, _ := file.text("id")
-	s.files[id] = file
+	s.files.add(id, file)
 	return file
 }
 
 // mediaOf is the id of the media object a file belongs to. The caller holds
 // s.mu.
 func (s *Server) mediaOf(fileID string) string {
-	id, _ := s.files[fileID].text("media_id")
+	file, _ := s.files.get(fileID)
+	id, _ := file.text("media_id")
 	return id
 }
 

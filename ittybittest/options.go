@@ -22,11 +22,14 @@ type config struct {
 	rootCAs          *x509.CertPool
 	withoutSockets   bool
 	receiver         http.Handler
+	asyncFiles       bool
+	storageLimit     int64
 }
 
 func newConfig(opts []Option) config {
 	c := config{
 		logger:          slog.New(slog.DiscardHandler),
+		storageLimit:    math.MaxInt64,
 		taskDuration:    20 * time.Millisecond,
 		deliveryTimeout: 5 * time.Second,
 	}
@@ -161,4 +164,16 @@ func WithoutSockets(receiver http.Handler) Option {
 		c.withoutSockets = true
 		c.receiver = receiver
 	}
+}
+
+// WithAsyncFiles lets POST /files answer 202 with an ingest task, which makes
+// the file when it completes. Ittybit was seen to do both.
+func WithAsyncFiles() Option {
+	return func(c *config) { c.asyncFiles = true }
+}
+
+// WithStorageLimit sets how many bytes all uploads together may have, those
+// that are not complete counted in full. More is refused with status 507.
+func WithStorageLimit(n int64) Option {
+	return func(c *config) { c.storageLimit = n }
 }

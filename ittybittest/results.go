@@ -58,8 +58,11 @@ func (s *Server) produce(t *task, now time.Time) (newMedia string) {
 	output := outputFile(t, now)
 	switch {
 	case t.kind == "ingest":
-		newMedia = s.addMedia(object{}, now).id
-		t.mediaID = newMedia
+		t.mediaID = t.intoMedia
+		if _, ok := s.media.get(t.mediaID); !ok {
+			newMedia = s.addMedia(object{}, now).id
+			t.mediaID = newMedia
+		}
 		output = output.set("original", true)
 	case t.url != "":
 		input := newFile("source", mediaKind(t.url), now).set("url", t.url).set("ref", "original")
@@ -88,7 +91,7 @@ func outputFile(t *task, now time.Time) object {
 		return nil
 	}
 	file := newFile(family, kind, now)
-	for _, name := range []string{"ref", "folder", "filename", "width", "height", "format"} {
+	for _, name := range []string{"ref", "folder", "filename", "metadata", "width", "height", "format"} {
 		if value, ok := t.options.get(name); ok {
 			file = file.set(name, value)
 		}

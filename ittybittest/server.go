@@ -15,15 +15,22 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// memoryURL is the address of a server without sockets. The .test domain is
+// These are the addresses of a server without sockets. The .test domain is
 // reserved, so a request that leaves the process by mistake reaches nobody.
-const memoryURL = "https://api.ittybit.test"
+const (
+	memoryURL        = "https://api.ittybit.test"
+	memoryStorageURL = "https://you.ittybit.test"
+)
 
 // Server is a local Ittybit. Make one with [NewServer]. It is safe for
-// concurrent use. What it stores stays in memory until it is closed.
+// concurrent use. What it stores is gone when it is closed: uploads are in
+// temporary files, the rest is in memory.
 type Server struct {
 	// URL is the base URL of the API, without a trailing slash.
 	URL string
+	// StorageURL is the base URL of the storage, where files are uploaded to and
+	// downloaded from, without a trailing slash.
+	StorageURL string
 	// APIKey is the key that requests must carry as a bearer token, and that
 	// webhooks are signed with.
 	APIKey string
@@ -32,8 +39,10 @@ type Server struct {
 	projectID string
 	life      *lifecycle
 	http      *httptest.Server  // nil without sockets
+	storage   *httptest.Server  // nil without sockets
 	api       http.RoundTripper // what clients of this server use
 	sender    http.RoundTripper // what delivers webhooks
+	stored    storage
 	faults    faults
 	log       deliveryLog
 	replies   idempotency
@@ -42,7 +51,7 @@ type Server struct {
 	tasks       collection[*task]
 	automations collection[*automation]
 	media       collection[*media]
-	files       map[string]object
+	files       collection[object]
 	outcomes    map[string]outcome
 	held        []*delivery // by Faults.ReorderWindow
 }
@@ -56,21 +65,19 @@ func NewServer(opts ...Option) *Server {
 		config:    c,
 		projectID: newID("proj"),
 		life:      newLifecycle(),
-		files:     map[string]object{},
 		outcomes:  map[string]outcome{},
 	}
-	handler := http.HandlerFunc(s.serveAPI)
+	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
 	if c.withoutSockets {
-		s.URL = memoryURL
-		base, _ := url.Parse(memoryURL)
-		s.api = &memoryTransport{life: s.life, logger: c.logger, handler: handler, host: base.Host}
+		s.URL, s.StorageURL = memoryURL, memoryStorageURL
+		s.api = &memoryTransport{life: s.life, logger: c.logger, hosts: map[string]http.Handler{
+			hostOf(memoryURL): handler, hostOf(memoryStorageURL): storage,
+		}}
 		s.sender = &memoryTransport{life: s.life, logger: c.logger, handler: c.receiver}
 		return s
 	}
-	s.http = httptest.NewUnstartedServer(handler)
-	s.http.Config.ErrorLog = slog.NewLogLogger(c.logger.Handler(), slog.LevelError)
-	s.http.Config.ReadHeaderTimeout = 30 * time.Second
-	s.URL = "http://" + s.http.Listener.Addr().String()
+	s.http, s.URL = listen(handler, c.logger)
+	s.storage, s.StorageURL = listen(storage, c.logger)
 	s.api = &http.Transport{MaxIdleConnsPerHost: 100}
 	s.sender = &http.Transport{
 		DialContext:       dialLoopback,
@@ -78,7 +85,24 @@ func NewServer(opts ...Option) *Server {
 		DisableKeepAlives: true, // a receiver that closes an idle connection must not cost an attempt
 	}
 	s.http.Start()
+	s.storage.Start()
 	return s
+}
+
+// listen makes a server that is yet to be started, and its URL.
+func listen(handler http.Handler, logger *slog.Logger) (*httptest.Server, string) {
+	srv := httptest.NewUnstartedServer(handler)
+	srv.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelError)
+	srv.Config.ReadHeaderTimeout = 30 * time.Second
+	return srv, "http://" + srv.Listener.Addr().String()
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // Client makes a client of this server. The options come after those that
@@ -91,8 +115,9 @@ func (s *Server) Client(opts ...ittybit.ClientOption) (*ittybit.Client, error) {
 	return ittybit.NewClient(s.APIKey, append(all, opts...)...)
 }
 
-// Transport returns a RoundTripper that reaches the API, with sockets or
-// without. Without, it knows no other host than that of URL.
+// Transport returns a RoundTripper that reaches the API and the storage,
+// with sockets or without. Without, it knows no other hosts than those of URL
+// and StorageURL.
 func (s *Server) Transport() http.RoundTripper {
 	return s.api
 }
@@ -105,8 +130,10 @@ func (s *Server) Close() {
 	s.life.stop()
 	if s.http != nil {
 		s.http.Close()
+		s.storage.Close()
 	}
 	s.life.wait()
+	s.stored.clear()
 	for _, transport := range []http.RoundTripper{s.api, s.sender} {
 		if t, ok := transport.(*http.Transport); ok {
 			t.CloseIdleConnections()

@@ -19,6 +19,13 @@ func (c *collection[T]) add(id string, item T) {
 	c.byID[id] = item
 }
 
+// replace changes an item that is there.
+func (c *collection[T]) replace(id string, item T) {
+	if _, ok := c.byID[id]; ok {
+		c.byID[id] = item
+	}
+}
+
 func (c *collection[T]) get(id string) (T, bool) {
 	item, ok := c.byID[id]
 	return item, ok

@@ -39,6 +39,7 @@ type task struct {
 	parentID     string
 	automationID string
 	mediaID      string
+	intoMedia    string // where an ingest task puts its file; "" makes media
 	input        object // nil when there is none
 	output       object // nil until there is one
 	status       string
@@ -187,7 +188,7 @@ func (s *Server) addTask(t *task) {
 		t.input = object{}.set("url", t.url)
 	case t.fileID != "":
 		t.input = object{}.set("id", t.fileID)
-		if file, known := s.files[t.fileID]; known {
+		if file, known := s.files.get(t.fileID); known {
 			t.input = file
 			t.mediaID = s.mediaOf(t.fileID)
 		}

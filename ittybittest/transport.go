@@ -22,8 +22,8 @@ import (
 type memoryTransport struct {
 	life    *lifecycle
 	logger  *slog.Logger
-	handler http.Handler // nil: nobody listens
-	host    string       // the only one that listens; "" is any
+	handler http.Handler            // for every host not in hosts; nil: nobody listens
+	hosts   map[string]http.Handler // by URL host
 }
 
 type memoryResult struct {
@@ -43,7 +43,11 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, context.Cause(ctx)
 	}
-	if t.handler == nil || (t.host != "" && req.URL.Host != t.host) {
+	handler := t.handler
+	if h, ok := t.hosts[req.URL.Host]; ok {
+		handler = h
+	}
+	if handler == nil {
 		closeBody(req)
 		return nil, refused()
 	}
@@ -52,7 +56,7 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer hangUp()
 	answered := make(chan memoryResult, 1)
 	incoming := serverRequest(served, req) //nolint:contextcheck // as in net/http, client and server share no context
-	started := t.life.start(func() { t.serve(req, incoming, trace, answered) })
+	started := t.life.start(func() { t.serve(handler, req, incoming, trace, answered) })
 	if !started {
 		closeBody(req)
 		return nil, refused()
@@ -67,7 +71,7 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // serve sends the request's body to the handler, and its answer back. It sends
 // exactly one result that is received, whatever the handler does.
-func (t *memoryTransport) serve(req, incoming *http.Request, trace *httptrace.ClientTrace, answered chan<- memoryResult) {
+func (t *memoryTransport) serve(handler http.Handler, req, incoming *http.Request, trace *httptrace.ClientTrace, answered chan<- memoryResult) {
 	body, err := readAndClose(req)
 	if err == nil && req.Context().Err() != nil {
 		return
@@ -87,20 +91,20 @@ func (t *memoryTransport) serve(req, incoming *http.Request, trace *httptrace.Cl
 	if trace != nil && trace.WroteRequest != nil {
 		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
 	}
-	if resp := t.call(req, incoming); resp != nil { //nolint:bodyclose // the client closes it
+	if resp := t.call(handler, req, incoming); resp != nil { //nolint:bodyclose // the client closes it
 		result = memoryResult{resp: resp}
 	}
 }
 
 // call runs the handler. It returns nil if that panicked.
-func (t *memoryTransport) call(req, incoming *http.Request) (resp *http.Response) {
+func (t *memoryTransport) call(handler http.Handler, req, incoming *http.Request) (resp *http.Response) {
 	recorder := &memoryResponse{httptest.NewRecorder()}
 	defer func() {
 		if p := recover(); p != nil && !isAbort(p) {
 			t.logger.Error("ittybittest: a handler panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	t.handler.ServeHTTP(recorder, incoming)
+	handler.ServeHTTP(recorder, incoming)
 	resp = recorder.Result()
 	resp.Proto, resp.ProtoMajor, resp.ProtoMinor = "HTTP/1.1", 1, 1
 	resp.Request = req

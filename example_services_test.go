@@ -92,6 +92,51 @@ func ExampleMediaService_Update() {
 	// Output: Beach, at night map[album:map[id:7]]
 }
 
+func ExampleFilesService_Upload() {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	client, err := local.Client()
+	if err != nil {
+		panic(err)
+	}
+	result, err := client.Files.Upload(context.Background(), ittybit.UploadParams{
+		Domain:   local.StorageURL, // yours is like you.ittybit.net
+		Folder:   "talks",
+		Filename: "go.mp4",
+		Body:     strings.NewReader("a film"), // an *os.File, mostly
+	})
+	if err != nil {
+		panic(err)
+	}
+	file, err := client.Files.Get(context.Background(), result.File.ID)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(file.Folder, file.Filename, file.Filesize)
+	// Output: talks go.mp4 6
+}
+
+func ExampleNewUploader() {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	// Where the key is: sign.
+	signed, err := ittybit.SignURL(local.APIKey, local.StorageURL, "talks/go.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodPut)
+	if err != nil {
+		panic(err)
+	}
+	// Where it is not: upload.
+	uploader, err := ittybit.NewUploader()
+	if err != nil {
+		panic(err)
+	}
+	result, err := uploader.Upload(context.Background(), ittybit.UploadParams{SignedURL: signed.URL, Body: strings.NewReader("a film")})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(strings.TrimPrefix(result.URL, local.StorageURL))
+	// Output: /talks/go.mp4
+}
+
 func ExampleSignURL() {
 	signed, err := ittybit.SignURL("your API key", "you.ittybit.net", "holidays/beach.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodPut)
 	if err != nil {

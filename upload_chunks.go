@@ -43,9 +43,17 @@ func (u *uploading) sendChunks(ctx context.Context) error {
 		return u.sendStream(ctx)
 	}
 	final := u.parts.count() - 1
-	rest := make([]int, 0, final)
+	var before, rest []int
 	for i := range final {
-		rest = append(rest, i)
+		if u.parts.before[i] {
+			before = append(before, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	// What was confirmed is compared first: nothing of another body goes out.
+	if err := u.inParallel(ctx, before, u.compare); err != nil {
+		return err
 	}
 	// The first one that is still to be sent goes alone too, so that an upload that is
 	// refused is refused once.
@@ -54,14 +62,14 @@ func (u *uploading) sendChunks(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := u.sendParallel(ctx, rest); err != nil {
+	if err := u.inParallel(ctx, rest, u.sendOnce); err != nil {
 		return err
 	}
 	return u.send(ctx, final, final == 0)
 }
 
-// sendParallel sends chunks, or compares those that were confirmed, until one fails.
-func (u *uploading) sendParallel(ctx context.Context, chunks []int) error {
+// inParallel does something with chunks until that fails.
+func (u *uploading) inParallel(ctx context.Context, chunks []int, do func(context.Context, int) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
@@ -77,7 +85,7 @@ func (u *uploading) sendParallel(ctx context.Context, chunks []int) error {
 				if i >= int64(len(chunks)) {
 					return
 				}
-				if err := u.send(ctx, chunks[i], false); err != nil {
+				if err := do(ctx, chunks[i]); err != nil {
 					once.Do(func() { failure = err })
 					cancel()
 				}
@@ -91,17 +99,25 @@ func (u *uploading) sendParallel(ctx context.Context, chunks []int) error {
 	return failure
 }
 
-// send sends chunk i of a source that can be read anywhere, or compares it.
+// compare reads chunk i, a confirmed one, of a source that can be read anywhere.
+func (u *uploading) compare(ctx context.Context, i int) error {
+	start, length := u.parts.bounds(i)
+	sum, _ := u.parts.sum(i)
+	return compare(ctx, io.NewSectionReader(u.source.section(start, length), 0, length), sum)
+}
+
+// sendOnce sends chunk i unless that has been done.
+func (u *uploading) sendOnce(ctx context.Context, i int) error {
+	if _, confirmed := u.parts.sum(i); confirmed {
+		return nil
+	}
+	return u.send(ctx, i, false)
+}
+
+// send sends chunk i of a source that can be read anywhere.
 func (u *uploading) send(ctx context.Context, i int, first bool) error {
 	start, length := u.parts.bounds(i)
-	body := u.source.section(start, length)
-	if sum, confirmed := u.parts.sum(i); confirmed {
-		if u.parts.sentNow(i) {
-			return nil
-		}
-		return compare(ctx, io.NewSectionReader(body, 0, length), sum)
-	}
-	return u.put(ctx, u.part(i, body, first))
+	return u.put(ctx, u.part(i, u.source.section(start, length), first))
 }
 
 // part is the PUT of chunk i. A file of one chunk is no resumable upload.
@@ -337,9 +353,6 @@ func (p *uploadParts) sum(i int) (uint32, bool) {
 	return binary.BigEndian.Uint32(chunk[1:]), chunk[0] == 1
 }
 
-// sentNow reports whether chunk i, a confirmed one, was sent by this upload.
-func (p *uploadParts) sentNow(i int) bool { return !p.before[i] }
-
 func (p *uploadParts) firstUnconfirmed() int {
 	for i := range p.count() {
 		if _, confirmed := p.sum(i); !confirmed {
@@ -369,6 +382,14 @@ func (p *uploadParts) confirm(i int, sum uint32) {
 	if p.onToken != nil {
 		p.onToken(p.encode())
 	}
+}
+
+// finish notes that Ittybit has the file.
+func (p *uploadParts) finish() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shown.Confirmed = p.shown.Total
+	p.show()
 }
 
 // sent counts bytes that went out, or are to be sent again.

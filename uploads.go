@@ -76,7 +76,8 @@ type UploadParams struct {
 	// may be signed anew.
 	Resume UploadToken
 	// OnCheckpoint is called with a token for Resume after each chunk that Ittybit has
-	// confirmed; never twice at once. Store it where a crash does not reach it.
+	// confirmed; never twice at once, and other chunks wait meanwhile. Store it where a
+	// crash does not reach it.
 	OnCheckpoint func(UploadToken)
 	// OnProgress is called as bytes are sent; never twice at once. It must return quickly.
 	OnProgress func(UploadProgress)
@@ -341,7 +342,9 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
 	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
 		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
-	case part.chunk && !part.finishes:
+	case part.finishes:
+		u.parts.finish()
+	default:
 		u.parts.confirm(part.index, sum)
 	}
 	return nil

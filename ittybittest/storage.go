@@ -14,7 +14,6 @@ import (
 	"os"
 	"path"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,12 +120,12 @@ func (s *Server) sign(text string) string {
 func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	control := http.NewResponseController(w)
-	stop := context.AfterFunc(s.life.ctx, func() {
+	stop := context.AfterFunc(s.life.ctx, func() { //nolint:contextcheck // the server's end, not the request's
 		_ = control.SetReadDeadline(time.Unix(1, 0)) // so that Close waits for no slow client
 		_ = control.SetWriteDeadline(time.Unix(1, 0))
 	})
 	defer stop()
-	resp, err := s.answerStorage(w, r)
+	resp, err := s.answerStorage(w, r) //nolint:contextcheck // what an upload sets off outlives its request
 	var refusal *apiError
 	switch {
 	case errors.As(err, &refusal):
@@ -222,7 +221,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, name string) e
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	if b.kind != "" {
 		w.Header().Set("Content-Type", b.kind)
 	}
@@ -443,92 +442,4 @@ func (s *Server) complete(r *http.Request, name string, sl *slot, last chunk, co
 	sl.drop()
 	sl.blob = &blob{name: content, size: size, fileID: id, kind: kind, stored: now, last: last}
 	return file
-}
-
-// drop ends an upload that is under way.
-func (sl *slot) drop() {
-	if sl.upload != nil {
-		for _, c := range sl.upload.chunks {
-			discard(c.name)
-		}
-	}
-	sl.upload = nil
-}
-
-// add takes a chunk, in place of an earlier one of the same range.
-func (u *upload) add(c chunk) {
-	u.chunks = slices.DeleteFunc(u.chunks, func(old chunk) bool {
-		if old.span == c.span {
-			discard(old.name)
-		}
-		return old.span == c.span
-	})
-	u.chunks = append(u.chunks, c)
-}
-
-// covered reports whether no byte is missing.
-func (u *upload) covered() bool {
-	next := int64(0)
-	for _, c := range slices.SortedFunc(slices.Values(u.chunks), func(a, b chunk) int { return cmp.Compare(a.start, b.start) }) {
-		if c.start > next {
-			return false
-		}
-		next = max(next, c.end+1)
-	}
-	return next == u.total
-}
-
-// assemble writes the chunks to one file. The caller holds st.mu.
-func (st *storage) assemble(u *upload) (name string, err error) {
-	whole, err := st.createLocked()
-	if err != nil {
-		return "", err
-	}
-	for _, c := range u.chunks {
-		if err = copyInto(io.NewOffsetWriter(whole, c.start), c.name); err != nil {
-			break
-		}
-	}
-	if closeErr := whole.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		discard(whole.Name())
-		return "", err
-	}
-	return whole.Name(), nil
-}
-
-func copyInto(w io.Writer, name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = io.Copy(w, f)
-	return err
-}
-
-// forget removes the bytes of a file.
-func (st *storage) forget(fileID string) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for name, sl := range st.slots {
-		if sl.blob != nil && sl.blob.fileID == fileID {
-			discard(sl.blob.name)
-			sl.blob = nil
-			if sl.upload == nil {
-				delete(st.slots, name)
-			}
-		}
-	}
-}
-
-func (st *storage) clear() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.dir != "" {
-		_ = os.RemoveAll(st.dir) // what is left of it is in the system's temporary directory
-	}
-	st.dir, st.slots = "", nil
 }

@@ -103,7 +103,7 @@ func TestStorage_simple(t *testing.T) {
 
 		assert.Equal(t, got.raw, a.put("/f/a.mp3", "hello", "").raw, "a repeat")
 		assert.NotEqual(t, file["id"], a.put("/f/a.mp3", "other", "").object(t)["id"])
-		req, err := http.NewRequest("GET", a.srv.StorageURL+"/f/a.mp3", nil)
+		req, err := http.NewRequest(http.MethodGet, a.srv.StorageURL+"/f/a.mp3", nil)
 		require.NoError(t, err)
 		req.Header.Set("Range", "bytes=1-2")
 		part := a.do(req)
@@ -133,7 +133,7 @@ func TestStorage_chunks(t *testing.T) {
 		a.put("/b.mp4", "ab", bad).refused(t, 400, "Content-Range")
 	}
 	for _, body := range []string{"a", "abc"} { // of unknown length
-		req, err := http.NewRequest("PUT", a.srv.StorageURL+"/b.mp4", io.MultiReader(strings.NewReader(body)))
+		req, err := http.NewRequest(http.MethodPut, a.srv.StorageURL+"/b.mp4", io.MultiReader(strings.NewReader(body)))
 		require.NoError(t, err)
 		req.Header.Set("Authorization", "Bearer "+a.srv.APIKey)
 		req.Header.Set("Content-Range", "bytes=0-1/2")

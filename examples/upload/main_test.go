@@ -1,0 +1,75 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/ittybittest"
+)
+
+func TestRun_uploadsAndPrintsADownloadURL(t *testing.T) {
+	var out strings.Builder
+	require.NoError(t, run(t.Context(), &out, io.Discard, func(string) string { return "" }, nil))
+	assert.Contains(t, out.String(), "25165824 bytes")
+	assert.Regexp(t, `Download: http://127\.0\.0\.1:\d+/examples/video\.mp4\?expiry=\d+&method=get&signature=\S+`, out.String())
+}
+
+func TestRun_saysWhatIsMissing(t *testing.T) {
+	err := run(t.Context(), io.Discard, io.Discard, func(name string) string {
+		return map[string]string{"ITTYBIT_API_KEY": "key"}[name]
+	}, nil)
+	assert.ErrorContains(t, err, "ITTYBIT_DOMAIN")
+}
+
+func TestUpload_goesOnWhereItEnded(t *testing.T) {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	network := &cutOnce{next: local.Transport()}
+	client, err := local.Client(ittybit.WithHTTPClient(&http.Client{Transport: network}), ittybit.WithRetryPolicy(ittybit.RetryPolicy{MaxAttempts: 1}))
+	require.NoError(t, err)
+	name := filepath.Join(t.TempDir(), "talk.mp4")
+	content := strings.Repeat("twenty-four MiB and a bit, ", 1<<20)
+	require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
+
+	_, err = upload(t.Context(), client, local.StorageURL, name, io.Discard)
+	require.ErrorIs(t, err, errCut)
+	require.FileExists(t, name+".upload")
+
+	result, err := upload(t.Context(), client, local.StorageURL, name, io.Discard)
+	require.NoError(t, err)
+	assert.NoFileExists(t, name+".upload")
+	resp, err := http.Get(result.URL)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Equal(t, sha256.Sum256([]byte(content)), sha256.Sum256(got))
+	assert.Equal(t, []string{"bytes=0-16777215/28311552", "bytes=16777216-28311551/28311552", "bytes=16777216-28311551/28311552"}, network.ranges,
+		"what was confirmed is not sent again")
+}
+
+var errCut = errors.New("the network is gone")
+
+// cutOnce loses the second chunk once.
+type cutOnce struct {
+	next   http.RoundTripper
+	ranges []string
+}
+
+func (c *cutOnce) RoundTrip(req *http.Request) (*http.Response, error) {
+	c.ranges = append(c.ranges, req.Header.Get("Content-Range"))
+	if len(c.ranges) == 2 {
+		return nil, errCut
+	}
+	return c.next.RoundTrip(req)
+}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,39 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 )
 
 // onEachDatabase runs test on SQLite and on PostgreSQL, each time with a database of its
 // own, given as what DATABASE_URL and SQLITE_FILE would hold.
 func onEachDatabase(t *testing.T, test func(t *testing.T, databaseURL, file string)) {
 	t.Run("SQLite", func(t *testing.T) { test(t, "", filepath.Join(t.TempDir(), "uploads.db")) })
-	t.Run("PostgreSQL", func(t *testing.T) { test(t, newPostgres(t), "") })
-}
-
-// newPostgres makes a database on the server at ITTYBIT_TEST_POSTGRES and gives its URL.
-func newPostgres(t *testing.T) string {
-	t.Helper()
-	server := os.Getenv("ITTYBIT_TEST_POSTGRES")
-	if server == "" {
-		if os.Getenv("ITTYBIT_TEST_REQUIRE_POSTGRES") != "" {
-			t.Fatal("ITTYBIT_TEST_POSTGRES is not set, but PostgreSQL is required here")
-		}
-		t.Skip("needs PostgreSQL: set ITTYBIT_TEST_POSTGRES to the URL of a server on which databases may be made")
-	}
-	admin, err := sql.Open("pgx", server)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, admin.Close()) })
-	name := fmt.Sprintf("nsfw_moderation_%d", rand.Uint64())
-	_, err = admin.ExecContext(t.Context(), "CREATE DATABASE "+name)
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		_, err := admin.ExecContext(context.WithoutCancel(t.Context()), "DROP DATABASE "+name+" WITH (FORCE)")
-		assert.NoError(t, err)
-	})
-	own, err := url.Parse(server)
-	require.NoError(t, err)
-	own.Path = "/" + name
-	return own.String()
+	t.Run("PostgreSQL", func(t *testing.T) { test(t, pgtest.Database(t), "") })
 }
 
 func openForTest(t *testing.T, databaseURL, file string) *uploads {

@@ -33,33 +33,6 @@ const (
 	retryAfterBusy = time.Second
 )
 
-// Outcome is what became of a delivery, in a word for logs and metrics.
-type Outcome string
-
-// The outcomes of deliveries, with the status that each is answered with.
-const (
-	OutcomeHandled            Outcome = "handled"             // 200
-	OutcomeIgnored            Outcome = "ignored"             // 200: an EventMux had no handler for it
-	OutcomeDuplicate          Outcome = "duplicate"           // 200: handled before
-	OutcomeDiscarded          Outcome = "discarded"           // 200: see Discard
-	OutcomeMethodNotAllowed   Outcome = "method_not_allowed"  // 405
-	OutcomeBodyTooLarge       Outcome = "body_too_large"      // 413
-	OutcomeBodyTimeout        Outcome = "body_timeout"        // 408
-	OutcomeBodyUnreadable     Outcome = "body_unreadable"     // 400: the sender hung up, or broke the protocol
-	OutcomeOverBudget         Outcome = "over_budget"         // 503: see WithMaxBufferedBytes
-	OutcomeSignatureMissing   Outcome = "signature_missing"   // 401
-	OutcomeSignatureMalformed Outcome = "signature_malformed" // 401
-	OutcomeSignatureMismatch  Outcome = "signature_mismatch"  // 401
-	OutcomeSignatureExpired   Outcome = "signature_expired"   // 401: authentic, but too old
-	OutcomeMalformedEvent     Outcome = "malformed_event"     // 400: signed, but not a JSON object
-	OutcomeFailed             Outcome = "failed"              // 500: the handler returned an error
-	OutcomePanicked           Outcome = "panicked"            // 500
-	OutcomeRetryLater         Outcome = "retry_later"         // 503: see RetryLater
-	OutcomeTimedOut           Outcome = "timed_out"           // 503: see WithProcessingTimeout
-	OutcomeOverloaded         Outcome = "overloaded"          // 503: see WithMaxInFlight
-	OutcomeAborted            Outcome = "aborted"             // no answer: the handler panicked with http.ErrAbortHandler
-)
-
 // Delivery describes one request to a [WebhookHandler], for [WithObserver].
 type Delivery struct {
 	Outcome   Outcome
@@ -285,58 +258,33 @@ func (d *delivery) handle(parent context.Context) {
 	deadline := d.start.Add(d.handler.cfg.processingTimeout)
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline)
 	defer cancel()
-	var reported atomic.Value
-	ctx = context.WithValue(ctx, reportKey{}, &reported)
-	verdict, err := d.callNext(ctx)
-	switch {
-	case d.stack != nil: // it panicked, and callNext has said so
-	case verdict == verdictHandled:
-		d.end(OutcomeHandled, http.StatusOK, nil)
-		if outcome, ok := reported.Load().(Outcome); ok {
-			d.Outcome = outcome
-		}
-	case verdict == verdictDuplicate:
-		d.end(OutcomeDuplicate, http.StatusOK, nil)
-	case verdict == verdictDiscarded:
-		d.end(OutcomeDiscarded, http.StatusOK, err)
-	case verdict == verdictRetryLater:
-		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, err)
-	case ctx.Err() != nil:
-		d.end(OutcomeTimedOut, http.StatusServiceUnavailable, err)
-	default:
-		d.end(OutcomeFailed, http.StatusInternalServerError, err)
+	run := eventRun{outcome: OutcomeAborted}
+	defer func() { d.settle(&run, ctx.Err() != nil) }()
+	if run.call(ctx, d.handler.next, d.Event); run.outcome == OutcomeAborted {
+		panic(http.ErrAbortHandler) // by which a handler tells net/http to drop the connection
 	}
 }
 
-// callNext calls the EventHandler, judges its error, and catches the panics of both, all
-// but the one with which a handler tells net/http to drop the connection.
-func (d *delivery) callNext(ctx context.Context) (verdict, error) {
-	defer func() {
-		switch reason := recover(); reason {
-		case nil:
-		case http.ErrAbortHandler:
-			d.Err = http.ErrAbortHandler
-			panic(reason)
-		default:
-			d.stack = debug.Stack()
-			d.end(OutcomePanicked, http.StatusInternalServerError, &panicError{reason})
+// settle gives the delivery the answer that its run asks for.
+func (d *delivery) settle(run *eventRun, late bool) {
+	d.stack, d.retryAfter = run.stack, run.retryAfter
+	switch run.outcome {
+	case OutcomeAborted:
+		if run.err != nil {
+			d.Err = run.err
 		}
-	}()
-	err := d.handler.next.HandleEvent(ctx, d.Event)
-	verdict, after := judge(err)
-	d.retryAfter = after
-	return verdict, err
-}
-
-// reportKey is the context key under which a handler deep in the chain can say what
-// became of an event that is dealt with.
-type reportKey struct{}
-
-// report says what became of an event, where somebody listens. A handler may call
-// others at the same time, and leave some behind.
-func report(ctx context.Context, outcome Outcome) {
-	if reported, ok := ctx.Value(reportKey{}).(*atomic.Value); ok {
-		reported.Store(outcome)
+	case OutcomeFailed:
+		if late {
+			d.end(OutcomeTimedOut, http.StatusServiceUnavailable, run.err)
+			return
+		}
+		d.end(OutcomeFailed, http.StatusInternalServerError, run.err)
+	case OutcomePanicked:
+		d.end(OutcomePanicked, http.StatusInternalServerError, run.err)
+	case OutcomeRetryLater:
+		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, run.err)
+	default:
+		d.end(run.outcome, http.StatusOK, run.err)
 	}
 }
 
@@ -386,19 +334,6 @@ func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.
 	w.WriteHeader(status)
 	_, _ = w.Write(text) // a sender that has gone needs no answer
 	_ = control.Flush()  // left to itself, the server sends it when the handler has returned
-}
-
-// panicError is what the EventHandler panicked with.
-type panicError struct{ reason any }
-
-func (e *panicError) Error() string {
-	return fmt.Sprintf("ittybit: the event handler panicked: %v", e.reason) // fmt bears a reason that panics itself
-}
-
-// Unwrap gives the error it panicked with, if it was one.
-func (e *panicError) Unwrap() error {
-	err, _ := e.reason.(error)
-	return err
 }
 
 // tell writes the log line and calls the observer. Neither has a say in what becomes of

@@ -97,6 +97,9 @@ type reconcileConfig struct {
 // and is tried again in the next one. A run needs memory for one page, and for the ids of the
 // tasks that stay in the checkpoint.
 //
+// Webhooks of later API versions, which are events with ids of their own, have other keys:
+// behind them, [DeduplicateBy] must name tasks by their id and status.
+//
 // The events are those of tasks only, and of how they ended; webhooks about progress and media
 // are not made up for. They carry what the list says of a task, which has no ProjectID and no
 // AutomationID. Errors are those of [TasksService.List], of ctx, or a [*ParamError].

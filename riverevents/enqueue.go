@@ -1,0 +1,199 @@
+package riverevents
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+const (
+	// retryAfterFailure is how long the sender is asked to wait while the database is away.
+	retryAfterFailure = 5 * time.Second
+	// endingTimeout is how long it may take to end a transaction. The context of the work may
+	// be over by then.
+	endingTimeout = 5 * time.Second
+	// maxName bounds what goes into an index, whose entries PostgreSQL limits to a third of a
+	// page.
+	maxName = 512
+)
+
+// EnqueueOption sets up [Enqueue].
+type EnqueueOption interface {
+	applyEnqueue(*enqueuer)
+}
+
+type enqueueOption func(*enqueuer)
+
+func (o enqueueOption) applyEnqueue(q *enqueuer) { o(q) }
+
+// WithName names the endpoint. Two endpoints that share a database need a name each, or an
+// event that comes to both is worked for one of them only; see [WithHandlerFor]. The default
+// is no name. One that is no text, or longer than 512 bytes, panics.
+func WithName(name string) EnqueueOption {
+	return enqueueOption(func(q *enqueuer) {
+		if storable(name) != name {
+			panic("riverevents: WithName: not a name that PostgreSQL can keep")
+		}
+		q.name = name
+	})
+}
+
+// WithInsertOpts sets the queue, priority, maximum of attempts, tags and so on of the jobs.
+// UniqueOpts panic: a job that River skips would be an event that is lost.
+func WithInsertOpts(opts river.InsertOpts) EnqueueOption {
+	return enqueueOption(func(q *enqueuer) {
+		u := opts.UniqueOpts
+		if u.ByArgs || u.ByPeriod != 0 || u.ByQueue || u.ByState != nil || u.ExcludeKind {
+			panic("riverevents: WithInsertOpts: events are unique by their key; leave UniqueOpts out")
+		}
+		q.opts = opts
+	})
+}
+
+// WithKey replaces [ittybit.Event.Key] as what names an event. An event with an empty key is
+// enqueued each time that it comes.
+func WithKey(key func(*ittybit.Event) string) EnqueueOption {
+	return enqueueOption(func(q *enqueuer) {
+		if key == nil {
+			panic("riverevents: WithKey: nil function")
+		}
+		q.key = key
+	})
+}
+
+// WithMetadata adds what fn gives to the job's arguments, for the worker to find in
+// [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. River's middleware for
+// insertion (otelriver's, say) sees the same context as fn, and needs no such option.
+func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]string) EnqueueOption {
+	return enqueueOption(func(q *enqueuer) {
+		if fn == nil {
+			panic("riverevents: WithMetadata: nil function")
+		}
+		q.metadata = fn
+	})
+}
+
+// Enqueue gives a handler that inserts a River job for each event, for [Worker] to do. It
+// returns nil when the job is committed, so that a webhook is answered 200 only then;
+// [ittybit.ErrAlreadyHandled] for an event that was enqueued before, whatever has become of
+// it (200, too); and [ittybit.RetryLater] when the database fails (503). A client without
+// Workers will do. A nil client panics.
+//
+// Where the client has Workers, but none for these jobs, the error is permanent (500), as
+// it is for an event that has no payload because it was made by hand.
+func Enqueue(client *river.Client[pgx.Tx], opts ...EnqueueOption) ittybit.EventHandler {
+	if client == nil {
+		panic("riverevents: Enqueue: nil client")
+	}
+	q := &enqueuer{client: client, tables: tablesOf(client), key: (*ittybit.Event).Key}
+	for _, opt := range opts {
+		opt.applyEnqueue(q)
+	}
+	return q
+}
+
+type enqueuer struct {
+	client   *river.Client[pgx.Tx]
+	tables   tables
+	name     string
+	opts     river.InsertOpts
+	key      func(*ittybit.Event) string
+	metadata func(context.Context, *ittybit.Event) map[string]string
+}
+
+// HandleEvent implements [ittybit.EventHandler].
+func (q *enqueuer) HandleEvent(ctx context.Context, e *ittybit.Event) error {
+	args := Args{Name: q.name, Key: storable(q.key(e)), Payload: Payload(e.RawJSON())}
+	if len(args.Payload) == 0 {
+		return errors.New("riverevents: an event that was made by hand has no payload to enqueue")
+	}
+	if args.Key == "" {
+		args.Key = "each:" + rand.Text()
+	}
+	if q.metadata != nil {
+		args.Metadata = q.metadata(ctx, e)
+	}
+	err := q.insert(ctx, args)
+	var unknown *rivertype.UnknownJobKindError
+	switch {
+	case err == nil, errors.Is(err, ittybit.ErrAlreadyHandled):
+		return err
+	case errors.As(err, &unknown), errors.Is(err, errSkipped):
+		return fmt.Errorf("riverevents: enqueuing: %w", err)
+	default:
+		return ittybit.RetryLater(retryAfterFailure, fmt.Errorf("riverevents: enqueuing: %w", err))
+	}
+}
+
+var errSkipped = errors.New("River took the job for a duplicate, though its arguments are unique")
+
+// insert commits the key and the job. The key comes first: a delivery of the same event at
+// the same time then waits for this transaction, and sees its key.
+func (q *enqueuer) insert(ctx context.Context, args Args) error {
+	tx, err := begin(ctx, q.client)
+	if err != nil {
+		return err
+	}
+	defer rollback(ctx, tx)
+	inserted, err := tx.Exec(ctx, q.tables.insertEvent, args.Name, args.Key)
+	if err != nil {
+		return err
+	}
+	if inserted.RowsAffected() == 0 {
+		return ittybit.ErrAlreadyHandled
+	}
+	opts := q.opts
+	job, err := q.client.InsertTx(ctx, tx, args, &opts)
+	if err != nil {
+		return err
+	}
+	if job.UniqueSkippedAsDuplicate {
+		return errSkipped
+	}
+	return tx.Commit(ctx)
+}
+
+// begin begins a transaction on the client's own pool. River calls its driver's methods
+// unstable; they are the only way there, and this is the only place that uses them.
+func begin(ctx context.Context, client *river.Client[pgx.Tx]) (pgx.Tx, error) {
+	driver := client.Driver()
+	tx, err := driver.GetExecutor().Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return driver.UnwrapTx(tx), nil
+}
+
+// rollback ends a transaction that may have ended already.
+func rollback(ctx context.Context, tx pgx.Tx) {
+	ctx, cancel := ending(ctx)
+	defer cancel()
+	_ = tx.Rollback(ctx) // where it fails, the connection is gone, and the transaction with it
+}
+
+// ending is the context for ending something that was begun in ctx, which may be over.
+func ending(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), endingTimeout)
+}
+
+// storable gives s, or its digest where PostgreSQL can't keep or index s: it has a NUL, or is
+// not UTF-8, or too long.
+func storable(s string) string {
+	if len(s) <= maxName && utf8.ValidString(s) && !strings.ContainsRune(s, 0) {
+		return s
+	}
+	digest := sha256.Sum256([]byte(s))
+	return "sha256:" + hex.EncodeToString(digest[:])
+}

@@ -1,0 +1,250 @@
+package riverevents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+// WorkerOption sets up [Worker].
+type WorkerOption interface {
+	applyWorker(*worker)
+}
+
+type workerOption func(*worker)
+
+func (o workerOption) applyWorker(w *worker) { o(w) }
+
+// WithTimeout sets how long a job may run until its context ends. Zero, the default, means the
+// client's Config.JobTimeout, which is a minute if that is zero, too. Keep it below
+// Config.RescueStuckJobsAfter. River takes -1 for no timeout, and never rescues such a job when
+// its worker was killed.
+func WithTimeout(d time.Duration) WorkerOption {
+	return workerOption(func(w *worker) { w.timeout = d })
+}
+
+// WithHandlerFor sets the handler of events that were enqueued under a name, by [WithName].
+// Events under other names go to the handler that [Worker] was given. A nil handler panics.
+func WithHandlerFor(name string, next ittybit.EventHandler) WorkerOption {
+	return workerOption(func(w *worker) {
+		if next == nil {
+			panic("riverevents: WithHandlerFor: nil handler")
+		}
+		w.named[name] = next
+	})
+}
+
+// WithoutStaleCheck has events handled whatever was handled before them: for those who want
+// each progress of a task, in any order. Events of one task then don't wait for each other,
+// either. Give it to all workers of a database, or none.
+func WithoutStaleCheck() WorkerOption {
+	return workerOption(func(w *worker) { w.unordered = true })
+}
+
+// WithLogger logs a line for each attempt: at Info what is well, at Warn what is tried again,
+// at Error what needs somebody: what was discarded, or has failed for the last time, or
+// panicked. Payloads are logged at Debug only. The default, and nil, is no log.
+func WithLogger(logger *slog.Logger) WorkerOption {
+	return workerOption(func(w *worker) { w.logger = logger })
+}
+
+// WithObserver calls fn after each attempt, for metrics, in the worker's goroutine. Nil is no
+// observer.
+func WithObserver(fn func(context.Context, Attempt)) WorkerOption {
+	return workerOption(func(w *worker) { w.observer = fn })
+}
+
+// Attempt describes one run of a job, for [WithObserver].
+type Attempt struct {
+	// Outcome is handled, duplicate (another run was first), stale, discarded, failed (also
+	// for good, see Last), retry_later, panicked, or malformed_event.
+	Outcome  ittybit.Outcome
+	Duration time.Duration
+	Last     bool             // of the job's attempts; it is not tried again after an error
+	Job      *river.Job[Args] // never nil
+	Event    *ittybit.Event   // nil where the payload could not be read
+	Err      error            // why the event is not handled; nil where it is
+}
+
+// Worker gives the worker of the jobs that [Enqueue] inserts, for river.AddWorker. It calls next
+// with each event; what its errors do is in the package's overview. Next gets at the
+// transaction by [Tx]. A next that is nil panics.
+func Worker(next ittybit.EventHandler, opts ...WorkerOption) river.Worker[Args] {
+	if next == nil {
+		panic("riverevents: Worker: nil handler")
+	}
+	w := &worker{next: next, named: make(map[string]ittybit.EventHandler)}
+	for _, opt := range opts {
+		opt.applyWorker(w)
+	}
+	return w
+}
+
+type worker struct {
+	river.WorkerDefaults[Args]
+
+	next      ittybit.EventHandler
+	named     map[string]ittybit.EventHandler
+	timeout   time.Duration
+	unordered bool
+	logger    *slog.Logger
+	observer  func(context.Context, Attempt)
+}
+
+// Timeout implements river.Worker.
+func (w *worker) Timeout(*river.Job[Args]) time.Duration { return w.timeout }
+
+// Work implements river.Worker.
+func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
+	start := time.Now()
+	// Unless something else is said of it below, the handler panicked or ended its goroutine.
+	attempt := Attempt{Outcome: ittybit.OutcomePanicked, Job: job, Last: job.Attempt >= job.MaxAttempts, Err: errPanicked}
+	defer func() {
+		attempt.Duration = time.Since(start)
+		w.tell(ctx, &attempt)
+	}()
+	return w.work(ctx, &attempt)
+}
+
+var errPanicked = errors.New("riverevents: the event handler panicked")
+
+func (w *worker) work(ctx context.Context, a *Attempt) error {
+	client, err := river.ClientFromContextSafely[pgx.Tx](ctx)
+	if err != nil {
+		return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: Worker works only in a client with the driver riverpgxv5: %w", err))
+	}
+	if a.Event, err = ittybit.ParseEvent(a.Job.Args.Payload); err != nil {
+		return river.JobCancel(a.end(ittybit.OutcomeMalformedEvent, err)) // Enqueue inserts no such thing
+	}
+	r := &run{client: client, tables: tablesOf(client), job: a.Job}
+	if !w.unordered {
+		r.subject, r.state = subjectOf(a.Event)
+	}
+	if err := r.look(ctx); err != nil {
+		return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: looking the event up: %w", err))
+	}
+	if skip := r.skipped(); skip != nil {
+		return a.skip(skip)
+	}
+	defer r.abandon(ctx) // after an error or a panic
+	next, ok := w.named[a.Job.Args.Name]
+	if !ok {
+		next = w.next
+	}
+	err = next.HandleEvent(context.WithValue(ctx, runKey{}, r), a.Event)
+	return r.conclude(ctx, a, err)
+}
+
+// conclude does what a handler's error asks for, and gives River its word for it.
+func (r *run) conclude(ctx context.Context, a *Attempt, err error) error {
+	if skip := r.skipped(); skip != nil {
+		if errors.Is(skip, ErrStale) {
+			if err := r.settle(ctx, OutcomeStale); err != nil {
+				return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: marking the event as stale: %w", err))
+			}
+		}
+		return a.skip(skip)
+	}
+	outcome, after := ittybit.OutcomeOf(err)
+	cancelled := (*river.JobCancelError)(nil)
+	if errors.As(err, &cancelled) {
+		outcome = ittybit.OutcomeDiscarded
+	}
+	if snoozed := (*river.JobSnoozeError)(nil); errors.As(err, &snoozed) {
+		outcome, after = ittybit.OutcomeRetryLater, snoozed.Duration
+	}
+	switch outcome {
+	case ittybit.OutcomeHandled, ittybit.OutcomeDuplicate:
+		if err := r.settle(ctx, ittybit.OutcomeHandled); err != nil {
+			return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: the handler succeeded, but its work could not be committed: %w", err))
+		}
+		if skip := r.skipped(); skip != nil && !errors.Is(skip, ErrStale) {
+			return a.skip(skip)
+		}
+		return a.end(outcome, nil)
+	case ittybit.OutcomeDiscarded:
+		r.abandon(ctx)
+		if markErr := r.settle(ctx, ittybit.OutcomeDiscarded); markErr != nil {
+			return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: marking the event as discarded: %w", errors.Join(markErr, err)))
+		}
+		if skip := r.skipped(); skip != nil && !errors.Is(skip, ErrStale) {
+			return a.skip(skip)
+		}
+		_ = a.end(outcome, err)
+		if cancelled != nil {
+			return err
+		}
+		return river.JobCancel(err)
+	case ittybit.OutcomeRetryLater:
+		_ = a.end(outcome, err)
+		return river.JobSnooze(after)
+	default:
+		return a.end(outcome, err)
+	}
+}
+
+// end notes what became of the attempt, and gives the error back.
+func (a *Attempt) end(outcome ittybit.Outcome, err error) error {
+	a.Outcome, a.Err = outcome, err
+	return err
+}
+
+// skip notes that the event was not to be handled.
+func (a *Attempt) skip(why error) error {
+	if errors.Is(why, ErrStale) {
+		return a.end(OutcomeStale, nil)
+	}
+	return a.end(ittybit.OutcomeDuplicate, nil)
+}
+
+// tell logs the attempt, and calls the observer.
+func (w *worker) tell(ctx context.Context, a *Attempt) {
+	ctx = context.WithoutCancel(ctx)
+	if level := a.level(); w.logger != nil && w.logger.Enabled(ctx, level) {
+		attrs := []slog.Attr{
+			slog.String("outcome", string(a.Outcome)),
+			slog.Duration("duration", a.Duration),
+			slog.String("key", a.Job.Args.Key),
+			slog.Int64("job", a.Job.ID),
+			slog.Int("attempt", a.Job.Attempt),
+			slog.Int("max_attempts", a.Job.MaxAttempts),
+		}
+		if a.Job.Args.Name != "" {
+			attrs = append(attrs, slog.String("name", a.Job.Args.Name))
+		}
+		if a.Event != nil {
+			attrs = append(attrs, slog.String("event", string(a.Event.Type)))
+		}
+		if a.Err != nil {
+			attrs = append(attrs, slog.String("error", a.Err.Error()))
+		}
+		if w.logger.Enabled(ctx, slog.LevelDebug) {
+			attrs = append(attrs, slog.String("payload", string(a.Job.Args.Payload)))
+		}
+		w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
+	}
+	if w.observer != nil {
+		w.observer(ctx, *a)
+	}
+}
+
+func (a *Attempt) level() slog.Level {
+	switch a.Outcome {
+	case ittybit.OutcomeHandled, ittybit.OutcomeDuplicate, OutcomeStale:
+		return slog.LevelInfo
+	case ittybit.OutcomeRetryLater:
+		return slog.LevelWarn
+	case ittybit.OutcomeFailed:
+		if !a.Last {
+			return slog.LevelWarn
+		}
+	}
+	return slog.LevelError
+}

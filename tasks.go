@@ -239,8 +239,8 @@ func (w *taskWire) finish() error {
 	var errs [7]error
 	t.Input, errs[0] = decodeFileMember(w.Input)
 	t.Output, errs[1] = decodeFileMember(w.Output)
-	t.Inputs, errs[2] = decodeObjects[File](w.Inputs)
-	t.Outputs, errs[3] = decodeObjects[File](w.Outputs)
+	t.Inputs, errs[2] = decodeObjectsBut[File](w.Inputs, isNullOrText) // later API versions have URLs here
+	t.Outputs, errs[3] = decodeObjectsBut[File](w.Outputs, isNullOrText)
 	t.Metadata, errs[4] = decodeMetadata(w.Metadata)
 	t.Error, errs[5] = decodeTaskError(w.Error)
 	errs[6] = decodePart(w.Workflow, &t.Workflow)
@@ -269,8 +269,15 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 	return file, err // an odd member does not make it none
 }
 
-// decodeObjects reads a list of objects. An odd member of one does not spoil the others.
+// decodeObjects reads a list of objects. An odd member of one does not spoil the others,
+// and neither does an element that is no object: it is left out and, unless it is null,
+// told of.
 func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
+	return decodeObjectsBut[T, P](raw, jsonx.IsNull)
+}
+
+// decodeObjectsBut is decodeObjects with another notion of what need not be told of.
+func decodeObjectsBut[T any, P object[T]](raw json.RawMessage, skip func(json.RawMessage) bool) ([]*T, error) {
 	if jsonx.IsNull(raw) {
 		return nil, nil
 	}
@@ -280,14 +287,21 @@ func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
 	}
 	var objects []*T
 	var odd error
-	for _, element := range elements {
-		if jsonx.IsObject(element) {
+	for i, element := range elements {
+		switch {
+		case jsonx.IsObject(element):
 			decoded := new(T)
 			odd = cmp.Or(odd, P(decoded).fromJSON(element))
 			objects = append(objects, decoded)
+		case !skip(element):
+			odd = cmp.Or(odd, fmt.Errorf("item %d is not an object", i))
 		}
 	}
 	return objects, odd
+}
+
+func isNullOrText(value json.RawMessage) bool {
+	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
 }
 
 // decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).

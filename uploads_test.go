@@ -3,6 +3,7 @@ package ittybit_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -374,4 +375,39 @@ func TestUpload_isRefusedBeforeItIsSent(t *testing.T) {
 		assert.Zero(t, sent)
 		server.Close()
 	}
+}
+
+func TestUpload_isNotTakenForDoneWhereItIsAnsweredTooEarly(t *testing.T) {
+	hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated) // nothing of the body was asked for
+	}))
+	t.Cleanup(hasty.Close)
+	for name, threshold := range map[string]int64{"whole": 0, "in chunks": 1} {
+		t.Run(name, func(t *testing.T) {
+			result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{
+				Domain: hasty.URL, Filename: "a.bin", Body: bytes.NewReader(uploadBytes(1, 8*uploadKiB)),
+				Threshold: threshold, ChunkSize: uploadKiB,
+			})
+			require.ErrorContains(t, err, "before it was sent whole")
+			assert.Nil(t, result)
+			assert.Empty(t, uploadFailure(t, err), "nothing is confirmed")
+		})
+	}
+}
+
+// uploadLost is a body that can't go back to where it stood.
+type uploadLost struct{ *bytes.Reader }
+
+func (l uploadLost) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekStart {
+		return 0, errors.New("the tape is torn")
+	}
+	return l.Reader.Seek(offset, whence)
+}
+
+func TestUpload_refusesABodyThatIsLostInSeeking(t *testing.T) {
+	storage := newUploadStorage(t)
+	_, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, uploadLost{bytes.NewReader(uploadBytes(1, 10))}, 0))
+	clientParamError(t, err, "Body")
+	assert.Empty(t, storage.all())
 }

@@ -205,15 +205,15 @@ func (t *Task) fromJSON(data []byte) error {
 type taskWire struct {
 	*plainTask
 	Progress   jsonx.Int       `json:"progress"`
-	Input      json.RawMessage `json:"input"`
-	Output     json.RawMessage `json:"output"`
-	Inputs     json.RawMessage `json:"inputs"`
-	Outputs    json.RawMessage `json:"outputs"`
-	Options    json.RawMessage `json:"options"`
-	Results    json.RawMessage `json:"results"`
-	Workflow   json.RawMessage `json:"workflow"`
-	Error      json.RawMessage `json:"error"`
-	Metadata   json.RawMessage `json:"metadata"`
+	Input      jsonx.Part `json:"input"`
+	Output     jsonx.Part `json:"output"`
+	Inputs     jsonx.Part `json:"inputs"`
+	Outputs    jsonx.Part `json:"outputs"`
+	Options    jsonx.Part `json:"options"`
+	Results    jsonx.Part `json:"results"`
+	Workflow   jsonx.Part `json:"workflow"`
+	Error      jsonx.Part `json:"error"`
+	Metadata   jsonx.Part `json:"metadata"`
 	Created    jsonx.Time      `json:"created"`
 	CreatedAt  jsonx.Time      `json:"created_at"`
 	Started    jsonx.Time      `json:"started"`
@@ -232,19 +232,19 @@ type plainTask Task
 func (w *taskWire) finish() error {
 	t := (*Task)(w.plainTask)
 	t.Progress = int(w.Progress.Value)
-	t.Results = orNil(w.Results)
+	t.Results = orNil(json.RawMessage(w.Results))
 	t.Created, t.Started = firstTime(w.Created, w.CreatedAt), firstTime(w.Started, w.StartedAt)
 	t.Updated, t.Completed = firstTime(w.Updated, w.UpdatedAt), firstTime(w.Completed, w.FinishedAt)
-	t.rawInput, t.rawOutput = orNil(w.Input), orNil(w.Output)
+	t.rawInput, t.rawOutput = orNil(json.RawMessage(w.Input)), orNil(json.RawMessage(w.Output))
 	var errs [7]error
-	t.Input, errs[0] = decodeFileMember(w.Input)
-	t.Output, errs[1] = decodeFileMember(w.Output)
-	t.Inputs, errs[2] = decodeObjectsBut[File](w.Inputs, isNullOrText) // later API versions have URLs here
-	t.Outputs, errs[3] = decodeObjectsBut[File](w.Outputs, isNullOrText)
-	t.Metadata, errs[4] = decodeMetadata(w.Metadata)
-	t.Error, errs[5] = decodeTaskError(w.Error)
-	errs[6] = decodePart(w.Workflow, &t.Workflow)
-	t.Options = decodeTaskOptions(t.Kind, w.Options)
+	t.Input, errs[0] = decodeFileMember(json.RawMessage(w.Input))
+	t.Output, errs[1] = decodeFileMember(json.RawMessage(w.Output))
+	t.Inputs, errs[2] = decodeObjectsBut[File](json.RawMessage(w.Inputs), isNullOrText) // later API versions have URLs here
+	t.Outputs, errs[3] = decodeObjectsBut[File](json.RawMessage(w.Outputs), isNullOrText)
+	t.Metadata, errs[4] = decodeMetadata(json.RawMessage(w.Metadata))
+	t.Error, errs[5] = decodeTaskError(json.RawMessage(w.Error))
+	errs[6] = decodePart(json.RawMessage(w.Workflow), &t.Workflow)
+	t.Options = decodeTaskOptions(t.Kind, json.RawMessage(w.Options))
 	return firstError(
 		memberError{"input", errs[0]}, memberError{"output", errs[1]},
 		memberError{"inputs", errs[2]}, memberError{"outputs", errs[3]},

@@ -24,12 +24,14 @@ type config struct {
 	receiver         http.Handler
 	asyncFiles       bool
 	storageLimit     int64
+
+	emptyUploadAnswers bool
 }
 
 func newConfig(opts []Option) config {
 	c := config{
 		logger:          slog.New(slog.DiscardHandler),
-		storageLimit:    math.MaxInt64,
+		storageLimit:    maxStorage,
 		taskDuration:    20 * time.Millisecond,
 		deliveryTimeout: 5 * time.Second,
 	}
@@ -49,7 +51,7 @@ func WithAPIKey(key string) Option {
 	return func(c *config) { c.apiKey = key }
 }
 
-// WithLogger logs one line for each API request and each delivery attempt. No
+// WithLogger logs one line for each request and each delivery attempt. No
 // line holds the API key or a signature. The default, and nil, is no log.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
@@ -172,8 +174,18 @@ func WithAsyncFiles() Option {
 	return func(c *config) { c.asyncFiles = true }
 }
 
-// WithStorageLimit sets how many bytes all uploads together may have, those
-// that are not complete counted in full. More is refused with status 507.
+// WithStorageLimit sets how many bytes the storage may have, what is being
+// received included: it is a full disk. An upload in chunks counts in full from
+// its first one on. What replaces a file counts, together with it, as much as
+// the larger of both. More is refused with status 507, before the body is read
+// where its length is known. The default is 10^15 bytes, and no more can be set.
 func WithStorageLimit(n int64) Option {
-	return func(c *config) { c.storageLimit = n }
+	return func(c *config) { c.storageLimit = min(n, maxStorage) }
+}
+
+// WithEmptyUploadAnswers leaves the answers to uploads without a body, and so
+// without a File, whatever their status: Ittybit was seen to do so for signed
+// URLs. Refusals still have their message.
+func WithEmptyUploadAnswers() Option {
+	return func(c *config) { c.emptyUploadAnswers = true }
 }

@@ -66,6 +66,7 @@ func NewServer(opts ...Option) *Server {
 		projectID: newID("proj"),
 		life:      newLifecycle(),
 		outcomes:  map[string]outcome{},
+		stored:    storage{limit: c.storageLimit},
 	}
 	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
 	if c.withoutSockets {

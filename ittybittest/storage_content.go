@@ -28,7 +28,7 @@ func (st *storage) create() (*os.File, error) {
 // release lets go of a temporary file. The caller holds st.mu.
 func (st *storage) release(p *piece) {
 	if p.holders--; p.holders == 0 {
-		_ = os.Remove(p.name) // goes with the directory at the latest
+		_ = os.Remove(p.name) //nolint:gosec // its name is random; it goes with the directory at the latest
 	}
 }
 

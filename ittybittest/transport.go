@@ -51,7 +51,7 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := newMemoryConn(req, trace, hangUp)
 	incoming := serverRequest(served, req) //nolint:contextcheck // as in net/http, client and server share no context
 	incoming.Body, incoming.ContentLength = c.body, c.body.length
-	if !t.life.start(func() { t.serve(handler, c, incoming) }) {
+	if !t.life.start(func() { t.serve(handler, c, incoming) }) { //nolint:contextcheck // as above
 		hangUp()
 		closeBody(req)
 		return nil, refused()

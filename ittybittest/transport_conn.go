@@ -242,7 +242,7 @@ func (a *memoryAnswer) begin() {
 	}
 	reader, writer := io.Pipe()
 	a.stream = writer
-	a.conn.settle(memoryResult{resp: a.response(&memoryAnswerBody{reader, a.conn}, -1)})
+	a.conn.settle(memoryResult{resp: a.response(&memoryAnswerBody{reader, a.conn}, -1)}) //nolint:bodyclose // the client closes it
 }
 
 // pass writes what was held back.
@@ -266,7 +266,7 @@ func (a *memoryAnswer) finish() {
 	case a.stream != nil:
 		_ = a.stream.Close() // it has no error
 	case a.gone == nil:
-		a.conn.settle(memoryResult{resp: a.response(io.NopCloser(&a.held), int64(a.held.Len()))})
+		a.conn.settle(memoryResult{resp: a.response(io.NopCloser(&a.held), int64(a.held.Len()))}) //nolint:bodyclose // the client closes it
 	}
 	a.gone = errors.Join(a.gone, errAborted) // it is over
 }

@@ -157,9 +157,10 @@ func WithRootCAs(pool *x509.CertPool) Option {
 // sees the path and host of the address. With a nil receiver every delivery
 // fails as if nobody listened.
 //
-// Bodies are passed on whole: a request once it has been read to its end, an
-// answer once its handler returned. A panic of a handler is a dropped
-// connection, as in net/http. A receiver that takes longer than the sender waits
+// A handler reads a request's body from the client's own; an answer is passed on
+// once its handler returned, or as the client reads it where it is flushed or has
+// more than 64 KiB. A panic of a handler is a dropped connection, as in net/http.
+// A receiver that takes longer than the sender waits
 // goes on, with its context cancelled, and Close waits for it.
 func WithoutSockets(receiver http.Handler) Option {
 	return func(c *config) {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path"
-	"sort"
 )
 
 // create makes a temporary file.
@@ -100,7 +99,7 @@ func (c *content) Read(p []byte) (int, error) {
 	if c.at >= c.blob.size {
 		return 0, io.EOF
 	}
-	i := sort.Search(len(c.blob.chunks), func(i int) bool { return c.blob.chunks[i].end >= c.at })
+	i := search(c.blob.chunks, c.at)
 	if c.file == nil || c.open != i {
 		c.closeFile()
 		f, err := os.Open(c.blob.chunks[i].name)

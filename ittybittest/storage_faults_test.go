@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -102,6 +103,19 @@ func TestFaults_ofTheStorage(t *testing.T) {
 		a.put("/b.mp4", "film", "").refused(t, 502, "Bad Gateway")
 		a.store("GET", "/a.mp4", "", "", "").refused(t, 502, "Bad Gateway")
 		assert.Len(t, a.list("/files"), 1, "the API works")
+	})
+}
+
+func TestFaults_dropInBodyTakesHalfOfIt(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a api) {
+		for length, want := range map[int64]int{1 << 20: 1 << 19, -1: 1<<20 - 1} {
+			body := strings.NewReader(strings.Repeat("x", 1<<20))
+			a.srv.FailRequests(1, ittybittest.RequestFault{Drop: ittybittest.DropInBody})
+			_, err := a.try(a.upload("/a.mp4", io.MultiReader(body), length))
+			require.ErrorIs(t, err, io.EOF)
+			synctest.Wait()
+			assert.Equal(t, want, body.Len(), "the rest")
+		}
 	})
 }
 

@@ -1,11 +1,11 @@
 package ittybittest
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -40,10 +40,12 @@ type blob struct {
 	stored time.Time
 }
 
-// upload is some chunks of a file, in the order of their arrival.
+// upload is some chunks of a file, in order, of which none overlap.
 type upload struct {
 	total  int64
 	chunks []chunk
+	have   int64 // bytes of all of them
+	own    int   // how many of them the complete file does not have
 }
 
 // span is a range of bytes, both ends included, of a file of total bytes. That
@@ -65,7 +67,8 @@ type piece struct {
 	name    string
 	size    int64
 	sum     [sha256.Size]byte
-	holders int // guarded by storage.mu
+	holders int  // guarded by storage.mu, as what follows
+	stored  bool // it is, or was, a part of a complete file
 }
 
 // incoming is the body of a PUT.
@@ -257,7 +260,7 @@ func (st *storage) accept(sl *slot, in *incoming) (verdict, error) {
 	case echo != nil && c.last() && sl.echoes():
 		st.dropUpload(sl)
 		return repeated, nil
-	case c.last() && sl.upload.missing().length() == 0:
+	case c.last() && sl.upload.have == sl.upload.total:
 		return completed, nil
 	}
 	return kept, nil
@@ -268,41 +271,34 @@ func (sl *slot) stillMissing(in *incoming) string {
 	if in.upload != sl.upload || sl.echoes() {
 		return ""
 	}
-	missing := sl.upload.missing()
-	if missing.length() == 0 {
+	if sl.upload.have == sl.upload.total {
 		return " No other one is missing: send the one that ends the file once more."
 	}
-	return " Bytes " + missing.String() + " are among those that are missing."
+	return " Bytes " + sl.upload.missing().String() + " are among those that are missing."
 }
 
 // echoes reports whether the upload under way, if there is one, has nothing but
 // chunks that the complete file has too: late repeats, or the same file once more.
-func (sl *slot) echoes() bool {
-	if sl.upload == nil {
-		return true
-	}
-	for _, c := range sl.upload.chunks {
-		if sl.blob.find(c) == nil {
-			return false
-		}
-	}
-	return true
-}
+func (sl *slot) echoes() bool { return sl.upload == nil || sl.upload.own == 0 }
 
 // last reports whether a chunk ends the file.
 func (c chunk) last() bool { return c.end == c.total-1 }
+
+// search finds the first chunk that ends at an offset or later.
+func search(chunks []chunk, offset int64) int {
+	return sort.Search(len(chunks), func(i int) bool { return chunks[i].end >= offset })
+}
 
 // find gives the chunk of the file that has the same place and bytes, or nil.
 func (b *blob) find(c chunk) *chunk {
 	if b == nil {
 		return nil
 	}
-	for i, own := range b.chunks {
-		if own.span == c.span && own.size == c.size && own.sum == c.sum {
-			return &b.chunks[i]
-		}
+	i := search(b.chunks, c.end)
+	if i == len(b.chunks) || b.chunks[i].span != c.span || b.chunks[i].size != c.size || b.chunks[i].sum != c.sum {
+		return nil
 	}
-	return nil
+	return &b.chunks[i]
 }
 
 // conflict says why a chunk does not fit to those that are there.
@@ -314,37 +310,40 @@ func (u *upload) conflict(sp span) error {
 		return badRequest("Content-Range says that the file has %d bytes; that of the upload under way has %d. "+
 			"To begin it anew, send the chunk that starts at byte 0 first.", sp.total, u.total)
 	}
-	for _, c := range u.chunks {
-		if c.span != sp && sp.start <= c.end && c.start <= sp.end {
-			return badRequest("Content-Range: bytes %v overlap bytes %v, which were stored before. "+
-				"To begin the upload anew, send the chunk that starts at byte 0 first.", sp, c.span)
-		}
+	i := search(u.chunks, sp.start)
+	if i < len(u.chunks) && u.chunks[i].start <= sp.end && u.chunks[i].span != sp {
+		return badRequest("Content-Range: bytes %v overlap bytes %v, which were stored before. "+
+			"To begin the upload anew, send the chunk that starts at byte 0 first.", sp, u.chunks[i].span)
 	}
 	return nil
 }
 
-// add takes a chunk, in place of an earlier one of the same range. The caller
-// holds st.mu.
+// add takes a chunk that has no conflict, in place of an earlier one of the same
+// range. The caller holds st.mu.
 func (st *storage) add(u *upload, c chunk) {
 	c.holders++
-	u.chunks = slices.DeleteFunc(u.chunks, func(old chunk) bool {
-		if old.span == c.span {
-			st.release(old.piece)
-		}
-		return old.span == c.span
-	})
-	u.chunks = append(u.chunks, c)
+	i := search(u.chunks, c.start)
+	if i < len(u.chunks) && u.chunks[i].span == c.span {
+		u.count(u.chunks[i], -1)
+		st.release(u.chunks[i].piece)
+		u.chunks[i] = c
+	} else {
+		u.chunks = slices.Insert(u.chunks, i, c)
+	}
+	u.count(c, 1)
 }
 
-// inOrder gives the chunks as they stand in the file.
-func (u *upload) inOrder() []chunk {
-	return slices.SortedFunc(slices.Values(u.chunks), func(a, b chunk) int { return cmp.Compare(a.start, b.start) })
+func (u *upload) count(c chunk, n int) {
+	u.have += int64(n) * c.length()
+	if !c.stored {
+		u.own += n
+	}
 }
 
-// missing is the first gap: of length 0 if there is none.
+// missing is the first gap.
 func (u *upload) missing() span {
 	next := int64(0)
-	for _, c := range u.inOrder() {
+	for _, c := range u.chunks {
 		if c.start > next {
 			return span{next, c.start - 1, u.total}
 		}
@@ -370,10 +369,11 @@ func (sl *slot) finish(st *storage, in *incoming) *blob {
 	if in.span.total < 0 {
 		b.chunks = []chunk{{span{0, b.size - 1, b.size}, in.piece}}
 	} else {
-		b.chunks, b.size = sl.upload.inOrder(), sl.upload.total
+		b.chunks, b.size = slices.Clone(sl.upload.chunks), sl.upload.total
 	}
 	for _, c := range b.chunks {
 		c.holders++
+		c.stored = true
 	}
 	st.dropUpload(sl)
 	st.dropBlob(sl)

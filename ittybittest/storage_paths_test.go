@@ -57,6 +57,17 @@ func TestStorage_aChunkOfAnUploadThatHasEnded(t *testing.T) {
 	got.refused(t, 409, "begun anew")
 }
 
+func TestStorage_aRepeatThatArrivesWhileTheFileIsCompleted(t *testing.T) {
+	a := patient(t, open(t))
+	require.Equal(t, 202, a.put("/a.mp4", "ab", "bytes=0-1/4").status)
+	finish := a.begun(a.chunk("bytes=0-1/4"))
+	done := a.put("/a.mp4", "cd", "bytes=2-3/4")
+	require.Equal(t, 201, done.status)
+	assert.Equal(t, 202, finish("ab")[0].status, "it has come already")
+	assert.Equal(t, done.raw, a.put("/a.mp4", "cd", "bytes=2-3/4").raw)
+	assert.Equal(t, "abcd", a.stored("a.mp4"))
+}
+
 func TestStorage_lateRepeatsChangeNothing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	a := open(t, ittybittest.WithStorageLimit(8))

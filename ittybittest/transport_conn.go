@@ -242,7 +242,7 @@ func (a *memoryAnswer) begin() {
 	}
 	reader, writer := io.Pipe()
 	a.stream = writer
-	a.conn.settle(memoryResult{resp: a.response(&memoryAnswerBody{reader, a.conn}, -1)}) //nolint:bodyclose // the client closes it
+	a.conn.settle(memoryResult{resp: a.response(reader, -1)}) //nolint:bodyclose // the client closes it
 }
 
 // pass writes what was held back.
@@ -296,17 +296,4 @@ func (a *memoryAnswer) response(body io.ReadCloser, length int64) *http.Response
 		StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.sent, Body: body, ContentLength: length, Request: a.conn.req,
 	}
-}
-
-// memoryAnswerBody tells the handler that the client has lost interest.
-type memoryAnswerBody struct {
-	*io.PipeReader
-	conn *memoryConn
-}
-
-// Close implements io.Closer.
-func (b *memoryAnswerBody) Close() error {
-	err := b.PipeReader.Close()
-	b.conn.hangUp()
-	return err
 }

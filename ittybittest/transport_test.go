@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -195,10 +197,12 @@ func TestMemoryTransport_streamsBothBodies(t *testing.T) {
 }
 
 func TestMemoryTransport_knowsHowLongABodyMustBe(t *testing.T) {
-	bothWays(t, func(t *testing.T, a api) {
+	bubble(t, nil, func(t *testing.T, a api) {
 		for _, body := range []string{"fil", "films"} {
 			_, err := a.try(a.upload("/a.mp4", io.MultiReader(strings.NewReader(body)), 4))
-			require.ErrorContains(t, err, "ContentLength=4 with Body length")
+			require.EqualError(t, errors.Unwrap(err), fmt.Sprintf("http: ContentLength=4 with Body length %d", len(body)))
+			_, err = a.srv.OpenStored("a.mp4")
+			require.ErrorIs(t, err, os.ErrNotExist)
 		}
 	})
 }

@@ -57,6 +57,18 @@ func TestStorage_aChunkOfAnUploadThatHasEnded(t *testing.T) {
 	got.refused(t, 409, "begun anew")
 }
 
+func TestStorage_anUploadIsBegunAnewOnce(t *testing.T) {
+	a := patient(t, open(t))
+	require.Equal(t, 202, a.put("/a.mp4", "xx", "bytes=0-1/8").status)
+	first := a.begun(a.chunk("bytes=0-1/6"))
+	again := a.begun(a.chunk("bytes=0-1/6"))
+	require.Equal(t, 202, first("ab")[0].status)
+	require.Equal(t, 202, a.put("/a.mp4", "cd", "bytes=2-3/6").status)
+	require.Equal(t, 202, again("ab")[0].status)
+	require.Equal(t, 201, a.put("/a.mp4", "ef", "bytes=4-5/6").status)
+	assert.Equal(t, "abcdef", a.stored("a.mp4"))
+}
+
 func TestStorage_aRepeatThatArrivesWhileTheFileIsCompleted(t *testing.T) {
 	a := patient(t, open(t))
 	require.Equal(t, 202, a.put("/a.mp4", "ab", "bytes=0-1/4").status)

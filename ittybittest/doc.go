@@ -67,13 +67,20 @@
 //   - POST /files makes the file at once, or with [WithAsyncFiles] an ingest task
 //     (202). Nothing is served at such a file's url. A changed folder or filename
 //     leaves the url as it is. A deleted file's bytes are gone from the storage.
-//   - Chunks may come in any order and again, but the one that ends the file
-//     completes it only if all others are there: send it last, or again. Repeating
-//     an upload that completed, or its last chunk, answers with the same File.
-//     Another upload to the same path replaces the bytes and makes a new File.
+//   - Chunks may come in any order, at once and again, but the one that ends the
+//     file completes it only if all others are there (202, with what is missing):
+//     send it last, or again. "bytes <start>-<end>/<total>", as in RFC 9110, will do.
+//     A chunk that overlaps others, or has another total, is refused with 400;
+//     unless it starts at byte 0: then it begins the upload anew.
+//   - Repeating an upload that completed, or its last chunk, answers with the same
+//     File, and a late repeat of another of its chunks changes nothing. Any other
+//     upload to the same path replaces the bytes, and the old File with a new one:
+//     the old one is gone as if it had been deleted, its media object stays.
 //   - A stored file can be downloaded by anyone; a signature, if the address has
-//     one, must be valid all the same. [WithStorageLimit] bounds the storage (507).
-//     [Faults] don't concern the storage.
+//     one, must be valid all the same. A wrong key is refused with 401, a wrong,
+//     expired or unfit signature with 403, before the body is read.
+//     [WithStorageLimit] bounds the storage (507). Tests read it with
+//     [Server.OpenStored]. [WithEmptyUploadAnswers] leaves out the File.
 //   - An idempotency key used again with another path or body is refused with
 //     409. A request that was answered with an error leaves its key unused.
 //   - Request bodies are limited to 1 MiB, workflows to 32 levels of next.

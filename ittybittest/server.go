@@ -66,6 +66,7 @@ func NewServer(opts ...Option) *Server {
 		projectID: newID("proj"),
 		life:      newLifecycle(),
 		outcomes:  map[string]outcome{},
+		stored:    storage{limit: c.storageLimit},
 	}
 	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
 	if c.withoutSockets {
@@ -78,7 +79,7 @@ func NewServer(opts ...Option) *Server {
 	}
 	s.http, s.URL = listen(handler, c.logger)
 	s.storage, s.StorageURL = listen(storage, c.logger)
-	s.api = &http.Transport{MaxIdleConnsPerHost: 100}
+	s.api = &http.Transport{MaxIdleConnsPerHost: 100, ExpectContinueTimeout: 10 * time.Second}
 	s.sender = &http.Transport{
 		DialContext:       dialLoopback,
 		TLSClientConfig:   &tls.Config{RootCAs: c.rootCAs, MinVersion: tls.VersionTLS12},

@@ -29,7 +29,7 @@ func (s *Server) createFile(r *request) (*response, error) {
 	}
 	if s.config.asyncFiles {
 		t := &task{taskSpec: taskSpec{kind: "ingest", url: address, options: fields}, intoMedia: mediaID}
-		s.addTask(t)
+		s.startTask(t)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return reply(http.StatusAccepted, s.showTask(t)), nil
@@ -103,7 +103,7 @@ func (s *Server) updateFile(r *request) (*response, error) {
 func (s *Server) deleteFile(r *request) (*response, error) {
 	s.mu.Lock()
 	mediaID := s.mediaOf(r.id)
-	removed := s.files.remove(r.id)
+	removed := s.removeFile(r.id)
 	if m, ok := s.media.get(mediaID); ok {
 		m.files = slices.DeleteFunc(m.files, func(file object) bool { return hasID(file, r.id) })
 	}
@@ -113,6 +113,13 @@ func (s *Server) deleteFile(r *request) (*response, error) {
 	}
 	s.stored.forget(r.id)
 	return reply(http.StatusOK, object{}.set("message", r.id+" deleted")), nil
+}
+
+// removeFile forgets a file and what this server made up for it. Its uploaded
+// bytes are the caller's to forget, without s.mu, which the caller holds.
+func (s *Server) removeFile(id string) bool {
+	delete(s.documents, id)
+	return s.files.remove(id)
 }
 
 func hasID(file object, id string) bool {

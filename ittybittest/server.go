@@ -52,6 +52,7 @@ type Server struct {
 	automations collection[*automation]
 	media       collection[*media]
 	files       collection[object]
+	documents   map[string]document // by the id of their file
 	outcomes    map[string]outcome
 	held        []*delivery // by Faults.ReorderWindow
 }
@@ -66,6 +67,7 @@ func NewServer(opts ...Option) *Server {
 		projectID: newID("proj"),
 		life:      newLifecycle(),
 		outcomes:  map[string]outcome{},
+		documents: map[string]document{},
 	}
 	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
 	if c.withoutSockets {

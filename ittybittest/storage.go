@@ -213,6 +213,9 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, name string) e
 	sl := s.stored.slots[name]
 	if sl == nil || sl.blob == nil {
 		s.stored.mu.Unlock()
+		if s.serveDocument(w, r, name) {
+			return nil
+		}
 		return refuse(http.StatusNotFound, "There is nothing at %s.", r.URL.Path)
 	}
 	b := *sl.blob

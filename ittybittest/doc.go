@@ -66,7 +66,8 @@
 //     have its input. It is processing until all below it ended, its progress is the share
 //     of its steps that ended, and then it completes, or fails if a task below it failed.
 //     Its own webhook and its next steps come after that. It has no output and no results.
-//     In a step of an automation the same holds.
+//     With [WithProgressWebhooks] it is posted when half of its steps ended. In a step of an
+//     automation all of this holds too.
 //   - Every task may have next steps, not only one of kind conditions: they run once it
 //     completed. Those of a conditions task run if its results say "continue": true.
 //   - A webhook step posts what its workflow is about: the media, the task that
@@ -93,7 +94,8 @@
 //     description task, where it would pass for what was found. An http task calls nothing.
 //   - An ingest task makes a media object, which is how media with a file comes
 //     to be here. What an automation made (tasks, and media from them) triggers
-//     no automation, so that none can run without end.
+//     no automation, so that none can run without end. The children and next steps of a task
+//     that was posted do.
 //   - POST /files makes the file at once, or with [WithAsyncFiles] an ingest task
 //     (202). Nothing is served at such a file's url, nor at that of a made-up video,
 //     image or audio. A changed folder or filename leaves the url as it is. A deleted file's

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"net/http"
 	"net/url"
 	"path"
@@ -219,7 +220,7 @@ func cueText(format string, cues []cue) []byte {
 
 // clock writes seconds as 00:01:02.500, in SubRip with a comma.
 func clock(format string, seconds float64) string {
-	ms := time.Duration(seconds * float64(time.Second)).Milliseconds()
+	ms := int64(math.Round(seconds * 1000))
 	text := fmt.Sprintf("%02d:%02d:%02d.%03d", ms/3_600_000, ms/60_000%60, ms/1000%60, ms%1000)
 	if format == "srt" {
 		text = strings.Replace(text, ".", ",", 1)

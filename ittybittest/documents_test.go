@@ -142,7 +142,7 @@ func TestOutputs_ofTracksAreServed(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "srt", subtitles.Format)
 
-	srv.SetResults("chapters", map[string]any{"chapters": []any{map[string]any{"start": 0, "end": 3723.004, "title": "A\n<b> --> & c"}}})
+	srv.SetResults("chapters", map[string]any{"chapters": []any{map[string]any{"start": 1.001, "end": 3723.004, "title": "A\n<b> --> & c"}}})
 	task, body = served(t, client, "chapters", nil)
 	assert.Equal(t, "application/json", task.Output.Type)
 	doc := decode(t, string(body))
@@ -150,7 +150,7 @@ func TestOutputs_ofTracksAreServed(t *testing.T) {
 	assert.Len(t, doc["chapters"], 1)
 	task, body = served(t, client, "chapters", map[string]any{"format": "vtt"})
 	assert.Equal(t, "text/vtt", task.Output.Type)
-	assert.Equal(t, "WEBVTT\n\n1\n00:00:00.000 --> 01:02:03.004\nA &lt;b&gt; --&gt; &amp; c\n\n", string(body))
+	assert.Equal(t, "WEBVTT\n\n1\n00:00:01.001 --> 01:02:03.004\nA &lt;b&gt; --&gt; &amp; c\n\n", string(body))
 
 	for size, options := range map[image.Point]map[string]any{
 		{X: 640, Y: 360}:   nil,

@@ -358,3 +358,39 @@ func TestFlow_validation(t *testing.T) {
 	assert.Empty(t, a.list("/tasks"))
 	a.create("/tasks", `{"kind":"video","file_id":"f","next":[{"ref":"as the SDKs allow"}]}`)
 }
+
+func TestWorkflowTask_whatItMakesTriggersAutomations(t *testing.T) {
+	flows(t, func(t *testing.T, f flow) {
+		f.automate(say("media"), then(ittybit.TaskKindOutline))
+		_, err := f.client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{
+			Trigger: ittybit.OnEvent(ittybit.EventTaskCompleted), Workflow: []ittybit.WorkflowStep{say("task"), then(ittybit.TaskKindSpeech)},
+		})
+		require.NoError(t, err)
+		task := f.run(ittybit.TaskCreateParams{Kind: ittybit.TaskKindWorkflow, URL: talk, Options: workflow(
+			then(ittybit.TaskKindVideo), ittybit.WorkflowStep{Kind: ittybit.TaskKindIngest, URL: talk, Next: []ittybit.WorkflowStep{then(ittybit.TaskKindImage)}},
+		)})
+		assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
+		assert.ElementsMatch(t, []string{"task", "task", "task", "task", "media"}, f.hooks(), "video, ingest, image and workflow; the media of ingest")
+		assert.ElementsMatch(t, []ittybit.TaskKind{"workflow", "video", "ingest", "image", "outline", "speech", "speech", "speech", "speech"}, f.kinds())
+		for _, task := range f.tasks() {
+			if task.Kind == ittybit.TaskKindImage {
+				media, err := f.client.Media.Get(t.Context(), task.Output.MediaID)
+				require.NoError(t, err, "what comes after ingest goes to the new media")
+				assert.Equal(t, task.Input.ID, media.Files[0].ID)
+			}
+		}
+	})
+}
+
+func TestWorkflowTask_endsWithTheServer(t *testing.T) {
+	flows(t, func(t *testing.T, f flow) {
+		f.post(ittybit.TaskCreateParams{
+			Kind: ittybit.TaskKindWorkflow, URL: talk, WebhookURL: hook,
+			Options: workflow(then(ittybit.TaskKindVideo, then(ittybit.TaskKindNSFW)), then(ittybit.TaskKindSpeech)),
+		})
+		time.Sleep(30 * time.Minute) // its first child is at work
+		f.srv.Close()
+		time.Sleep(24 * time.Hour)
+		assert.Empty(t, f.in.all())
+	}, ittybittest.WithTaskDuration(time.Hour))
+}

@@ -394,3 +394,26 @@ func TestWorkflowTask_endsWithTheServer(t *testing.T) {
 		assert.Empty(t, f.in.all())
 	}, ittybittest.WithTaskDuration(time.Hour))
 }
+
+func TestConditions_onATaskThatTriggeredAreJudgedOnItFirst(t *testing.T) {
+	flows(t, func(t *testing.T, f flow) {
+		_, err := f.client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{
+			Trigger: ittybit.OnEvent(ittybit.EventTaskCompleted), Workflow: []ittybit.WorkflowStep{
+				when("status", "completed", say("task")), when("status", "ready", say("never")), when("is_nsfw", false, say("results")),
+				when("kind", "nsfw", say("kind")), when("type", "application/json", say("output")), when("file.type", "video/mp4", say("file")),
+			},
+		})
+		require.NoError(t, err)
+		f.run(ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: talk})
+		assert.ElementsMatch(t, []string{"task", "results", "kind", "output", "file"}, f.hooks())
+	})
+}
+
+func TestHTTPTask_takesItsURLForNoMedia(t *testing.T) {
+	flows(t, func(t *testing.T, f flow) {
+		task := f.run(ittybit.TaskCreateParams{Kind: ittybit.TaskKindHTTP, URL: f.srv.StorageURL + "/nothing"})
+		assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
+		assert.Empty(t, task.Input.ID)
+		assert.Empty(t, f.list("/files"))
+	})
+}

@@ -101,23 +101,21 @@ func (s *Server) updateFile(r *request) (*response, error) {
 }
 
 func (s *Server) deleteFile(r *request) (*response, error) {
-	s.mu.Lock()
-	mediaID := s.mediaOf(r.id)
-	removed := s.removeFile(r.id)
-	if m, ok := s.media.get(mediaID); ok {
-		m.files = slices.DeleteFunc(m.files, func(file object) bool { return hasID(file, r.id) })
-	}
-	s.mu.Unlock()
-	if !removed {
+	if !s.removeFile(r.id) {
 		return nil, notFound("file", r.id)
 	}
 	s.stored.forget(r.id)
 	return reply(http.StatusOK, object{}.set("message", r.id+" deleted")), nil
 }
 
-// removeFile forgets a file and what this server made up for it. Its uploaded
-// bytes are the caller's to forget, without s.mu, which the caller holds.
+// removeFile removes a file, also from its media object, and what was made up for
+// it. Uploaded bytes stay.
 func (s *Server) removeFile(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m, ok := s.media.get(s.mediaOf(id)); ok {
+		m.files = slices.DeleteFunc(m.files, func(file object) bool { return hasID(file, id) })
+	}
 	delete(s.documents, id)
 	return s.files.remove(id)
 }

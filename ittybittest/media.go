@@ -62,23 +62,18 @@ func (s *Server) updateMedia(r *request) (*response, error) {
 	return reply(http.StatusOK, s.showMedia(m)), nil
 }
 
+// deleteMedia deletes the media object's files too, and their bytes.
 func (s *Server) deleteMedia(r *request) (*response, error) {
 	s.mu.Lock()
 	m, ok := s.media.get(r.id)
-	var files []string
-	if ok {
-		s.media.remove(r.id)
-		for _, file := range m.files {
-			id, _ := file.text("id")
-			s.removeFile(id)
-			files = append(files, id)
-		}
-	}
+	s.media.remove(r.id)
 	s.mu.Unlock()
 	if !ok {
 		return nil, notFound("media", r.id)
 	}
-	for _, id := range files {
+	for _, file := range m.files { // nobody reaches them any more
+		id, _ := file.text("id")
+		s.removeFile(id)
 		s.stored.forget(id)
 	}
 	return reply(http.StatusOK, object{}.set("message", r.id+" deleted")), nil

@@ -23,17 +23,20 @@ type document struct {
 	made time.Time
 }
 
-// serveDocument answers with the document at a path of the storage, if there is one.
-func (s *Server) serveDocument(w http.ResponseWriter, r *http.Request, name string) bool {
+// documentAt is the document at a path of the storage, or nil.
+func (s *Server) documentAt(name string) *document {
 	s.mu.Lock()
-	d, ok := s.documents[name]
-	s.mu.Unlock()
-	if !ok {
-		return false
+	defer s.mu.Unlock()
+	if d, ok := s.documents[name]; ok {
+		return &d
 	}
+	return nil
+}
+
+// serve answers with the document, or the ranges of it that were asked for.
+func (d *document) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", d.kind)
-	http.ServeContent(w, r, name, d.made, bytes.NewReader(d.body))
-	return true
+	http.ServeContent(w, r, "", d.made, bytes.NewReader(d.body))
 }
 
 // fileIDAt is the id of the file behind an address of this server, "" if the

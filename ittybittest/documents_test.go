@@ -226,7 +226,9 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 
 	audio, err := done(t, client, ittybit.TaskCreateParams{Kind: "audio", FileID: uploaded.File.ID})
 	require.NoError(t, err)
-	for _, made := range []*ittybit.Task{audio, must(done(t, client, ittybit.TaskCreateParams{Kind: "speech", FileID: audio.Output.ID}))} {
+	speech, err := done(t, client, ittybit.TaskCreateParams{Kind: "speech", FileID: audio.Output.ID})
+	require.NoError(t, err)
+	for _, made := range []*ittybit.Task{audio, speech} {
 		task, err := done(t, client, ittybit.TaskCreateParams{Kind: "nsfw", URL: made.Output.URL})
 		require.NoError(t, err)
 		assert.Equal(t, made.Output.ID, task.Input.ID, "what a task made is known by its url")
@@ -249,13 +251,6 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 			assert.Nil(t, task.Output)
 		}
 	}
-}
-
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
 }
 
 func TestMedia_isOfTheKindOfItsFirstSource(t *testing.T) {

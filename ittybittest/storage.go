@@ -213,7 +213,8 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, name string) e
 	sl := s.stored.slots[name]
 	if sl == nil || sl.blob == nil {
 		s.stored.mu.Unlock()
-		if s.serveDocument(w, r, name) {
+		if d := s.documentAt(name); d != nil {
+			d.serve(w, r)
 			return nil
 		}
 		return refuse(http.StatusNotFound, "There is nothing at %s.", r.URL.Path)

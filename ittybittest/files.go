@@ -29,7 +29,7 @@ func (s *Server) createFile(r *request) (*response, error) {
 	}
 	if s.config.asyncFiles {
 		t := &task{taskSpec: taskSpec{kind: "ingest", url: address, options: fields}, intoMedia: mediaID}
-		s.addTask(t)
+		s.startTask(t)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return reply(http.StatusAccepted, s.showTask(t)), nil
@@ -108,13 +108,15 @@ func (s *Server) deleteFile(r *request) (*response, error) {
 	return reply(http.StatusOK, object{}.set("message", r.id+" deleted")), nil
 }
 
-// removeFile removes a file, also from its media object. Its bytes stay.
+// removeFile removes a file, also from its media object, and what was made up for
+// it. Uploaded bytes stay.
 func (s *Server) removeFile(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if m, ok := s.media.get(s.mediaOf(id)); ok {
 		m.files = slices.DeleteFunc(m.files, func(file object) bool { return hasID(file, id) })
 	}
+	delete(s.documents, id)
 	return s.files.remove(id)
 }
 

@@ -52,6 +52,7 @@ type Server struct {
 	automations collection[*automation]
 	media       collection[*media]
 	files       collection[object]
+	documents   map[string]document // by the id of their file
 	outcomes    map[string]outcome
 	held        []*delivery // by Faults.ReorderWindow
 }
@@ -67,6 +68,7 @@ func NewServer(opts ...Option) *Server {
 		life:      newLifecycle(),
 		outcomes:  map[string]outcome{},
 		stored:    storage{limit: c.storageLimit},
+		documents: map[string]document{},
 	}
 	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
 	if c.withoutSockets {

@@ -32,7 +32,7 @@ func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, errAborted) || !s.life.pause(r.Context(), fault.Latency) || fault.Drop.beforeActing() {
 		s.drop(r, start)
 	}
-	resp, found := fault.response(), (*content)(nil)
+	resp, found, made := fault.response(), (*content)(nil), (*document)(nil)
 	switch {
 	case resp != nil || err != nil:
 	case in != nil:
@@ -41,6 +41,9 @@ func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) {
 		found, err = s.stored.open(storedName(r.URL.Path))
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nothingAt(r)
+			if made = s.documentAt(storedName(r.URL.Path)); made != nil {
+				err = nil
+			}
 		}
 	}
 	if found != nil {
@@ -57,11 +60,14 @@ func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) {
 		status = resp.status
 	}
 	s.send(w, r, start, fault.Drop, status, func(w http.ResponseWriter) {
-		if resp == nil {
+		switch {
+		case resp != nil:
+			resp.write(w)
+		case made != nil:
+			made.serve(w, r)
+		default:
 			found.serve(w, r)
-			return
 		}
-		resp.write(w)
 	})
 }
 

@@ -204,7 +204,7 @@ func (t *Task) fromJSON(data []byte) error {
 // documents and generations of the API, in front of those of Task.
 type taskWire struct {
 	*plainTask
-	Progress   jsonx.Int       `json:"progress"`
+	Progress   jsonx.Int  `json:"progress"`
 	Input      jsonx.Part `json:"input"`
 	Output     jsonx.Part `json:"output"`
 	Inputs     jsonx.Part `json:"inputs"`
@@ -214,14 +214,14 @@ type taskWire struct {
 	Workflow   jsonx.Part `json:"workflow"`
 	Error      jsonx.Part `json:"error"`
 	Metadata   jsonx.Part `json:"metadata"`
-	Created    jsonx.Time      `json:"created"`
-	CreatedAt  jsonx.Time      `json:"created_at"`
-	Started    jsonx.Time      `json:"started"`
-	StartedAt  jsonx.Time      `json:"started_at"`
-	Updated    jsonx.Time      `json:"updated"`
-	UpdatedAt  jsonx.Time      `json:"updated_at"`
-	Completed  jsonx.Time      `json:"completed"`
-	FinishedAt jsonx.Time      `json:"finished_at"`
+	Created    jsonx.Time `json:"created"`
+	CreatedAt  jsonx.Time `json:"created_at"`
+	Started    jsonx.Time `json:"started"`
+	StartedAt  jsonx.Time `json:"started_at"`
+	Updated    jsonx.Time `json:"updated"`
+	UpdatedAt  jsonx.Time `json:"updated_at"`
+	Completed  jsonx.Time `json:"completed"`
+	FinishedAt jsonx.Time `json:"finished_at"`
 }
 
 // plainTask is Task without its methods, so that encoding/json reads its members.

@@ -1,0 +1,88 @@
+// Package sqlinbox handles every event once in the user's own database: the event's key
+// and what the handler writes commit in one transaction, or not at all.
+//
+//	inbox := sqlinbox.New(db, sqlinbox.Postgres)
+//	if err := inbox.Migrate(ctx); err != nil { … }
+//
+//	handler := inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+//		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "UPDATE uploads SET checked = true WHERE task_id = $1", e.Task.ID)
+//		return err
+//	}))
+//	webhook, err := ittybit.NewWebhookHandler(apiKey, handler)
+//
+// # What is guaranteed
+//
+//   - What a handler writes through [Tx] is there exactly once for each event, however
+//     often it is delivered, to however many processes, and wherever one of them crashes.
+//   - A delivery is answered 200 only when the key is committed. Before that it is not, and
+//     the event comes again.
+//   - Of two deliveries of one event at the same time one runs the handler. The other waits for
+//     it in the database, and is then a duplicate; where its context ends first, it is answered
+//     503, and comes again.
+//
+// The handler itself may run more often than once: after an error, a crash, or a
+// serialization failure. Only one run's writes commit. What it does elsewhere (mail, HTTP
+// requests, another connection) is not part of the transaction: write the wish into a table
+// with Tx, and fulfil it from there.
+//
+// # What becomes of an event
+//
+// The key is inserted first, and then the handler runs inside the same transaction.
+//
+//   - nil, and [ittybit.ErrAlreadyHandled]: the transaction is committed.
+//   - [ittybit.Discard]: the handler's writes are rolled back to a savepoint, and the key is
+//     committed with the outcome "discarded". The event does not come again.
+//   - any other error, [ittybit.RetryLater], a panic, and [runtime.Goexit]: all is rolled back.
+//   - handled or discarded before: the handler does not run, and the delivery is answered 200,
+//     as [ittybit.OutcomeDuplicate].
+//   - the database fails, or the connection is lost: [ittybit.RetryLater], which is answered
+//     503; [errors.Is] and [errors.As] find the cause. When it is not known whether a commit went through,
+//     the redelivery finds out.
+//
+// A handler's error counts as it does for [ittybit.WebhookHandler]: what stands
+// outermost in it, and of joined errors the worst. The one exception: an error that wraps
+// a serialization failure, a deadlock or SQLite's "locked" says that the database wants
+// the transaction again, and not that the event is at fault, so that the transaction runs
+// again even where the handler wrapped it in Discard.
+//
+// The transaction does not end with the handler's context: a success that comes late is a
+// success. It ends when the handler returns.
+//
+// # Postgres
+//
+// Any driver does; its errors should have the method SQLState() string, as those of pgx
+// and lib/pq have. A pgx pool becomes a *sql.DB with stdlib.OpenDBFromPool. A serialization failure
+// (40001) or deadlock (40P01), in the inbox's statements, in the handler's, or at the commit, runs
+// the transaction again, up to five times within the context. A duplicate that waits
+// for the first delivery holds a connection of db's pool meanwhile.
+//
+// # SQLite
+//
+// SQLite has one writer at a time. Deliveries to one Inbox queue up in order, and
+// those of other processes wait with small pauses until the context ends, whatever
+// the connection's busy_timeout is: SQLite would not let go of it when the context ends. The key is
+// the first thing written, so that a transaction never has to turn from reading to writing,
+// which SQLite can refuse for good. A handler that writes with db in place of Tx(ctx) waits for itself.
+//
+// For more than one process set the journal mode to WAL, for example with modernc.org/sqlite:
+// "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(3000)".
+//
+// # The table
+//
+// [Inbox.Migrate] makes it, and [Inbox.Schema] gives the statements for a migration tool of your own. It
+// may be read at any time; it is named ittybit_inbox, or as [WithTable] says:
+//
+//	name         the endpoint's name, see WithName; empty by default
+//	event_key    Event.Key, or what WithKey gives; the primary key together with name. One that is
+//	             over 512 bytes long, or no text, is kept as "sha256:" and the digest.
+//	event_type   such as task.completed
+//	subject_id   the id of the task, media object or job; empty where there is none
+//	outcome      handled or discarded
+//	error        why it was discarded; at most 1,000 bytes; NULL where it was not
+//	payload      the bytes that were signed, where WithPayloads asked for them, else NULL; in
+//	             Postgres: SELECT convert_from(payload, 'UTF8')::jsonb
+//	received_at  when the transaction that settled the event began: the time Prune goes by
+//	handled_at   the same, or when Replay handled it again
+//
+// Times have microseconds; in SQLite they are text in UTC, as 2025-01-10T12:34:56.000000Z.
+package sqlinbox

@@ -27,6 +27,7 @@ require (
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-retryablehttp v0.7.8 // indirect
 	github.com/ittybit/ittybit-go/riverevents v0.0.0
+	github.com/ittybit/ittybit-go/sqlinbox v0.0.0
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
@@ -50,3 +51,5 @@ require (
 replace github.com/ittybit/ittybit-go => ../
 
 replace github.com/ittybit/ittybit-go/riverevents => ../riverevents
+
+replace github.com/ittybit/ittybit-go/sqlinbox => ../sqlinbox

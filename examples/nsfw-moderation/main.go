@@ -1,5 +1,6 @@
 // Nsfw-moderation checks uploads for NSFW content and keeps what was found in a database:
-// SQLite in a file, or PostgreSQL (which Supabase is) where DATABASE_URL is set.
+// SQLite in a file, or PostgreSQL (which Supabase is) where DATABASE_URL is set. Each event's
+// effect is there once: package sqlinbox commits it together with the event's key.
 //
 //	go run ./examples/nsfw-moderation [image URL ...]
 //
@@ -80,6 +81,8 @@ func run(ctx context.Context, out io.Writer, images []string, getenv func(string
 	// The endpoint wakes those who wait after each delivery.
 	changed := newBell()
 	webhook, err := ittybit.NewWebhookHandler(apiKey, table.Events(),
+		// A repeat does no harm, so that a retry after a long outage may be taken, too.
+		ittybit.WithTolerance(7*24*time.Hour),
 		ittybit.WithObserver(func(context.Context, ittybit.Delivery) { changed.ring() }))
 	if err != nil {
 		return err

@@ -112,6 +112,9 @@ func TestEvents_mayComeAtOnce(t *testing.T) {
 		var rows int
 		require.NoError(t, table.db.QueryRowContext(t.Context(), "SELECT count(*) FROM uploads").Scan(&rows))
 		assert.Equal(t, 1, rows)
+		require.NoError(t, table.db.QueryRowContext(t.Context(),
+			"SELECT count(*) FROM ittybit_inbox WHERE subject_id = 'task_1' AND outcome = 'handled'").Scan(&rows))
+		assert.Equal(t, 1, rows, "one was handled, the others were repeats")
 		row, err := table.Get(t.Context(), "task_1")
 		require.NoError(t, err)
 		assert.Equal(t, sql.NullBool{Bool: false, Valid: true}, row.Detected)
@@ -154,5 +157,5 @@ func TestRun_saysThatTheDatabaseCannotBeReached(t *testing.T) {
 	err := run(ctx, &out, nil, func(name string) string {
 		return map[string]string{"DATABASE_URL": "postgres://nobody@127.0.0.1:1/none?connect_timeout=2"}[name]
 	})
-	require.ErrorContains(t, err, "making the table")
+	require.ErrorContains(t, err, "making the tables")
 }

@@ -9,12 +9,16 @@ import (
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
 // uploads is the table of what was uploaded and what was found in it. Its statements are
-// the same for SQLite and PostgreSQL, and each leaves the same row however often it runs:
-// a webhook may come twice, before the news that it follows, and before the row is there.
-type uploads struct{ db *sql.DB }
+// the same for SQLite and PostgreSQL. Webhooks may come in any order, and before the row is
+// there; the inbox sees to it that each is handled once.
+type uploads struct {
+	db    *sql.DB
+	inbox *sqlinbox.Inbox
+}
 
 // upload is a row. What is not known yet is not valid.
 type upload struct {
@@ -28,15 +32,20 @@ type upload struct {
 // openUploads opens the database at databaseURL (PostgreSQL, which Supabase is too), or the
 // SQLite file where there is none, and makes the table if it is missing.
 func openUploads(ctx context.Context, databaseURL, file string) (*uploads, error) {
-	driver, source := "pgx", databaseURL
+	driver, source, dialect := "pgx", databaseURL, sqlinbox.Postgres
 	if databaseURL == "" {
+		dialect = sqlinbox.SQLite
 		driver, source = "sqlite", "file:"+file+"?_pragma=busy_timeout(3000)&_pragma=journal_mode(WAL)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
 		return nil, err
 	}
-	_, err = db.ExecContext(ctx, `
+	// The payloads are kept, so that a handler that was wrong can be run again (inbox.Replay).
+	inbox := sqlinbox.New(db, dialect, sqlinbox.WithName("nsfw-moderation"), sqlinbox.WithPayloads())
+	err = inbox.Migrate(ctx)
+	if err == nil {
+		_, err = db.ExecContext(ctx, `
 		CREATE TABLE IF NOT EXISTS uploads (
 			task_id         TEXT PRIMARY KEY,
 			url             TEXT NOT NULL DEFAULT '',
@@ -44,11 +53,12 @@ func openUploads(ctx context.Context, databaseURL, file string) (*uploads, error
 			nsfw_detected   BOOLEAN,
 			nsfw_confidence DOUBLE PRECISION
 		)`)
+	}
 	if err != nil {
 		_ = db.Close()
-		return nil, fmt.Errorf("making the table: %w", err)
+		return nil, fmt.Errorf("making the tables: %w", err)
 	}
-	return &uploads{db}, nil
+	return &uploads{db, inbox}, nil
 }
 
 func (u *uploads) Close() error { return u.db.Close() }
@@ -61,9 +71,9 @@ func (u *uploads) Submitted(ctx context.Context, taskID, url string) error {
 	return err
 }
 
-// Checked notes what was found.
+// Checked notes what was found, in the event's transaction.
 func (u *uploads) Checked(ctx context.Context, taskID string, found *ittybit.NSFWResults) error {
-	_, err := u.db.ExecContext(ctx, `
+	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, `
 		INSERT INTO uploads (task_id, status, nsfw_detected, nsfw_confidence) VALUES ($1, 'completed', $2, $3)
 		ON CONFLICT (task_id) DO UPDATE SET
 			status = excluded.status, nsfw_detected = excluded.nsfw_detected, nsfw_confidence = excluded.nsfw_confidence`,
@@ -71,10 +81,10 @@ func (u *uploads) Checked(ctx context.Context, taskID string, found *ittybit.NSF
 	return err
 }
 
-// Moved notes another status, unless the task has ended: no later news comes after that,
-// only earlier news that was late.
+// Moved notes another status, in the event's transaction, unless the task has ended: no later
+// news comes after that, only earlier news that was late.
 func (u *uploads) Moved(ctx context.Context, taskID string, status ittybit.TaskStatus) error {
-	_, err := u.db.ExecContext(ctx, `
+	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, `
 		INSERT INTO uploads (task_id, status) VALUES ($1, $2)
 		ON CONFLICT (task_id) DO UPDATE SET status = excluded.status
 		WHERE uploads.status NOT IN ('completed', 'failed', 'error', 'cancelled')`, taskID, string(status))
@@ -90,9 +100,9 @@ func (u *uploads) Get(ctx context.Context, taskID string) (upload, error) {
 	return row, err
 }
 
-// Events gives the handlers that keep the table. They need no deduplicator: each
-// statement may run any number of times.
-func (u *uploads) Events() *ittybit.EventMux {
+// Events gives the handler that keeps the table: what it writes and the mark that the event was
+// handled are one commit.
+func (u *uploads) Events() ittybit.EventHandler {
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(ctx context.Context, e *ittybit.Event) error {
 		found, err := e.Task.NSFW()
@@ -110,5 +120,5 @@ func (u *uploads) Events() *ittybit.EventMux {
 	events.OnTaskFailed(ittybit.TaskKindNSFW, moved)
 	events.On(ittybit.EventTaskCancelled, moved)
 	events.On(ittybit.EventTaskUpdated, moved)
-	return events
+	return u.inbox.Wrap(events)
 }

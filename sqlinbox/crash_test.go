@@ -209,19 +209,25 @@ func (s *sender) run() {
 // wait waits until every copy of so many events was acknowledged.
 func (s *sender) wait(t *testing.T, events int) {
 	t.Helper()
+	s.waitFor(t, func() bool { return s.final == copies*events })
+}
+
+// waitFor waits until the books are as wanted.
+func (s *sender) waitFor(t *testing.T, wanted func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		s.mu.Lock()
-		left := copies*events - s.final
+		done := wanted()
 		s.mu.Unlock()
-		if left == 0 {
+		if done {
 			return
 		}
 		select {
 		case <-s.changed:
 		case <-ctx.Done():
-			t.Fatalf("%d deliveries were not acknowledged", left)
+			t.Fatal("the deliveries were not acknowledged in time")
 		}
 	}
 }

@@ -149,8 +149,20 @@ func (in *Inbox) replayQuery(next ittybit.EventHandler, params ReplayParams) (st
 	return b.String(), args, nil
 }
 
-// replayPage lists a page of keys.
-func (in *Inbox) replayPage(ctx context.Context, query string, args []any) (page []cursor, err error) {
+// replayPage lists a page of keys. In SQLite a reader may have to wait for a writer.
+func (in *Inbox) replayPage(ctx context.Context, query string, args []any) ([]cursor, error) {
+	for n := 1; ; n++ {
+		page, err := in.listPage(ctx, query, args)
+		if err == nil || !in.dialect.wantsAgain(err) {
+			return page, err
+		}
+		if waitErr := pause(ctx, n); waitErr != nil {
+			return nil, errors.Join(err, waitErr)
+		}
+	}
+}
+
+func (in *Inbox) listPage(ctx context.Context, query string, args []any) (page []cursor, err error) {
 	rows, err := in.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, failed("listing events", because(ctx, err))

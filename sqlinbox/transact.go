@@ -108,26 +108,22 @@ func (in *Inbox) turn(ctx context.Context) (done func(), err error) {
 
 // transaction is a transaction that the first step of has been taken.
 type transaction struct {
-	tx     *sql.Tx
-	conn   *sql.Conn // SQLite's; nil where the pool gave the connection
-	cancel context.CancelFunc
+	tx      *sql.Tx
+	conn    *sql.Conn       // SQLite's; nil where the pool gave the connection
+	lasting context.Context // the transaction's own: see begin
+	cancel  context.CancelFunc
 }
 
 // begin begins a transaction and takes the first step. Up to there all ends with ctx; from there on
 // the transaction outlives it.
 func (in *Inbox) begin(ctx context.Context, first step) (*transaction, error) {
 	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, cancel)
-	defer stop()
-	t := &transaction{cancel: cancel}
+	t := &transaction{lasting: lasting, cancel: cancel}
 	var err error
 	if in.dialect == SQLite {
-		err = in.beginSQLite(ctx, lasting, t, first)
+		err = in.beginSQLite(ctx, t, first)
 	} else {
-		err = in.beginOnce(ctx, lasting, t, in.db, first)
-	}
-	if err == nil && !stop() {
-		err = failed("begun too late", context.Cause(ctx))
+		err = in.beginOnce(ctx, t, in.db, first)
 	}
 	if err != nil {
 		t.close()
@@ -141,12 +137,17 @@ type beginner interface {
 	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
 }
 
-func (in *Inbox) beginOnce(ctx, lasting context.Context, t *transaction, from beginner, first step) error {
-	tx, err := from.BeginTx(lasting, &sql.TxOptions{Isolation: in.cfg.isolation})
+func (in *Inbox) beginOnce(ctx context.Context, t *transaction, from beginner, first step) error {
+	stop := context.AfterFunc(ctx, t.cancel)
+	tx, err := from.BeginTx(t.lasting, &sql.TxOptions{Isolation: in.cfg.isolation}) //nolint:contextcheck // ctx ends it by stop
+	inTime := stop()
 	if err != nil {
 		return failed("beginning the transaction", because(ctx, err))
 	}
 	t.tx = tx
+	if !inTime {
+		return failed("beginning the transaction", context.Cause(ctx))
+	}
 	return first(ctx, tx)
 }
 
@@ -160,27 +161,28 @@ func because(ctx context.Context, err error) error {
 
 // beginSQLite waits for the lock in small pauses. The connection's own waiting is switched
 // off for as long: it would not end with ctx.
-func (in *Inbox) beginSQLite(ctx, lasting context.Context, t *transaction, first step) (err error) {
-	if t.conn, err = in.db.Conn(lasting); err != nil {
+func (in *Inbox) beginSQLite(ctx context.Context, t *transaction, first step) (err error) {
+	if t.conn, err = in.db.Conn(ctx); err != nil {
 		return failed("getting a connection", because(ctx, err))
 	}
+	quick := context.WithoutCancel(ctx) // these never wait, and must not be left half done
 	var timeout int
-	if err := t.conn.QueryRowContext(lasting, "PRAGMA busy_timeout").Scan(&timeout); err != nil {
-		return failed("reading busy_timeout", because(ctx, err))
+	if err := t.conn.QueryRowContext(quick, "PRAGMA busy_timeout").Scan(&timeout); err != nil {
+		return failed("reading busy_timeout", err)
 	}
 	if timeout > 0 {
-		if err := setBusyTimeout(lasting, t.conn, 0); err != nil {
-			return failed("switching busy_timeout off", because(ctx, err))
+		if err := setBusyTimeout(quick, t.conn, 0); err != nil {
+			return failed("switching busy_timeout off", err)
 		}
 		defer func() {
-			if restoreErr := setBusyTimeout(context.WithoutCancel(ctx), t.conn, timeout); restoreErr != nil {
+			if restoreErr := setBusyTimeout(quick, t.conn, timeout); restoreErr != nil {
 				_ = t.conn.Raw(func(any) error { return driver.ErrBadConn }) // drops the connection
 				err = errors.Join(err, failed("restoring busy_timeout", restoreErr))
 			}
 		}()
 	}
 	for n := 1; ; n++ {
-		err := in.beginOnce(ctx, lasting, t, t.conn, first)
+		err := in.beginOnce(ctx, t, t.conn, first)
 		if err == nil || !in.dialect.wantsAgain(err) {
 			return err
 		}

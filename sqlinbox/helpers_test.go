@@ -1,0 +1,184 @@
+package sqlinbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/ittybittest"
+	"github.com/ittybit/ittybit-go/sqlinbox"
+)
+
+// TestMain runs the tests, or is a receiver that they started.
+func TestMain(m *testing.M) {
+	if setup := os.Getenv(receiverVariable); setup != "" {
+		if err := runReceiver(setup); err != nil {
+			fmt.Fprintln(os.Stderr, "receiver:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+const testSecret = "sk_test_sqlinbox"
+
+// engine is a database of a test's own.
+type engine struct {
+	dialect        sqlinbox.Dialect
+	driver, source string
+}
+
+func (e engine) open(t testing.TB) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(e.driver, e.source)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, db.Close()) })
+	return db
+}
+
+func sqliteEngine(t testing.TB, parameters string) engine {
+	return engine{sqlinbox.SQLite, "sqlite", "file:" + filepath.ToSlash(filepath.Join(t.TempDir(), "test.db")) + parameters}
+}
+
+const walParameters = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(3000)"
+
+// engines are the databases that the tests run on.
+func engines() map[string]func(t testing.TB) engine {
+	return map[string]func(t testing.TB) engine{
+		"SQLite":     func(t testing.TB) engine { return sqliteEngine(t, walParameters) },
+		"PostgreSQL": func(t testing.TB) engine { return engine{sqlinbox.Postgres, "pgx", pgtest.Database(t)} },
+	}
+}
+
+// ways are further ways to reach them.
+func ways() map[string]func(t testing.TB) engine {
+	all := engines()
+	all["SQLite with a rollback journal and no busy_timeout"] = func(t testing.TB) engine { return sqliteEngine(t, "") }
+	all["SQLite with immediate transactions"] = func(t testing.TB) engine { return sqliteEngine(t, walParameters+"&_txlock=immediate") }
+	for _, mode := range []string{"simple_protocol", "exec"} { // what poolers like PgBouncer need
+		all["PostgreSQL, "+mode] = func(t testing.TB) engine {
+			return engine{sqlinbox.Postgres, "pgx", pgtest.Database(t) + "&default_query_exec_mode=" + mode}
+		}
+	}
+	return all
+}
+
+func onEach(t *testing.T, engines map[string]func(testing.TB) engine, test func(t *testing.T, b *bench)) {
+	t.Helper()
+	for name, make := range engines {
+		t.Run(name, func(t *testing.T) {
+			e := make(t)
+			test(t, newBench(t, e, e.open(t)))
+		})
+	}
+}
+
+// bench is a database with a table of effects, which has no key that would hide a double.
+type bench struct {
+	engine
+	db    *sql.DB
+	inbox *sqlinbox.Inbox
+}
+
+func newBench(t testing.TB, e engine, db *sql.DB, opts ...sqlinbox.Option) *bench {
+	t.Helper()
+	b := &bench{e, db, sqlinbox.New(db, e.dialect, opts...)}
+	require.NoError(t, b.inbox.Migrate(t.Context()))
+	_, err := db.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS effects (event_key text NOT NULL, note text)")
+	require.NoError(t, err)
+	return b
+}
+
+func (b *bench) with(opts ...sqlinbox.Option) *sqlinbox.Inbox {
+	return sqlinbox.New(b.db, b.dialect, opts...)
+}
+
+// effect is a handler that writes one row.
+func effect(ctx context.Context, e *ittybit.Event) error {
+	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ($1)", e.Key())
+	return err
+}
+
+// effectAnd writes a row and ends as then says.
+func effectAnd(then func() error) ittybit.EventHandler {
+	return ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+		return errors.Join(effect(ctx, e), then())
+	})
+}
+
+func (b *bench) count(t testing.TB, query string, args ...any) int {
+	t.Helper()
+	var n int
+	require.NoError(t, b.db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&n))
+	return n
+}
+
+func (b *bench) effects(t testing.TB) int { return b.count(t, "SELECT count(*) FROM effects") }
+func (b *bench) kept(t testing.TB) int    { return b.count(t, "SELECT count(*) FROM ittybit_inbox") }
+
+// idle asserts that no connection is left in a transaction.
+func (b *bench) idle(t testing.TB) {
+	t.Helper()
+	assert.Eventually(t, func() bool { return b.db.Stats().InUse == 0 }, 10*time.Second, time.Millisecond)
+}
+
+func taskBody(n int) string {
+	return `{"id":"task_` + strconv.Itoa(n) + `","object":"task","kind":"nsfw","status":"completed"}`
+}
+
+func parse(t testing.TB, body string) *ittybit.Event {
+	t.Helper()
+	e, err := ittybit.ParseEvent([]byte(body))
+	require.NoError(t, err)
+	return e
+}
+
+func task(t testing.TB, n int) *ittybit.Event { return parse(t, taskBody(n)) }
+
+// deliver posts a signed webhook to a handler, and gives the answer's status and the outcome.
+func deliver(t testing.TB, h ittybit.EventHandler, body string, opts ...ittybit.WebhookOption) (int, ittybit.Delivery) {
+	t.Helper()
+	var seen ittybit.Delivery
+	webhook, err := ittybit.NewWebhookHandler(testSecret, h,
+		append(opts, ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) { seen = d }))...)
+	require.NoError(t, err)
+	answer := httptest.NewRecorder()
+	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest(testSecret, body))
+	return answer.Code, seen
+}
+
+func TestInbox_worksWithAPgxPool(t *testing.T) {
+	e := engines()["PostgreSQL"](t)
+	pool, err := pgxpool.New(t.Context(), e.source)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	db := stdlib.OpenDBFromPool(pool)
+	t.Cleanup(func() { assert.NoError(t, db.Close()) })
+	b := newBench(t, e, db)
+	h := b.inbox.Wrap(ittybit.EventHandlerFunc(effect))
+	for _, want := range []ittybit.Outcome{ittybit.OutcomeHandled, ittybit.OutcomeDuplicate} {
+		status, seen := deliver(t, h, taskBody(1))
+		assert.Equal(t, http.StatusOK, status)
+		assert.Equal(t, want, seen.Outcome)
+	}
+	assert.Equal(t, 1, b.effects(t))
+	b.idle(t)
+	assert.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond)
+}

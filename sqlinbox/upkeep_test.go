@@ -1,0 +1,254 @@
+package sqlinbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/sqlinbox"
+)
+
+func TestMigrate_manyAtOnceAndAgain(t *testing.T) {
+	for name, make := range ways() {
+		t.Run(name, func(t *testing.T) {
+			e := make(t)
+			var all sync.WaitGroup
+			for range 8 {
+				db := e.open(t) // as a process of its own
+				all.Go(func() {
+					inbox := sqlinbox.New(db, e.dialect)
+					assert.NoError(t, inbox.Migrate(t.Context()))
+					assert.NoError(t, inbox.Migrate(t.Context()))
+				})
+			}
+			all.Wait()
+			db := e.open(t)
+			b := newBench(t, e, db)
+			assert.Zero(t, b.kept(t))
+		})
+	}
+}
+
+func TestSchema_isWhatMigrateMakes(t *testing.T) {
+	for name, make := range engines() {
+		t.Run(name, func(t *testing.T) {
+			e := make(t)
+			db := e.open(t)
+			inbox := sqlinbox.New(db, e.dialect, sqlinbox.WithTable("my_inbox"))
+			for _, statement := range strings.SplitAfter(inbox.Schema(), ";\n") {
+				if strings.TrimSpace(statement) == "" {
+					continue
+				}
+				_, err := db.ExecContext(t.Context(), statement)
+				require.NoError(t, err)
+			}
+			require.NoError(t, inbox.Migrate(t.Context()))
+			nothing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
+			require.NoError(t, inbox.Wrap(nothing).HandleEvent(t.Context(), task(t, 1)))
+			var n int
+			require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM my_inbox").Scan(&n))
+			assert.Equal(t, 1, n)
+		})
+	}
+}
+
+func TestMigrate_inASchemaOfPostgresWithoutTheRightToMakeTables(t *testing.T) {
+	e := engines()["PostgreSQL"](t)
+	db := e.open(t)
+	db.SetMaxOpenConns(1) // for SET ROLE
+	_, err := db.ExecContext(t.Context(), `CREATE SCHEMA private`)
+	require.NoError(t, err)
+	inbox := sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("private.inbox"))
+	require.NoError(t, inbox.Migrate(t.Context()))
+	role := fmt.Sprintf("sqlinbox_%d", time.Now().UnixNano())
+	for _, statement := range []string{
+		"CREATE ROLE " + role, "GRANT USAGE ON SCHEMA private TO " + role, "GRANT SELECT, INSERT, UPDATE, DELETE ON private.inbox TO " + role,
+		"SET ROLE " + role,
+	} {
+		_, err := db.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	t.Cleanup(func() {
+		_, err := db.ExecContext(context.WithoutCancel(t.Context()), "RESET ROLE; DROP OWNED BY "+role+"; DROP ROLE "+role)
+		assert.NoError(t, err)
+	})
+	require.NoError(t, inbox.Migrate(t.Context()))
+	nothing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
+	require.NoError(t, inbox.Wrap(nothing).HandleEvent(t.Context(), task(t, 1)))
+}
+
+func TestPrune_forgetsWhatIsOldEnough(t *testing.T) {
+	onEach(t, engines(), func(t *testing.T, b *bench) {
+		h := b.inbox.Wrap(ittybit.EventHandlerFunc(effect))
+		old := sqlinbox.New(b.db, b.dialect, sqlinbox.WithName("another endpoint")).Wrap(ittybit.EventHandlerFunc(effect))
+		require.NoError(t, old.HandleEvent(t.Context(), task(t, 1)))
+		const many = 2300 // three batches
+		fill := "INSERT INTO ittybit_inbox (name, event_key, event_type, subject_id, outcome, received_at, handled_at) " +
+			"SELECT '', %s, '', '', 'handled', received_at, handled_at FROM ittybit_inbox, %s"
+		fill = map[sqlinbox.Dialect]string{
+			sqlinbox.Postgres: fmt.Sprintf(fill, "n::text", fmt.Sprintf("generate_series(1, %d) AS s(n)", many)),
+			sqlinbox.SQLite: fmt.Sprintf(fill, "n",
+				fmt.Sprintf("(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n FROM s)", many)),
+		}[b.dialect]
+		_, err := b.db.ExecContext(t.Context(), fill)
+		require.NoError(t, err)
+		b.age(t, 40*24*time.Hour)
+		require.NoError(t, h.HandleEvent(t.Context(), task(t, 2)))
+
+		n, err := b.inbox.Prune(t.Context(), 41*24*time.Hour)
+		require.NoError(t, err)
+		assert.Zero(t, n)
+		var all sync.WaitGroup
+		var pruned atomic.Int64
+		for range 4 { // replicas
+			all.Go(func() {
+				n, err := b.with().Prune(t.Context(), 30*24*time.Hour)
+				assert.NoError(t, err)
+				pruned.Add(n)
+			})
+		}
+		all.Wait()
+		// One that saw that the others had the rest may have left some to the next time.
+		n, err = b.inbox.Prune(t.Context(), 30*24*time.Hour)
+		require.NoError(t, err)
+		assert.Equal(t, int64(many), pruned.Load()+n)
+		assert.Equal(t, 2, b.kept(t), "the young one, and the other endpoint's")
+
+		for _, nonsense := range []time.Duration{0, -time.Hour} {
+			_, err := b.inbox.Prune(t.Context(), nonsense)
+			var param *ittybit.ParamError
+			require.ErrorAs(t, err, &param)
+			assert.Equal(t, "olderThan", param.Param)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err = b.inbox.Prune(ended, time.Hour)
+		assert.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// wantAgain is an error with which PostgreSQL wants a transaction again.
+type wantAgain string
+
+func (e wantAgain) Error() string    { return "SQLSTATE " + string(e) }
+func (e wantAgain) SQLState() string { return string(e) }
+
+// locked is an error as SQLite's drivers have them.
+type locked int
+
+func (e locked) Error() string { return "code " + string(rune('0'+int(e)&0xff)) }
+func (e locked) Code() int     { return int(e) }
+
+func TestWrap_runsTheTransactionAgainWhenTheDatabaseWantsIt(t *testing.T) {
+	onEach(t, engines(), func(t *testing.T, b *bench) {
+		wants := []error{wantAgain("40001"), wantAgain("40P01")}
+		if b.dialect == sqlinbox.SQLite {
+			wants = []error{locked(5), locked(6), locked(5 | 2<<8), errors.New("database is locked"), errors.New("database table is locked: x")}
+		}
+		n := 0
+		for _, want := range wants {
+			for _, wrapped := range []error{want, fmt.Errorf("more: %w", want), ittybit.Discard(want), errors.Join(errNo, want)} {
+				n++
+				runs := 0
+				h := b.inbox.Wrap(effectAnd(func() error {
+					if runs++; runs < 3 {
+						return wrapped
+					}
+					return nil
+				}))
+				require.NoError(t, h.HandleEvent(t.Context(), task(t, n)), "%v", wrapped)
+				assert.Equal(t, 3, runs)
+				assert.Equal(t, n, b.effects(t), "one run's writes")
+			}
+			runs := 0
+			h := b.inbox.Wrap(effectAnd(func() error { runs++; return want }))
+			var later *ittybit.RetryLaterError
+			require.ErrorAs(t, h.HandleEvent(t.Context(), task(t, 1000)), &later)
+			assert.ErrorIs(t, later, want)
+			assert.Equal(t, 5, runs, "it gives up")
+			assert.Equal(t, n, b.effects(t))
+		}
+		for _, other := range []error{errNo, wantAgain("23505"), locked(19)} {
+			runs := 0
+			require.ErrorIs(t, b.inbox.Wrap(effectAnd(func() error { runs++; return other })).HandleEvent(t.Context(), task(t, 1000)), other)
+			assert.Equal(t, 1, runs)
+		}
+	})
+}
+
+func TestWrap_withStricterIsolationLosesNoUpdate(t *testing.T) {
+	for _, level := range []sql.IsolationLevel{sql.LevelRepeatableRead, sql.LevelSerializable} {
+		t.Run(level.String(), func(t *testing.T) {
+			e := engines()["PostgreSQL"](t)
+			b := newBench(t, e, e.open(t))
+			_, err := b.db.ExecContext(t.Context(), "CREATE TABLE counter AS SELECT 0 AS n")
+			require.NoError(t, err)
+			var runs atomic.Int32
+			h := b.with(sqlinbox.WithIsolation(level)).Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+				runs.Add(1)
+				var n int
+				if err := sqlinbox.Tx(ctx).QueryRowContext(ctx, "SELECT n FROM counter").Scan(&n); err != nil {
+					return err
+				}
+				_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "UPDATE counter SET n = $1", n+1)
+				return err
+			}))
+			const events = 6
+			var all sync.WaitGroup
+			for i := range 3 * events { // each comes three times
+				all.Go(func() {
+					var err error
+					for range 100 { // as the sender does
+						var later *ittybit.RetryLaterError
+						if err = h.HandleEvent(t.Context(), task(t, i%events)); !errors.As(err, &later) {
+							break
+						}
+					}
+					assert.NoError(t, err)
+				})
+			}
+			all.Wait()
+			assert.Equal(t, events, b.count(t, "SELECT n FROM counter"))
+			assert.Equal(t, events, b.kept(t))
+			t.Logf("%d runs for %d events", runs.Load(), events)
+			b.idle(t)
+		})
+	}
+}
+
+func TestWrap_deadlocksOfHandlersEnd(t *testing.T) {
+	e := engines()["PostgreSQL"](t)
+	b := newBench(t, e, e.open(t))
+	_, err := b.db.ExecContext(t.Context(), "CREATE TABLE pair AS SELECT id, 0 AS n FROM generate_series(0, 1) AS id")
+	require.NoError(t, err)
+	var met sync.WaitGroup
+	met.Add(2)
+	var first [2]sync.Once
+	var all sync.WaitGroup
+	for i := range 2 {
+		h := b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+			for step, id := range []int{i, 1 - i} {
+				if _, err := sqlinbox.Tx(ctx).ExecContext(ctx, "UPDATE pair SET n = n + 1 WHERE id = $1", id); err != nil {
+					return err
+				}
+				if step == 0 {
+					first[i].Do(func() { met.Done(); met.Wait() }) // each has what the other wants
+				}
+			}
+			return nil
+		}))
+		all.Go(func() { assert.NoError(t, h.HandleEvent(t.Context(), task(t, i))) })
+	}
+	all.Wait()
+	assert.Equal(t, 4, b.count(t, "SELECT sum(n) FROM pair"))
+}

@@ -20,6 +20,7 @@ import (
 )
 
 func TestEnqueue_insertsOneJobForEachEvent(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	enqueue := riverevents.Enqueue(q.client)
 	done := taskEvent(t, "task_1", "completed").RawJSON()
@@ -31,6 +32,7 @@ func TestEnqueue_insertsOneJobForEachEvent(t *testing.T) {
 }
 
 func TestEnqueue_sixteenAtOnceInsertOneJob(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	e := taskEvent(t, "task_1", "completed")
 	var wg sync.WaitGroup
@@ -53,6 +55,7 @@ func TestEnqueue_sixteenAtOnceInsertOneJob(t *testing.T) {
 }
 
 func TestEnqueue_keepsEveryByteOfThePayload(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	handled := make(chan string, 1)
 	w := q.work(ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
@@ -69,12 +72,10 @@ func TestEnqueue_keepsEveryByteOfThePayload(t *testing.T) {
 		"an id beyond an index":        `{"id":"` + strings.Repeat("long", 2500) + `","object":"task","status":"completed"}`,
 		"nothing that is known":        `{"hello":"world"}`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			assertAnswer(t, riverevents.Enqueue(q.client), body, 200, ittybit.OutcomeHandled)
-			assert.Equal(t, body, receive(t, handled))
-			w.next(river.EventKindJobCompleted)
-			assertAnswer(t, riverevents.Enqueue(q.client), body, 200, ittybit.OutcomeDuplicate)
-		})
+		assertAnswer(t, riverevents.Enqueue(q.client), body, 200, ittybit.OutcomeHandled)
+		assert.Equal(t, body, receive(t, handled), name)
+		w.next(river.EventKindJobCompleted)
+		assertAnswer(t, riverevents.Enqueue(q.client), body, 200, ittybit.OutcomeDuplicate)
 	}
 }
 
@@ -92,6 +93,7 @@ func TestPayload_readsWhatItWrites(t *testing.T) {
 }
 
 func TestEnqueue_options(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	q.enqueue(taskEvent(t, "task_1", "completed"),
 		riverevents.WithName("uploads"),
@@ -118,6 +120,7 @@ func TestEnqueue_options(t *testing.T) {
 }
 
 func TestEnqueue_anEmptyKeyIsEnqueuedEachTime(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	for range 2 {
 		q.enqueue(taskEvent(t, "task_1", "completed"), riverevents.WithKey(func(*ittybit.Event) string { return "" }))
@@ -129,6 +132,7 @@ func TestEnqueue_anEmptyKeyIsEnqueuedEachTime(t *testing.T) {
 }
 
 func TestEnqueue_endpointsWithANameOfTheirOwn(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	e := taskEvent(t, "task_1", "completed")
 	q.enqueue(e)
@@ -153,6 +157,7 @@ func TestEnqueue_endpointsWithANameOfTheirOwn(t *testing.T) {
 }
 
 func TestEnqueue_withoutADatabaseAsksForTheEventToComeAgain(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	e := taskEvent(t, "task_1", "completed")
 	q.exec("ALTER TABLE river_job RENAME TO river_job_away")
@@ -172,6 +177,7 @@ func TestEnqueue_withoutADatabaseAsksForTheEventToComeAgain(t *testing.T) {
 }
 
 func TestEnqueue_mistakesAreNotTriedAgain(t *testing.T) {
+	t.Parallel()
 	q := newQueue(t)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[otherArgs]) error { return nil }))

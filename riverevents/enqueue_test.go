@@ -166,7 +166,7 @@ func TestEnqueue_withoutADatabaseAsksForTheEventToComeAgain(t *testing.T) {
 	assert.Equal(t, 0, value[int](q, "SELECT count(*) FROM ittybit_river_event"), "no key without a job")
 
 	other := connect(t, q.url)
-	away := newClient(t, other, &river.Config{})
+	away := newClient(t, other, &river.Config{Schema: q.schema})
 	other.Close()
 	err := riverevents.Enqueue(away).HandleEvent(t.Context(), e)
 	var later *ittybit.RetryLaterError
@@ -181,14 +181,14 @@ func TestEnqueue_mistakesAreNotTriedAgain(t *testing.T) {
 	q := newQueue(t)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, river.WorkFunc(func(context.Context, *river.Job[otherArgs]) error { return nil }))
-	client := newClient(t, q.pool, &river.Config{Workers: workers})
+	client := newClient(t, q.pool, &river.Config{Schema: q.schema, Workers: workers})
 	recorder := assertAnswer(t, riverevents.Enqueue(client), taskEvent(t, "task_1", "completed").RawJSON(), 500, ittybit.OutcomeFailed)
 	assert.Empty(t, recorder.Header().Get("Retry-After"))
 
 	outcome, _ := ittybit.OutcomeOf(riverevents.Enqueue(q.client).HandleEvent(t.Context(), &ittybit.Event{ID: "evt_1"}))
 	assert.Equal(t, ittybit.OutcomeFailed, outcome, "no payload")
 
-	skipping := newClient(t, q.pool, &river.Config{Middleware: []rivertype.Middleware{&skipInserts{}}})
+	skipping := newClient(t, q.pool, &river.Config{Schema: q.schema, Middleware: []rivertype.Middleware{&skipInserts{}}})
 	outcome, _ = ittybit.OutcomeOf(riverevents.Enqueue(skipping).HandleEvent(t.Context(), taskEvent(t, "task_1", "completed")))
 	assert.Equal(t, ittybit.OutcomeFailed, outcome, "a job that River skips")
 	assert.Equal(t, 0, value[int](q, "SELECT count(*) FROM ittybit_river_event"))

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -32,24 +35,44 @@ const (
 	patience = 30 * time.Second
 )
 
-// queue is a database with River's tables, those of this package, and one for effects.
+// queue is a schema with River's tables, those of this package, and one for effects.
 type queue struct {
 	t      testing.TB
 	url    string
+	schema string // of the clients; empty: the search path
 	pool   *pgxpool.Pool
 	client *river.Client[pgx.Tx] // only inserts
 }
 
+// newQueue makes a schema of the test's own on the common server: it takes a second to make a database.
 func newQueue(t testing.TB) *queue {
 	t.Helper()
-	return openQueue(t, pgtest.Database(t))
+	server := os.Getenv(serverVariable)
+	if server == "" {
+		server = pgtest.Database(t) // which skips the test, or fails it
+	}
+	schema := fmt.Sprintf("test_%016x", rand.Uint64())
+	admin := connect(t, server)
+	_, err := admin.Exec(t.Context(), "CREATE SCHEMA "+schema)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_, err := admin.Exec(context.WithoutCancel(t.Context()), "DROP SCHEMA "+schema+" CASCADE")
+		assert.NoError(t, err)
+	})
+	own, err := url.Parse(server)
+	require.NoError(t, err)
+	query := own.Query()
+	query.Set("search_path", schema)
+	own.RawQuery = query.Encode()
+	return openQueue(t, own.String(), schema)
 }
 
-func openQueue(t testing.TB, url string) *queue {
+// openQueue makes the tables.
+func openQueue(t testing.TB, address, schema string) *queue {
 	t.Helper()
-	q := &queue{t: t, url: url, pool: connect(t, url)}
-	migrateRiver(t, q.pool, "")
-	q.client = newClient(t, q.pool, &river.Config{})
+	q := &queue{t: t, url: address, schema: schema, pool: connect(t, address)}
+	migrateRiver(t, q.pool, schema)
+	q.client = newClient(t, q.pool, &river.Config{Schema: schema})
 	require.NoError(t, riverevents.Migrate(t.Context(), q.client))
 	// There is no unique key on purpose: what is written twice is there twice.
 	q.exec("CREATE TABLE effects (key text NOT NULL)")
@@ -132,7 +155,7 @@ func (q *queue) work(next ittybit.EventHandler, opts ...riverevents.WorkerOption
 
 func (q *queue) workWith(config *river.Config, next ittybit.EventHandler, opts ...riverevents.WorkerOption) *working {
 	q.t.Helper()
-	config.Workers = river.NewWorkers()
+	config.Schema, config.Workers = q.schema, river.NewWorkers()
 	river.AddWorker(config.Workers, riverevents.Worker(next, opts...))
 	config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 8}}
 	config.FetchCooldown, config.FetchPollInterval = 5*time.Millisecond, 50*time.Millisecond

@@ -83,7 +83,7 @@ func TestTx_holdsNothingBeforeItIsCalled(t *testing.T) {
 		}
 		return nil
 	}))
-	const held = "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE c.relname = 'ittybit_river_event' AND l.pid <> pg_backend_pid()"
+	const held = "SELECT count(*) FROM pg_locks l WHERE l.relation = 'ittybit_river_event'::regclass AND l.pid <> pg_backend_pid()"
 	q.enqueue(taskEvent(t, "task_1", "completed"))
 	receive(t, begun)
 	assert.Zero(t, value[int](q, held))

@@ -140,7 +140,7 @@ type process struct {
 func startProcess(t *testing.T, role string, number int, database string, socket *os.File) *process {
 	t.Helper()
 	p := &process{role: role, id: role + "-" + strconv.Itoa(number)}
-	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), os.Args[0])
+	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, idVariable+"="+p.id, databaseVariable+"="+database)
 	if role == roleReceiver { // not for others: it makes the socket block, and the receiver has that undone for itself
 		p.cmd.ExtraFiles = []*os.File{socket}

@@ -44,11 +44,11 @@ func TestCrash_everyAcknowledgedEventHasOneEffectInSpiteOfSIGKILL(t *testing.T) 
 	q := openQueue(t, pgtest.Database(t), "")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	// The test keeps the socket open: while there is no receiver, connections wait.
 	socket, err := listener.(*net.TCPListener).File()
 	require.NoError(t, err)
-	defer socket.Close()
+	defer func() { _ = socket.Close() }()
 	processes := []*process{}
 	for i, role := range []string{roleReceiver, roleWorker, roleWorker} {
 		processes = append(processes, startProcess(t, role, i, q.url, socket))

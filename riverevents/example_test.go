@@ -25,7 +25,6 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer pool.Close()
 
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(ctx context.Context, e *ittybit.Event) error {
@@ -100,17 +99,20 @@ func download(context.Context, *ittybit.Task) (int64, error) { return 0, nil }
 // A trace goes along with the job, where River's own middleware does not carry it.
 func ExampleWithMetadata() {
 	var client *river.Client[pgx.Tx] // from river.NewClient
+	type traceKey struct{}
+	webhook, err := ittybit.NewWebhookHandler(os.Getenv("ITTYBIT_API_KEY"), riverevents.Enqueue(client,
+		riverevents.WithMetadata(func(ctx context.Context, _ *ittybit.Event) map[string]string {
+			trace, _ := ctx.Value(traceKey{}).(string)
+			return map[string]string{"traceparent": trace}
+		})))
+	if err != nil {
+		log.Fatal(err)
+	}
 	http.HandleFunc("POST /ittybit-webhook", func(w http.ResponseWriter, r *http.Request) {
-		enqueue := riverevents.Enqueue(client, riverevents.WithMetadata(func(context.Context, *ittybit.Event) map[string]string {
-			return map[string]string{"traceparent": r.Header.Get("Traceparent")}
-		}))
-		webhook, err := ittybit.NewWebhookHandler(os.Getenv("ITTYBIT_API_KEY"), enqueue)
-		if err != nil {
-			http.Error(w, "misconfigured", http.StatusInternalServerError)
-			return
-		}
-		webhook.ServeHTTP(w, r)
+		ctx := context.WithValue(r.Context(), traceKey{}, r.Header.Get("Traceparent"))
+		webhook.ServeHTTP(w, r.WithContext(ctx))
 	})
+
 	events := ittybit.NewEventMux()
 	events.OnAny(func(ctx context.Context, e *ittybit.Event) error {
 		if job, ok := riverevents.JobFromContext(ctx); ok {

@@ -40,6 +40,8 @@ type Delivery struct {
 	Status    int           // the HTTP status; 0 where the handler aborted the connection, and of Reconcile
 	Duration  time.Duration // from the request's start to its answer
 	BodyBytes int           // 0 where the body was not read whole
+	Signed    time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
+	InFlight  int           // other verified deliveries that were being handled when this one was done
 	Event     *Event        // nil unless the delivery was verified and could be read
 	Err       error         // why it is not handled; nil where it is
 }
@@ -238,14 +240,14 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
-	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
+	if d.Signed, err = h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
 		if h.logs(r.Context(), slog.LevelDebug) {
 			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header)) })
 		}
 		return
 	}
-	defer h.inFlight.Add(-1)
+	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
 	if h.inFlight.Add(1) > h.cfg.maxInFlight {
 		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
 		return

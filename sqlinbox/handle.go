@@ -126,7 +126,7 @@ func (d *delivery) handle(ctx context.Context, tx *sql.Tx) error {
 		d.verdict = nil
 		return nil
 	}
-	if d.inbox.dialect.wantsAgain(err) || !settles(ctx, err) {
+	if d.inbox.dialect.wantsAgain(err) || !settles(err) {
 		return err
 	}
 	d.verdict = err

@@ -195,7 +195,7 @@ func (in *Inbox) replayOne(ctx context.Context, next ittybit.EventHandler, key s
 			return err
 		}
 		err = next.HandleEvent(context.WithValue(ctx, runKey{}, &run{in, tx}), e)
-		if err != nil && settles(ctx, err) && !discards(err) {
+		if err != nil && settles(err) && !discards(err) {
 			return nil // handled before, it says
 		}
 		return err
@@ -208,7 +208,7 @@ func (in *Inbox) replayOne(ctx context.Context, next ittybit.EventHandler, key s
 		result.Skipped++
 	case errors.As(err, &own) || ctx.Err() != nil:
 		return fmt.Errorf("sqlinbox: replaying %s: %w", key, err)
-	case !in.dialect.wantsAgain(err) && settles(ctx, err):
+	case !in.dialect.wantsAgain(err) && settles(err):
 		result.Discarded++
 	default:
 		err = fmt.Errorf("sqlinbox: replaying %s: %w", key, err)

@@ -33,12 +33,15 @@ const (
 	retryAfterBusy = time.Second
 )
 
-// Delivery describes one request to a [WebhookHandler], for [WithObserver].
+// Delivery describes one request to a [WebhookHandler], or one event that [Reconcile] has
+// handed on, for [WithObserver].
 type Delivery struct {
 	Outcome   Outcome
-	Status    int           // the HTTP status; 0 where the handler aborted the connection
+	Status    int           // the HTTP status; 0 where the handler aborted the connection, and of Reconcile
 	Duration  time.Duration // from the request's start to its answer
 	BodyBytes int           // 0 where the body was not read whole
+	Signed    time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
+	InFlight  int           // other verified deliveries that were being handled when this one was done
 	Event     *Event        // nil unless the delivery was verified and could be read
 	Err       error         // why it is not handled; nil where it is
 }
@@ -128,19 +131,31 @@ func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
 
+// ObserverOption is what [WithObserver] gives: an option for webhook handlers and for
+// [Reconcile].
+type ObserverOption interface {
+	WebhookOption
+	ReconcileOption
+}
+
+type observerOption func(context.Context, Delivery)
+
+func (o observerOption) check() error {
+	if o == nil {
+		return &ParamError{Param: "observer", Reason: "is nil"}
+	}
+	return nil
+}
+
+func (o observerOption) applyWebhook(c *webhookConfig) error     { c.observer = o; return o.check() }
+func (o observerOption) applyReconcile(c *reconcileConfig) error { c.observer = o; return o.check() }
+
 // WithObserver calls fn after each delivery was answered, for metrics, in the request's
 // goroutine and with its context: the sender may have its answer before fn is called,
-// though over HTTP/2 the answer ends only when fn has returned. A panic in fn is logged and
-// goes no further.
-func WithObserver(fn func(context.Context, Delivery)) WebhookOption {
-	return webhookOption(func(c *webhookConfig) error {
-		if fn == nil {
-			return &ParamError{Param: "observer", Reason: "is nil"}
-		}
-		c.observer = fn
-		return nil
-	})
-}
+// though over HTTP/2 the answer ends only when fn has returned. [Reconcile] calls it after
+// each event that it has handed on, with no Status. A panic in fn is logged and goes no
+// further.
+func WithObserver(fn func(context.Context, Delivery)) ObserverOption { return observerOption(fn) }
 
 // NewWebhookHandler makes a handler for deliveries signed with secret, which is the
 // project's API key, or the secret of a webhook endpoint where Ittybit gave one. An
@@ -225,14 +240,14 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
-	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
+	if d.Signed, err = h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
 		if h.logs(r.Context(), slog.LevelDebug) {
 			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header)) })
 		}
 		return
 	}
-	defer h.inFlight.Add(-1)
+	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
 	if h.inFlight.Add(1) > h.cfg.maxInFlight {
 		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
 		return
@@ -340,16 +355,22 @@ func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.
 // the delivery, nor in whether the other one gets its turn.
 func (h *WebhookHandler) tell(ctx context.Context, d *delivery) {
 	survive(func() { h.log(ctx, d) })
-	if h.cfg.observer == nil {
+	observe(ctx, h.cfg.observer, d.Delivery, h.cfg.logger, h.redacted)
+}
+
+// observe calls the observer, where there is one, and logs its panic.
+func observe(ctx context.Context, observer func(context.Context, Delivery), d Delivery, logger *slog.Logger, redacted func(string) string) {
+	if observer == nil {
 		return
 	}
-	reason, stack := survive(func() { h.cfg.observer(ctx, d.Delivery) })
-	if reason != nil && h.logs(ctx, slog.LevelError) {
-		survive(func() {
-			h.cfg.logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked",
-				slog.String("error", h.redacted(fmt.Sprint(reason))), slog.String("stack", h.redacted(stack)))
-		})
+	reason, stack := survive(func() { observer(ctx, d) })
+	if reason == nil || logger == nil {
+		return
 	}
+	survive(func() {
+		logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked",
+			slog.String("error", redacted(fmt.Sprint(reason))), slog.String("stack", redacted(stack)))
+	})
 }
 
 // survive calls fn and gives what it panicked with.

@@ -124,7 +124,7 @@ func playWorker(ctx context.Context) error {
 	}
 	fmt.Println("ready")
 	<-ctx.Done()
-	stopping, cancel := context.WithTimeout(context.Background(), patience)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return client.Stop(stopping)
 }

@@ -155,18 +155,6 @@ func TestAutomation_readsOtherGenerationsAndUnknownValues(t *testing.T) {
 	}
 }
 
-func TestAutomationsAll_walksOverEveryPage(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Links", `<?page=2&limit=1>; rel="next"`), apiAnswer(200, apiPage("b")))
-	var ids []string
-	for automation, err := range clientFor(t, server.URL).Automations.All(t.Context(), ittybit.AutomationListParams{Page: 1, Limit: 1}) {
-		require.NoError(t, err)
-		ids = append(ids, automation.ID)
-	}
-	assert.Equal(t, []string{"a", "b"}, ids)
-	assert.Equal(t, "limit=1&page=1", seen.all()[0].Query)
-	assert.Equal(t, "/automations", seen.all()[1].Path)
-}
-
 func TestAutomationsDelete_doesNotCareWhatTheAnswerSays(t *testing.T) {
 	for _, body := range []string{`{"message":"Automation auto_1 deleted"}`, ``, `<html>`} {
 		client, seen := apiFake(t, apiAlways(200, body))

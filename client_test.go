@@ -156,16 +156,37 @@ func apiEveryCall(ctx context.Context, client *ittybit.Client) map[string]func(.
 			return err
 		},
 		"DELETE /media/x_1": func(opts ...ittybit.RequestOption) error { return client.Media.Delete(ctx, "x_1", opts...) },
+		"POST /files": func(opts ...ittybit.RequestOption) error {
+			_, err := client.Files.Create(ctx, ittybit.FileCreateParams{URL: "https://example.com/a.mp4"}, opts...)
+			return err
+		},
+		"GET /files/x_1": func(opts ...ittybit.RequestOption) error {
+			_, err := client.Files.Get(ctx, "x_1", opts...)
+			return err
+		},
+		"GET /files": func(opts ...ittybit.RequestOption) error {
+			_, err := client.Files.List(ctx, ittybit.FileListParams{}, opts...)
+			return err
+		},
+		"PATCH /files/x_1": func(opts ...ittybit.RequestOption) error {
+			_, err := client.Files.Update(ctx, "x_1", ittybit.FileUpdateParams{Ref: clientPtr("r")}, opts...)
+			return err
+		},
+		"DELETE /files/x_1": func(opts ...ittybit.RequestOption) error { return client.Files.Delete(ctx, "x_1", opts...) },
+		"POST /signatures": func(opts ...ittybit.RequestOption) error {
+			_, err := client.SignedURLs.Create(ctx, ittybit.SignedURLCreateParams{Filename: "a.mp4"}, opts...)
+			return err
+		},
 	}
 }
 
 // apiEverything answers every call of apiEveryCall.
 func apiEverything(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
-	case "GET /tasks", "GET /automations", "GET /media":
+	case "GET /tasks", "GET /automations", "GET /media", "GET /files":
 		apiAnswer(200, `[]`)(w, r)
 	default:
-		apiAnswer(200, `{"id":"x_1"}`)(w, r)
+		apiAnswer(200, `{"id":"x_1","url":"https://you.ittybit.net/a.mp4"}`)(w, r)
 	}
 }
 
@@ -272,6 +293,11 @@ func TestClient_refusesBadParametersBeforeAnythingIsSent(t *testing.T) {
 	_, err = client.Media.Update(t.Context(), "", ittybit.MediaUpdateParams{})
 	clientParamError(t, err, "id")
 	clientParamError(t, client.Media.Delete(t.Context(), ""), "id")
+	_, err = client.Files.Get(t.Context(), "")
+	clientParamError(t, err, "id")
+	_, err = client.Files.Update(t.Context(), "", ittybit.FileUpdateParams{})
+	clientParamError(t, err, "id")
+	clientParamError(t, client.Files.Delete(t.Context(), ""), "id")
 	assert.Zero(t, seen.count())
 }
 
@@ -280,7 +306,7 @@ func TestClient_noVerbOfFmtPrintsTheKey(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "ittybit.Client(https://api.ittybit.com)", client.String())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
-		for _, value := range []any{client, *client, client.Tasks, *client.Tasks, client.Automations, client.Media} {
+		for _, value := range []any{client, *client, client.Tasks, *client.Tasks, client.Automations, client.Media, client.Files, *client.Files, client.SignedURLs} {
 			printed := fmt.Sprintf(verb, value)
 			assert.NotContains(t, printed, clientKey, verb)
 			assert.NotContains(t, printed, fmt.Sprintf("%x", clientKey), verb)

@@ -38,7 +38,7 @@ func TestRedirect_isFollowedForGetOnly(t *testing.T) {
 		assert.Equal(t, requests[0].Header["Authorization"], requests[1].Header["Authorization"], "it is the same host")
 		assert.Equal(t, requests[0].Header["Accept-Version"], requests[1].Header["Accept-Version"])
 
-		for _, name := range []string{"POST /tasks", "PATCH /automations/x_1", "DELETE /automations/x_1"} {
+		for _, name := range []string{"POST /tasks", "PATCH /automations/x_1", "DELETE /automations/x_1", "POST /files", "PATCH /files/x_1", "DELETE /media/x_1", "POST /signatures"} {
 			before := seen.count()
 			err := apiEveryCall(t.Context(), client)[name]()
 			var apiError *ittybit.APIError
@@ -68,6 +68,29 @@ func TestRedirect_keyNeverReachesAnotherHostOrPort(t *testing.T) {
 		assert.NotContains(t, strings.Join(values, " "), clientKey, name)
 	}
 	assert.NotContains(t, atOther.all()[0].Header, "Authorization")
+}
+
+// The same of every GET there is.
+func TestRedirect_ofNoGetTakesTheKeyElsewhere(t *testing.T) {
+	other, atOther := apiServer(t, apiEverything)
+	server, atServer := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	gets := 0
+	for name, call := range apiEveryCall(t.Context(), clientFor(t, server.URL)) {
+		if !strings.HasPrefix(name, http.MethodGet) {
+			continue
+		}
+		gets++
+		require.NoError(t, call(), name)
+		require.Equal(t, []int{gets, gets}, []int{atServer.count(), atOther.count()}, name)
+		assert.Equal(t, "Bearer "+clientKey, atServer.all()[gets-1].Header.Get("Authorization"), name)
+		stray := atOther.all()[gets-1]
+		assert.Equal(t, name, stray.Method+" "+stray.Path)
+		assert.NotContains(t, stray.Header, "Authorization", name)
+		assert.NotContains(t, fmt.Sprint(stray), clientKey, name)
+	}
+	assert.Equal(t, 8, gets)
 }
 
 func TestRedirect_keyIsNotSentInTheClear(t *testing.T) {

@@ -194,7 +194,7 @@ func ParseEvent(body []byte) (*Event, error) { return parseEvent(bytes.Clone(bod
 // one go.
 type eventWire struct {
 	taskWire
-	Data json.RawMessage `json:"data"`
+	Data jsonx.Part `json:"data"`
 }
 
 // parseEvent reads body and keeps it.
@@ -202,13 +202,17 @@ func parseEvent(body []byte) (*Event, error) {
 	if !jsonx.IsObject(body) {
 		return nil, ErrMalformedEvent
 	}
-	task := &Task{raw: body}
+	both := &struct { // one piece of memory: the common event is about a task
+		event Event
+		task  Task
+	}{task: Task{raw: body}}
+	e, task := &both.event, &both.task
 	wire := &eventWire{taskWire: taskWire{plainTask: (*plainTask)(task)}}
 	if err := json.Unmarshal(body, wire); notJSON(err) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformedEvent, err)
 	}
-	e := &Event{raw: body, ProjectID: task.ProjectID, AutomationID: task.AutomationID}
-	switch payloadOf(task.Object, task.ID, wire.Data) {
+	e.raw, e.ProjectID, e.AutomationID = body, task.ProjectID, task.AutomationID
+	switch payloadOf(task.Object, task.ID, json.RawMessage(wire.Data)) {
 	case "event":
 		e.readEvent(task, wire)
 	case "task":
@@ -228,8 +232,11 @@ func parseEvent(body []byte) (*Event, error) {
 
 // notJSON reports whether err means more than a member of an unexpected type.
 func notJSON(err error) bool {
+	if err == nil {
+		return false // most often, and without an allocation
+	}
 	var mistyped *json.UnmarshalTypeError
-	return err != nil && !errors.As(err, &mistyped)
+	return !errors.As(err, &mistyped)
 }
 
 // payloadOf tells the payloads apart: by their object member, else (one of Ittybit's
@@ -305,7 +312,7 @@ func (e *Event) readEvent(event *Task, wire *eventWire) {
 	}
 	e.ID, e.Type = event.ID, kind
 	e.CreatedAt = firstTime(wire.CreatedAt, wire.Created)
-	data := orNil(wire.Data)
+	data := orNil(json.RawMessage(wire.Data))
 	object, _, _ := strings.Cut(string(kind), ".")
 	switch object {
 	case "task":

@@ -2,7 +2,6 @@ package ittybit_test
 
 import (
 	"encoding/json"
-	"net/http"
 	"testing"
 	"time"
 
@@ -41,117 +40,6 @@ func TestFile_saysWhichMemberCanNotBeRead(t *testing.T) {
 		require.ErrorContains(t, err, `member "`+member+`"`)
 	}
 	require.Error(t, json.Unmarshal([]byte(`{"id":1}`), new(ittybit.File)))
-}
-
-// filesKeyHeader is the idempotency key as a server of net/http sees it.
-const filesKeyHeader = "Idempotency-Key"
-
-func filesHeaders(t *testing.T, req apiRequest, withKey bool) {
-	t.Helper()
-	assert.Equal(t, []string{"2025-08-20"}, req.Header["Accept-Version"])
-	assert.Equal(t, []string{"Bearer " + clientKey}, req.Header["Authorization"])
-	if withKey {
-		assert.Len(t, req.Header[filesKeyHeader], 1)
-		assert.NotEmpty(t, req.Header.Get(filesKeyHeader))
-	} else {
-		assert.Empty(t, req.Header[filesKeyHeader])
-	}
-	if req.Body != "" {
-		assert.Equal(t, "application/json", req.Header.Get("Content-Type"))
-	}
-}
-
-func TestFiles_everyMethodOnTheWire(t *testing.T) {
-	const file, list = `{"id":"file_1"}`, `[{"id":"file_1"}]`
-	for name, tt := range map[string]struct {
-		call                              func(*ittybit.Client) error
-		answer, method, path, query, body string
-		status                            int
-	}{
-		"Create": {
-			call: func(c *ittybit.Client) error {
-				_, err := c.Files.Create(t.Context(), ittybit.FileCreateParams{
-					URL: "https://example.com/a.mp4?a=1&b=<2>", MediaID: "med_1", Folder: "holidays/2025", Filename: "a.mp4", Ref: "big",
-					Metadata: map[string]any{"n": json.Number("1.50"), "none": nil},
-				})
-				return err
-			},
-			status: 201, answer: file, method: http.MethodPost, path: "/files",
-			body: `{"url":"https://example.com/a.mp4?a=1&b=<2>","media_id":"med_1","folder":"holidays/2025","filename":"a.mp4","ref":"big","metadata":{"n":1.50,"none":null}}`,
-		},
-		"Create with a URL only": {
-			call: func(c *ittybit.Client) error {
-				_, err := c.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
-				return err
-			},
-			status: 201, answer: file, method: http.MethodPost, path: "/files", body: `{"url":"https://example.com/a.mp4"}`,
-		},
-		"Get": {
-			call:   func(c *ittybit.Client) error { _, err := c.Files.Get(t.Context(), "file_1"); return err },
-			status: 200, answer: file, method: http.MethodGet, path: "/files/file_1",
-		},
-		"List": {
-			call: func(c *ittybit.Client) error {
-				page, err := c.Files.List(t.Context(), ittybit.FileListParams{Page: 2, Limit: 50})
-				if err == nil {
-					assert.Equal(t, "file_1", page.Items[0].ID)
-				}
-				return err
-			},
-			status: 200, answer: list, method: http.MethodGet, path: "/files", query: "limit=50&page=2",
-		},
-		"Update": {
-			call: func(c *ittybit.Client) error {
-				_, err := c.Files.Update(t.Context(), "file_1", ittybit.FileUpdateParams{Folder: clientPtr("f"), Filename: clientPtr("n"), Ref: clientPtr("r"), Metadata: map[string]any{"a": 1}})
-				return err
-			},
-			status: 200, answer: file, method: http.MethodPatch, path: "/files/file_1", body: `{"folder":"f","filename":"n","ref":"r","metadata":{"a":1}}`,
-		},
-		"Delete": {
-			call:   func(c *ittybit.Client) error { return c.Files.Delete(t.Context(), "file_1") },
-			status: 200, answer: `{"message":"file_1 deleted"}`, method: http.MethodDelete, path: "/files/file_1",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server, seen := apiServer(t, apiAnswer(tt.status, tt.answer))
-			require.NoError(t, tt.call(clientFor(t, server.URL)))
-			requests := seen.all()
-			require.Len(t, requests, 1)
-			req := requests[0]
-			assert.Equal(t, []string{tt.method, tt.path, tt.query, tt.body}, []string{req.Method, req.Path, req.Query, req.Body})
-			filesHeaders(t, req, tt.method == http.MethodPost)
-		})
-	}
-}
-
-func TestFilesAll_walksOverEveryPage(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Link", `</files?page=2>; rel="next"`), apiAnswer(200, apiPage("b")))
-	var ids []string
-	for file, err := range clientFor(t, server.URL).Files.All(t.Context(), ittybit.FileListParams{Limit: 1}) {
-		require.NoError(t, err)
-		ids = append(ids, file.ID)
-	}
-	assert.Equal(t, []string{"a", "b"}, ids)
-	requests := seen.all()
-	require.Len(t, requests, 2)
-	assert.Equal(t, []string{"limit=1", "limit=1&page=2"}, []string{requests[0].Query, requests[1].Query})
-	for _, req := range requests {
-		assert.Equal(t, []string{http.MethodGet, "/files"}, []string{req.Method, req.Path})
-		filesHeaders(t, req, false)
-	}
-}
-
-func TestFilesList_readsABareListAndAnEnvelope(t *testing.T) {
-	for _, body := range []string{
-		`[{"id":"file_1","width":"640"},{"id":"file_2","width":null}]`,
-		`{"meta":{"type":"list","total":2},"data":[{"id":"file_1","width":"640"},{"id":"file_2","width":null}],"error":null,"links":{"next":null}}`,
-	} {
-		client, _ := apiFake(t, apiAlways(200, body))
-		page, err := client.Files.List(t.Context(), ittybit.FileListParams{})
-		require.NoError(t, err, body)
-		require.Len(t, page.Items, 2)
-		assert.Equal(t, []any{"file_1", 640, "file_2", 0}, []any{page.Items[0].ID, page.Items[0].Width, page.Items[1].ID, page.Items[1].Width})
-	}
 }
 
 const filesDocumented = `{"id":"file_1","media_id":"med_1","object":"track","kind":"subtitles","type":"text/vtt","status":"ready","url":"https://you.ittybit.net/s.vtt",
@@ -292,14 +180,4 @@ func TestFilesUpdate_sendsWhatIsSet(t *testing.T) {
 		requests := seen.all()
 		assert.Equal(t, want, requests[len(requests)-1].Body)
 	}
-}
-
-func TestFilesUpdate_keepsNestedNumbersDigitForDigit(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, `{"id":"file_1","metadata":{"a":{"big":12345678901234567890,"price":1.50,"list":[1e2,-0.0,9007199254740993]}}}`))
-	file, err := client.Files.Get(t.Context(), "file_1")
-	require.NoError(t, err)
-	file.Metadata["b"] = "new"
-	_, err = client.Files.Update(t.Context(), file.ID, ittybit.FileUpdateParams{Metadata: file.Metadata})
-	require.NoError(t, err)
-	assert.Equal(t, `{"metadata":{"a":{"big":12345678901234567890,"list":[1e2,-0.0,9007199254740993],"price":1.50},"b":"new"}}`, seen.all()[1].Body)
 }

@@ -93,17 +93,6 @@ func TestMedia_createAndUpdateSendWhatIsSet(t *testing.T) {
 	}
 }
 
-func TestMediaAll_walksOverEveryPage(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Link", `</media?after=a>; rel="next"`), apiAnswer(200, apiPage("b")))
-	var ids []string
-	for media, err := range clientFor(t, server.URL).Media.All(t.Context(), ittybit.MediaListParams{Limit: 1}) {
-		require.NoError(t, err)
-		ids = append(ids, media.ID)
-	}
-	assert.Equal(t, []string{"a", "b"}, ids)
-	assert.Equal(t, []string{"limit=1", "after=a&limit=1"}, []string{seen.all()[0].Query, seen.all()[1].Query})
-}
-
 func TestFile_decodesLikeAnyGoType(t *testing.T) {
 	var file ittybit.File
 	require.NoError(t, json.Unmarshal([]byte(`{"id":"file_1","width":"640","fps":"29.97","brand_new":1}`), &file))

@@ -19,11 +19,12 @@ type clientOption func(*clientConfig) error
 
 func (o clientOption) applyClient(c *clientConfig) error { return o(c) }
 
-// LoggerOption is what [WithLogger] gives: an option for clients and for webhook
-// handlers.
+// LoggerOption is what [WithLogger] gives: an option for clients, for webhook handlers and
+// for [Reconcile].
 type LoggerOption interface {
 	ClientOption
 	WebhookOption
+	ReconcileOption
 }
 
 // WithBaseURL replaces [DefaultBaseURL], for example with the address of a local
@@ -94,10 +95,13 @@ type loggerOption struct{ logger *slog.Logger }
 func (o loggerOption) applyClient(c *clientConfig) error   { c.logger = o.logger; return nil }
 func (o loggerOption) applyWebhook(c *webhookConfig) error { c.logger = o.logger; return nil }
 
+func (o loggerOption) applyReconcile(c *reconcileConfig) error { c.logger = o.logger; return nil }
+
 // WithLogger writes to logger: a client writes a line for each try at Debug and for
 // each retry at Warn, a webhook handler a line for each delivery, and at Debug its
-// payload, or what [WebhookVerifier.Explain] says of a signature that was refused. No line at any level holds a key or a signature. A nil logger means no
-// log, which is the default.
+// payload, or what [WebhookVerifier.Explain] says of a signature that was refused;
+// [Reconcile] a line for each event that it hands on, and one at its end. No line at any
+// level holds a key or a signature. A nil logger means no log, which is the default.
 func WithLogger(logger *slog.Logger) LoggerOption { return loggerOption{logger} }
 
 // Defaults of a [RetryPolicy].

@@ -171,32 +171,50 @@ func relsOf(params string) []string {
 	return nil
 }
 
-// all walks from page to page. An item that has a member that can't be read is yielded
-// together with the error, and the walk goes on. Any other failure is yielded as the last
-// element; pages that begin to repeat themselves are such a failure.
+// all walks over the items of all pages. An item that has a member that can't be read is
+// yielded together with the error, and the walk goes on. Any other failure is yielded as the
+// last element.
 func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		seen := make(map[string]bool)
-		page, err := first()
-		for {
+		for page, err := range pages(ctx, first, nil) {
 			if page == nil {
 				yield(nil, err)
 				return
 			}
-			seen[page.query.Encode()] = true
 			for i := range page.Items {
 				if !yield(&page.Items[i], page.odd[i]) {
 					return
 				}
 			}
-			if !page.HasNext() {
+		}
+	}
+}
+
+// pages walks from page to page. A page with items that have members that can't be read is
+// yielded together with the error; any other failure alone, and last. Pages that begin to
+// repeat themselves are such a failure, and so is one of pause, which is called before each
+// request where it is not nil.
+func pages[T any](ctx context.Context, first func() (*Page[T], error), pause func(context.Context) error) iter.Seq2[*Page[T], error] {
+	return func(yield func(*Page[T], error) bool) {
+		seen := make(map[string]bool)
+		fetch := first
+		for {
+			if pause != nil {
+				if err := pause(ctx); err != nil {
+					yield(nil, err)
+					return
+				}
+			}
+			page, err := fetch()
+			if !yield(page, err) || page == nil || !page.HasNext() {
 				return
 			}
+			seen[page.query.Encode()] = true
 			if seen[page.next.Encode()] {
 				yield(nil, errors.New("ittybit: the list repeats itself: a page names one as its next that came before"))
 				return
 			}
-			page, err = page.Next(ctx)
+			fetch = func() (*Page[T], error) { return page.Next(ctx) }
 		}
 	}
 }

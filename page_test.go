@@ -39,25 +39,6 @@ func TestList_sendsItsParametersAsAQuery(t *testing.T) {
 	}
 }
 
-func TestList_refusesLimitsAndPagesOutOfRange(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, `[]`))
-	for _, limit := range []int{-1, 101} {
-		_, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{Limit: limit})
-		clientParamError(t, err, "Limit")
-		_, err = client.Automations.List(t.Context(), ittybit.AutomationListParams{Limit: limit})
-		clientParamError(t, err, "Limit")
-		_, err = client.Media.List(t.Context(), ittybit.MediaListParams{Limit: limit})
-		clientParamError(t, err, "Limit")
-	}
-	_, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{Page: -1})
-	clientParamError(t, err, "Page")
-	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Limit: 101}) {
-		assert.Nil(t, task)
-		clientParamError(t, err, "Limit")
-	}
-	assert.Zero(t, seen.count())
-}
-
 func TestPage_findsTheNextPageInEitherHeader(t *testing.T) {
 	for name, c := range map[string]struct {
 		header []string
@@ -116,18 +97,6 @@ func TestPage_linkThatCannotBeReadIsAnError(t *testing.T) {
 	}
 }
 
-func TestPage_nextLinkToAnotherHostNeverGetsTheKey(t *testing.T) {
-	other, atOther := apiServer(t, apiAnswer(200, apiPage("stolen")))
-	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Links", "<"+other.URL+`/tasks?page=2>; rel="next"`), apiAnswer(200, apiPage("b")))
-	page, err := clientFor(t, server.URL).Tasks.List(t.Context(), ittybit.TaskListParams{})
-	require.NoError(t, err)
-	page, err = page.Next(t.Context())
-	require.NoError(t, err)
-	assert.Equal(t, "b", page.Items[0].ID, "the next page is of the same list at the same address")
-	assert.Equal(t, "page=2", seen.all()[1].Query)
-	assert.Zero(t, atOther.count())
-}
-
 func TestPage_nextKeepsTheCallsOptions(t *testing.T) {
 	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Links", `<?page=2>; rel="next"`), apiAnswer(200, apiPage("b")))
 	page, err := clientFor(t, server.URL).Tasks.List(t.Context(), ittybit.TaskListParams{}, ittybit.WithRequestHeader("X-Mine", "1"))
@@ -146,31 +115,6 @@ func TestPage_zeroPageIsTheLastOne(t *testing.T) {
 	assert.ErrorIs(t, err, ittybit.ErrNoMorePages)
 }
 
-// clientCollect gives the ids that an iteration yields, and its errors.
-func clientCollect(t *testing.T, client *ittybit.Client) (ids []string, errs []error) {
-	t.Helper()
-	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
-		if err != nil {
-			assert.Nil(t, task)
-			errs = append(errs, err)
-			continue
-		}
-		ids = append(ids, task.ID)
-	}
-	return ids, errs
-}
-
-func TestAll_walksOverEveryPage(t *testing.T) {
-	server, seen := apiServer(t,
-		apiAnswer(200, `[]`, "Links", `<?page=2>; rel="next"`), // an empty page is not the end
-		apiAnswer(200, apiPage("a", "b"), "Links", `<?page=3>; rel="next"`),
-		apiAnswer(200, apiPage("c")))
-	ids, errs := clientCollect(t, clientFor(t, server.URL))
-	assert.Empty(t, errs)
-	assert.Equal(t, []string{"a", "b", "c"}, ids)
-	assert.Equal(t, 3, seen.count())
-}
-
 func TestAll_canBeIteratedTwice(t *testing.T) {
 	server, _ := apiServer(t, apiAnswer(200, apiPage("a")))
 	all := clientFor(t, server.URL).Tasks.All(t.Context(), ittybit.TaskListParams{})
@@ -182,73 +126,6 @@ func TestAll_canBeIteratedTwice(t *testing.T) {
 		}
 		assert.Equal(t, 1, n)
 	}
-}
-
-func TestAll_emptyListYieldsNothing(t *testing.T) {
-	client, _ := apiFake(t, apiAlways(200, `[]`))
-	ids, errs := clientCollect(t, client)
-	assert.Empty(t, ids)
-	assert.Empty(t, errs)
-}
-
-func TestAll_failureInTheMiddleComesAfterTheItemsSoFar(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiPage("a", "b"), "Links", `<?page=2>; rel="next"`), apiAnswer(401, `{"message":"no"}`))
-	ids, errs := clientCollect(t, clientFor(t, server.URL))
-	assert.Equal(t, []string{"a", "b"}, ids)
-	require.Len(t, errs, 1)
-	require.ErrorIs(t, errs[0], ittybit.ErrUnauthorized)
-	assert.Equal(t, 2, seen.count())
-}
-
-func TestAll_repeatingPagesAreAnErrorNotALoop(t *testing.T) {
-	for name, next := range map[string][]string{
-		"itself":     {"?page=1", "?page=1"},
-		"an earlier": {"?page=2", "?page=1", "?page=2"},
-		"the first":  {"/tasks", "/tasks"},
-	} {
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			return apiResponse(200, apiPage(fmt.Sprint(n)), "Links", "<"+next[min(n, len(next))-1]+`>; rel="next"`)
-		})
-		ids, errs := clientCollect(t, client)
-		require.Len(t, errs, 1, name)
-		require.ErrorContains(t, errs[0], "repeats itself", name)
-		assert.Len(t, ids, seen.count(), name)
-		assert.LessOrEqual(t, seen.count(), 3, name)
-	}
-}
-
-func TestAll_earlyBreakStopsAsking(t *testing.T) {
-	client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		return apiResponse(200, apiPage("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
-	})
-	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
-		require.NoError(t, err)
-		break
-	}
-	assert.Equal(t, 1, seen.count())
-	n := 0
-	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
-		require.NoError(t, err)
-		if n++; n == 3 {
-			break
-		}
-	}
-	assert.Equal(t, 3, seen.count(), "two more pages")
-}
-
-func TestList_readsEnvelopes(t *testing.T) {
-	server, seen := apiServer(t,
-		apiAnswer(200, `{"meta":{"type":"list","total":2},"data":[{"id":"a"}],"error":null,"links":{"self":"?page=1","next":"https://api.ittybit.com/tasks?page=2"}}`),
-		apiAnswer(200, `{"meta":{"type":"list"},"links":{"next":null},"data":[{"id":"b"}]}`))
-	ids, errs := clientCollect(t, clientFor(t, server.URL))
-	assert.Empty(t, errs)
-	assert.Equal(t, []string{"a", "b"}, ids)
-	assert.Equal(t, "page=2", seen.all()[1].Query)
-
-	client, _ := apiFake(t, apiAlways(200, `{"links":["odd"],"data":[{"id":"a"}]}`))
-	ids, errs = clientCollect(t, client)
-	assert.Empty(t, errs, "odd links do not spoil the data")
-	assert.Equal(t, []string{"a"}, ids)
 }
 
 func TestList_whatIsNoListIsAnError(t *testing.T) {
@@ -278,27 +155,6 @@ func TestAll_keepsTheLimitAndTheFiltersThatALinkLeavesOut(t *testing.T) {
 	assert.Equal(t, "limit=100&page=2&status=failed", requests[1].Query)
 }
 
-func TestAll_yieldsAnItemWithAnOddMemberTogetherWithTheErrorAndGoesOn(t *testing.T) {
-	client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		if n == 1 {
-			return apiResponse(200, `[{"id":"task_1"},{"id":"task_2","created":"yesterday"}]`, "Links", `</tasks?page=2>; rel="next"`)
-		}
-		return apiResponse(200, `[{"id":"task_3"}]`)
-	})
-	var ids []string
-	var odd []error
-	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
-		require.NotNil(t, task)
-		ids = append(ids, task.ID)
-		if err != nil {
-			odd = append(odd, err)
-		}
-	}
-	assert.Equal(t, []string{"task_1", "task_2", "task_3"}, ids)
-	require.Len(t, odd, 1)
-	assert.ErrorContains(t, odd[0], `item 1, task_2: member "created"`)
-}
-
 func TestList_givesAPageWithAnOddItemTogetherWithTheError(t *testing.T) {
 	client, seen := apiFake(t, apiAlways(200, `[{"id":"task_1","progress":"half"},{"id":"task_2"}]`))
 	page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
@@ -306,17 +162,4 @@ func TestList_givesAPageWithAnOddItemTogetherWithTheError(t *testing.T) {
 	require.NotNil(t, page)
 	assert.Equal(t, "task_2", page.Items[1].ID)
 	assert.Len(t, seen.all(), 1, "asking again would change nothing")
-}
-
-func TestAll_sendsOnlyOnePositionInTheList(t *testing.T) {
-	client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		if n == 1 {
-			return apiResponse(200, `[{"id":"task_1"}]`, "Link", `</tasks?after=task_1>; rel="next"`)
-		}
-		return apiResponse(200, `[]`)
-	})
-	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Page: 2, Limit: 5}) {
-		require.NoError(t, err)
-	}
-	assert.Equal(t, "after=task_1&limit=5", seen.all()[1].Query)
 }

@@ -254,23 +254,29 @@ func WithUntimestampedSignatures() VerifierOption {
 // signature is checked before the clock, in constant time. It does not allocate when
 // it succeeds.
 func (v *WebhookVerifier) Verify(body []byte, header string) error {
+	_, err := v.verify(body, header)
+	return err
+}
+
+// verify also gives the time of the signature, where that is authentic and has one.
+func (v *WebhookVerifier) verify(body []byte, header string) (time.Time, error) {
 	sig, err := parseSignature(header)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	if sig.timestamp == "" && !v.untimestamped {
-		return fmt.Errorf("%w: it has no timestamp, so a replay could not be told (see WithUntimestampedSignatures)", ErrSignatureMalformed)
+		return time.Time{}, fmt.Errorf("%w: it has no timestamp, so a replay could not be told (see WithUntimestampedSignatures)", ErrSignatureMalformed)
 	}
 	if !v.authentic(body, &sig) {
-		return ErrSignatureMismatch
+		return time.Time{}, ErrSignatureMismatch
 	}
 	if sig.timestamp == "" {
-		return nil
+		return time.Time{}, nil
 	}
 	if age := v.now().Sub(sig.time); age > v.tolerance || age < -v.tolerance {
-		return &SignatureExpiredError{Timestamp: sig.time, Age: age, Tolerance: v.tolerance}
+		return sig.time, &SignatureExpiredError{Timestamp: sig.time, Age: age, Tolerance: v.tolerance}
 	}
-	return nil
+	return sig.time, nil
 }
 
 func (v *WebhookVerifier) authentic(body []byte, sig *signature) bool {
@@ -283,8 +289,8 @@ func (v *WebhookVerifier) authentic(body []byte, sig *signature) bool {
 }
 
 // verifyRequest is Verify for the header lines of a request.
-func (v *WebhookVerifier) verifyRequest(body []byte, header http.Header) error {
-	return v.Verify(body, joinSignature(header))
+func (v *WebhookVerifier) verifyRequest(body []byte, header http.Header) (time.Time, error) {
+	return v.verify(body, joinSignature(header))
 }
 
 // joinSignature gives the signature's header lines as one. Adapters and proxies split a

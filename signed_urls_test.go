@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -105,6 +106,28 @@ func TestSignedURLsCreate_refusesWhatCanNotBeSigned(t *testing.T) {
 		assert.Nil(t, signed)
 	}
 	assert.Zero(t, seen.count())
+}
+
+// Whole seconds are what is signed: a URL that is good for less is good for nothing.
+func TestSignedURLs_expiryAtItsBorder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(500 * time.Millisecond) // the clock of a bubble begins at a whole second
+		now := time.Now()
+		client, seen := apiFake(t, apiAlways(201, signedAnswer))
+		for _, expiry := range []time.Time{now, now.Add(-time.Hour), now.Add(499 * time.Millisecond), now.Truncate(time.Second), time.Unix(0, 0)} {
+			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
+			clientParamError(t, err, "Expiry")
+			_, err = ittybit.SignURL("key", "you.ittybit.net", "a.mp4", expiry, "get")
+			clientParamError(t, err, "expiry")
+		}
+		assert.Zero(t, seen.count())
+		for _, after := range []time.Duration{500 * time.Millisecond, time.Second, 100 * 365 * 24 * time.Hour} {
+			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: now.Add(after)})
+			assert.NoError(t, err, after)
+			_, err = ittybit.SignURL("key", "you.ittybit.net", "a.mp4", now.Add(after), "get")
+			assert.NoError(t, err, after)
+		}
+	})
 }
 
 func TestSignedURL_isNeverPrintedWithItsSignature(t *testing.T) {

@@ -3,6 +3,7 @@ package ittybit_test
 import (
 	"encoding/json"
 	"math"
+	"reflect"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -227,6 +228,60 @@ func TestTaskOptions_areCheckedAgainstWhatIsDocumented(t *testing.T) {
 		clientParamError(t, err, `Extra["`+name+`"]`)
 	}
 	assert.Zero(t, seen.count())
+}
+
+// Every number of every options type is checked, also of types and fields to come.
+func TestTaskOptions_everyNumberIsCheckedAtItsBorders(t *testing.T) {
+	borders := map[string][2]float64{ // the create-job page; elsewhere any number from 0 on
+		"video.FPS": {1, 60}, "video.Bitrate": {300_000, 60_000_000}, "audio.Bitrate": {32_000, 320_000},
+	}
+	client, seen := apiFake(t, apiAlways(201, apiTask))
+	type in = ittybit.TaskOptions
+	numbers := 0
+	for kind, zero := range map[ittybit.TaskKind]in{
+		"video": ittybit.VideoOptions{}, "image": ittybit.ImageOptions{}, "audio": ittybit.AudioOptions{}, "thumbnails": ittybit.ThumbnailsOptions{},
+		"subtitles": ittybit.SubtitlesOptions{}, "chapters": ittybit.ChaptersOptions{}, "speech": ittybit.SpeechOptions{}, "ingest": ittybit.IngestOptions{},
+	} {
+		create := func(field reflect.StructField, value any) (inTask, inStep error) {
+			options := reflect.New(reflect.TypeOf(zero)).Elem()
+			options.FieldByIndex(field.Index).Set(reflect.ValueOf(value).Convert(field.Type))
+			typed := options.Interface().(in)
+			_, inTask = client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: kind, FileID: "f", Options: typed})
+			_, inStep = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: []ittybit.WorkflowStep{{Kind: kind, Options: typed}}})
+			return inTask, inStep
+		}
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(zero)) {
+			var good, bad []any
+			switch field.Type.Kind() {
+			case reflect.Int, reflect.Float64:
+				good, bad = []any{0, 1}, []any{-1}
+				if ends, ok := borders[string(kind)+"."+field.Name]; ok {
+					good, bad = []any{0, ends[0], ends[1]}, []any{-1, ends[0] - 1, ends[1] + 1}
+					if ends[0] == 1 {
+						bad[1] = 0.999
+					}
+				}
+			case reflect.Struct:
+				good, bad = []any{ittybit.Pixels(0), ittybit.Pixels(1), ittybit.Percent(0), ittybit.Percent(100)}, []any{ittybit.Pixels(-1), ittybit.Percent(-0.1)}
+			default:
+				continue
+			}
+			numbers++
+			for _, value := range good {
+				inTask, inStep := create(field, value)
+				assert.NoError(t, inTask, "%s.%s: %v", kind, field.Name, value)
+				assert.NoError(t, inStep, "%s.%s: %v", kind, field.Name, value)
+			}
+			sent := seen.count()
+			for _, value := range bad {
+				inTask, inStep := create(field, value)
+				clientParamError(t, inTask, "Options."+field.Name)
+				clientParamError(t, inStep, "Workflow[0].Options."+field.Name)
+			}
+			assert.Equal(t, sent, seen.count(), "%s.%s", kind, field.Name)
+		}
+	}
+	assert.Equal(t, 20, numbers)
 }
 
 func TestTaskOptions_whatIsNotCheckedIsSent(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -140,10 +141,13 @@ func TestWaitAll_endsWithTheLoop(t *testing.T) {
 func TestWaitAll_refusesWhatCantBeMeant(t *testing.T) {
 	client, looks := apiTasks(t, "completed")
 	for param, next := range map[string]func(func(*ittybit.Task, error) bool){
-		"ids":           client.Tasks.WaitAll(t.Context(), []string{"task_1", ""}),
-		"poll rate":     client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithPollRate(0)),
-		"response info": client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithResponseInfo(new(ittybit.ResponseInfo))),
-		"ctx":           client.Tasks.WaitAll(nil, []string{"task_1"}), //nolint:staticcheck // that is what is tested
+		"ids":            client.Tasks.WaitAll(t.Context(), []string{"task_1", ""}),
+		"poll rate":      client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithPollRate(0)),
+		"poll interval":  client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithPollInterval(0)),
+		"opts":           client.Tasks.WaitAll(t.Context(), []string{"task_1"}, nil),
+		"response info":  client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithResponseInfo(new(ittybit.ResponseInfo))),
+		"request header": client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithRequestHeader("", "x")),
+		"ctx":            client.Tasks.WaitAll(nil, []string{"task_1"}), //nolint:staticcheck // that is what is tested
 	} {
 		count := 0
 		for task, err := range next {
@@ -157,6 +161,33 @@ func TestWaitAll_refusesWhatCantBeMeant(t *testing.T) {
 		t.Error("there is nothing to wait for", task, err)
 	}
 	assert.Empty(t, looks())
+}
+
+func TestUnfinishedError_namesOneTaskAndCountsMany(t *testing.T) {
+	err := &ittybit.UnfinishedError{IDs: []string{"task_1\nX"}, Err: ittybit.ErrNotFound}
+	require.EqualError(t, err, "ittybit: task task_1 X was not seen to end: ittybit: not found")
+	require.ErrorIs(t, err, ittybit.ErrNotFound)
+	require.EqualError(t, &ittybit.UnfinishedError{IDs: []string{"task_1", "task_2"}, Err: context.Canceled}, "ittybit: 2 tasks were not seen to end: context canceled")
+}
+
+func TestCreateAndWait_refusesWhatCantBeMeantBeforeItCreates(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, apiTask))
+	params := ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, FileID: "file_1"}
+	for param, opt := range map[string]ittybit.WaitOption{
+		"opts": nil, "poll interval": ittybit.WithPollInterval(0), "poll rate": ittybit.WithPollRate(-1), "progress function": ittybit.WithProgress(nil),
+		"request header": ittybit.WithRequestHeader("", "x"), "idempotency key": ittybit.WithIdempotencyKey(""),
+	} {
+		task, err := client.Tasks.CreateAndWait(t.Context(), params, opt)
+		clientParamError(t, err, param)
+		assert.Nil(t, task)
+	}
+	for param, opt := range map[string]ittybit.WaitOption{"poll rate": ittybit.WithPollRate(math.NaN()), "poll interval": ittybit.WithPollInterval(-1)} {
+		_, err := client.Tasks.CreateAndWait(t.Context(), params, opt)
+		clientParamError(t, err, param)
+	}
+	_, err := client.Tasks.CreateAndWait(clientNoContext, params)
+	clientParamError(t, err, "ctx")
+	assert.Zero(t, seen.count())
 }
 
 func TestCreateAndWait_createsOnceAndWaits(t *testing.T) {

@@ -204,24 +204,24 @@ func (t *Task) fromJSON(data []byte) error {
 // documents and generations of the API, in front of those of Task.
 type taskWire struct {
 	*plainTask
-	Progress   jsonx.Int       `json:"progress"`
-	Input      json.RawMessage `json:"input"`
-	Output     json.RawMessage `json:"output"`
-	Inputs     json.RawMessage `json:"inputs"`
-	Outputs    json.RawMessage `json:"outputs"`
-	Options    json.RawMessage `json:"options"`
-	Results    json.RawMessage `json:"results"`
-	Workflow   json.RawMessage `json:"workflow"`
-	Error      json.RawMessage `json:"error"`
-	Metadata   json.RawMessage `json:"metadata"`
-	Created    jsonx.Time      `json:"created"`
-	CreatedAt  jsonx.Time      `json:"created_at"`
-	Started    jsonx.Time      `json:"started"`
-	StartedAt  jsonx.Time      `json:"started_at"`
-	Updated    jsonx.Time      `json:"updated"`
-	UpdatedAt  jsonx.Time      `json:"updated_at"`
-	Completed  jsonx.Time      `json:"completed"`
-	FinishedAt jsonx.Time      `json:"finished_at"`
+	Progress   jsonx.Int  `json:"progress"`
+	Input      jsonx.Part `json:"input"`
+	Output     jsonx.Part `json:"output"`
+	Inputs     jsonx.Part `json:"inputs"`
+	Outputs    jsonx.Part `json:"outputs"`
+	Options    jsonx.Part `json:"options"`
+	Results    jsonx.Part `json:"results"`
+	Workflow   jsonx.Part `json:"workflow"`
+	Error      jsonx.Part `json:"error"`
+	Metadata   jsonx.Part `json:"metadata"`
+	Created    jsonx.Time `json:"created"`
+	CreatedAt  jsonx.Time `json:"created_at"`
+	Started    jsonx.Time `json:"started"`
+	StartedAt  jsonx.Time `json:"started_at"`
+	Updated    jsonx.Time `json:"updated"`
+	UpdatedAt  jsonx.Time `json:"updated_at"`
+	Completed  jsonx.Time `json:"completed"`
+	FinishedAt jsonx.Time `json:"finished_at"`
 }
 
 // plainTask is Task without its methods, so that encoding/json reads its members.
@@ -232,19 +232,19 @@ type plainTask Task
 func (w *taskWire) finish() error {
 	t := (*Task)(w.plainTask)
 	t.Progress = int(w.Progress.Value)
-	t.Results = orNil(w.Results)
+	t.Results = orNil(json.RawMessage(w.Results))
 	t.Created, t.Started = firstTime(w.Created, w.CreatedAt), firstTime(w.Started, w.StartedAt)
 	t.Updated, t.Completed = firstTime(w.Updated, w.UpdatedAt), firstTime(w.Completed, w.FinishedAt)
-	t.rawInput, t.rawOutput = orNil(w.Input), orNil(w.Output)
+	t.rawInput, t.rawOutput = orNil(json.RawMessage(w.Input)), orNil(json.RawMessage(w.Output))
 	var errs [7]error
-	t.Input, errs[0] = decodeFileMember(w.Input)
-	t.Output, errs[1] = decodeFileMember(w.Output)
-	t.Inputs, errs[2] = decodeObjects[File](w.Inputs)
-	t.Outputs, errs[3] = decodeObjects[File](w.Outputs)
-	t.Metadata, errs[4] = decodeMetadata(w.Metadata)
-	t.Error, errs[5] = decodeTaskError(w.Error)
-	errs[6] = decodePart(w.Workflow, &t.Workflow)
-	t.Options = decodeTaskOptions(t.Kind, w.Options)
+	t.Input, errs[0] = decodeFileMember(json.RawMessage(w.Input))
+	t.Output, errs[1] = decodeFileMember(json.RawMessage(w.Output))
+	t.Inputs, errs[2] = decodeObjectsBut[File](json.RawMessage(w.Inputs), isNullOrText) // later API versions have URLs here
+	t.Outputs, errs[3] = decodeObjectsBut[File](json.RawMessage(w.Outputs), isNullOrText)
+	t.Metadata, errs[4] = decodeMetadata(json.RawMessage(w.Metadata))
+	t.Error, errs[5] = decodeTaskError(json.RawMessage(w.Error))
+	errs[6] = decodePart(json.RawMessage(w.Workflow), &t.Workflow)
+	t.Options = decodeTaskOptions(t.Kind, json.RawMessage(w.Options))
 	return firstError(
 		memberError{"input", errs[0]}, memberError{"output", errs[1]},
 		memberError{"inputs", errs[2]}, memberError{"outputs", errs[3]},
@@ -269,8 +269,15 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 	return file, err // an odd member does not make it none
 }
 
-// decodeObjects reads a list of objects. An odd member of one does not spoil the others.
+// decodeObjects reads a list of objects. An odd member of one does not spoil the others,
+// and neither does an element that is no object: it is left out and, unless it is null,
+// told of.
 func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
+	return decodeObjectsBut[T, P](raw, jsonx.IsNull)
+}
+
+// decodeObjectsBut is decodeObjects with another notion of what need not be told of.
+func decodeObjectsBut[T any, P object[T]](raw json.RawMessage, skip func(json.RawMessage) bool) ([]*T, error) {
 	if jsonx.IsNull(raw) {
 		return nil, nil
 	}
@@ -280,14 +287,21 @@ func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
 	}
 	var objects []*T
 	var odd error
-	for _, element := range elements {
-		if jsonx.IsObject(element) {
+	for i, element := range elements {
+		switch {
+		case jsonx.IsObject(element):
 			decoded := new(T)
 			odd = cmp.Or(odd, P(decoded).fromJSON(element))
 			objects = append(objects, decoded)
+		case !skip(element):
+			odd = cmp.Or(odd, fmt.Errorf("item %d is not an object", i))
 		}
 	}
 	return objects, odd
+}
+
+func isNullOrText(value json.RawMessage) bool {
+	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
 }
 
 // decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).

@@ -216,7 +216,11 @@ func newUploadSource(body io.Reader, size int64) (*uploadSource, error) {
 		known = int64(sized.Len())
 	}
 	if seeker, ok := body.(io.Seeker); ok {
-		if start, end, err := extent(seeker); err == nil { // a pipe is an *os.File that can't
+		start, end, seekable, err := extent(seeker)
+		if err != nil {
+			return nil, &ParamError{Param: "Body", Reason: "can't be read: " + err.Error()}
+		}
+		if seekable {
 			known = end - start
 			if at, ok := body.(io.ReaderAt); ok {
 				source.at, source.base = at, start
@@ -236,16 +240,17 @@ func newUploadSource(body io.Reader, size int64) (*uploadSource, error) {
 	return source, nil
 }
 
-// extent gives where seeker stands and where it ends, and leaves it where it was.
-func extent(seeker io.Seeker) (start, end int64, err error) {
+// extent gives where seeker stands and where it ends, and leaves it where it was. A pipe is an
+// [*os.File] that can't seek. With an error, nobody knows where it was left.
+func extent(seeker io.Seeker) (start, end int64, seekable bool, err error) {
 	if start, err = seeker.Seek(0, io.SeekCurrent); err != nil {
-		return 0, 0, err
+		return 0, 0, false, nil //nolint:nilerr // it is read as it comes
 	}
 	if end, err = seeker.Seek(0, io.SeekEnd); err != nil {
-		return 0, 0, err
+		return 0, 0, false, err
 	}
 	_, err = seeker.Seek(start, io.SeekStart)
-	return start, max(end, start), err
+	return start, max(end, start), true, err
 }
 
 // section is a part of a source that can be read anywhere.

@@ -151,7 +151,7 @@ func (s *uploadStorage) all() []*uploadPut {
 }
 
 // file gives a complete file, or nil.
-func (s *uploadStorage) file(path string) []byte { //nolint:unparam // a path all the same
+func (s *uploadStorage) file(path string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.files[path]

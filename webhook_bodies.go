@@ -108,7 +108,7 @@ func (v *WebhookVerifier) Middleware(next http.Handler) http.Handler {
 			return
 		}
 		defer body.Release()
-		if err := v.verifyRequest(body.Bytes(), r.Header); err != nil {
+		if _, err := v.verifyRequest(body.Bytes(), r.Header); err != nil {
 			answer(w, r, http.StatusUnauthorized, 0)
 			return
 		}

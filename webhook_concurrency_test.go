@@ -102,3 +102,38 @@ func TestVerify_isSharedByManyGoroutines(t *testing.T) {
 	}
 	group.Wait()
 }
+
+func TestWebhookHandler_observesAgeAndWhatIsInFlight(t *testing.T) {
+	recorder := newWebhookRecorder()
+	entered, leave := make(chan struct{}), make(chan struct{})
+	h := webhookHandler(t, ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
+		if e.Task.ID == "task_slow" {
+			entered <- struct{}{}
+			<-leave
+		}
+		return nil
+	}), ittybit.WithObserver(recorder.observe))
+	srv := webhookServer(t, h)
+	slow := webhookBackground(srv, webhookTask("task_slow", "completed"))
+	<-entered
+
+	before := time.Now().Truncate(time.Second)
+	body := webhookTask("task_quick", "completed")
+	require.NoError(t, webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body)).Err)
+	quick := recorder.next(t)
+	assert.Equal(t, 1, quick.InFlight, "the slow one")
+	assert.False(t, quick.Signed.Before(before), "%v", quick.Signed)
+	assert.False(t, quick.Signed.After(time.Now()), "%v", quick.Signed)
+
+	old := time.Now().Add(-time.Hour).Truncate(time.Second)
+	require.NoError(t, webhookSend(srv.Client(), http.MethodPost, srv.URL, body, ittybit.SignWebhook(webhookSecret, old, []byte(body))).Err)
+	late := recorder.next(t)
+	assert.Equal(t, ittybit.OutcomeSignatureExpired, late.Outcome)
+	assert.True(t, old.Equal(late.Signed), "authentic, if late: %v", late.Signed)
+	require.NoError(t, webhookSend(srv.Client(), http.MethodPost, srv.URL, body, ittybit.SignWebhook("stranger", old, []byte(body))).Err)
+	assert.Zero(t, recorder.next(t).Signed, "a stranger's time means nothing")
+
+	close(leave)
+	require.NoError(t, webhookReceive(t, slow).Err)
+	assert.Zero(t, recorder.next(t).InFlight)
+}

@@ -56,6 +56,14 @@ func TestWebhookHandler_judgesAnErrorByWhatStandsOutermost(t *testing.T) {
 		"an error that panics":           {(*webhookFaultyError)(nil), 500, ittybit.OutcomeFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
+			outcome, after := ittybit.OutcomeOf(tt.err)
+			assert.Equal(t, tt.outcome, outcome)
+			if tt.status == 503 {
+				assert.Equal(t, 7*time.Second, after)
+			} else {
+				assert.Zero(t, after)
+			}
+
 			// Alone, and behind a deduplicator, which must take the same side.
 			failing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return tt.err })
 			calls := 0

@@ -33,39 +33,15 @@ const (
 	retryAfterBusy = time.Second
 )
 
-// Outcome is what became of a delivery, in a word for logs and metrics.
-type Outcome string
-
-// The outcomes of deliveries, with the status that each is answered with.
-const (
-	OutcomeHandled            Outcome = "handled"             // 200
-	OutcomeIgnored            Outcome = "ignored"             // 200: an EventMux had no handler for it
-	OutcomeDuplicate          Outcome = "duplicate"           // 200: handled before
-	OutcomeDiscarded          Outcome = "discarded"           // 200: see Discard
-	OutcomeMethodNotAllowed   Outcome = "method_not_allowed"  // 405
-	OutcomeBodyTooLarge       Outcome = "body_too_large"      // 413
-	OutcomeBodyTimeout        Outcome = "body_timeout"        // 408
-	OutcomeBodyUnreadable     Outcome = "body_unreadable"     // 400: the sender hung up, or broke the protocol
-	OutcomeOverBudget         Outcome = "over_budget"         // 503: see WithMaxBufferedBytes
-	OutcomeSignatureMissing   Outcome = "signature_missing"   // 401
-	OutcomeSignatureMalformed Outcome = "signature_malformed" // 401
-	OutcomeSignatureMismatch  Outcome = "signature_mismatch"  // 401
-	OutcomeSignatureExpired   Outcome = "signature_expired"   // 401: authentic, but too old
-	OutcomeMalformedEvent     Outcome = "malformed_event"     // 400: signed, but not a JSON object
-	OutcomeFailed             Outcome = "failed"              // 500: the handler returned an error
-	OutcomePanicked           Outcome = "panicked"            // 500
-	OutcomeRetryLater         Outcome = "retry_later"         // 503: see RetryLater
-	OutcomeTimedOut           Outcome = "timed_out"           // 503: see WithProcessingTimeout
-	OutcomeOverloaded         Outcome = "overloaded"          // 503: see WithMaxInFlight
-	OutcomeAborted            Outcome = "aborted"             // no answer: the handler panicked with http.ErrAbortHandler
-)
-
-// Delivery describes one request to a [WebhookHandler], for [WithObserver].
+// Delivery describes one request to a [WebhookHandler], or one event that [Reconcile] has
+// handed on, for [WithObserver].
 type Delivery struct {
 	Outcome   Outcome
-	Status    int           // the HTTP status; 0 where the handler aborted the connection
+	Status    int           // the HTTP status; 0 where the handler aborted the connection, and of Reconcile
 	Duration  time.Duration // from the request's start to its answer
 	BodyBytes int           // 0 where the body was not read whole
+	Signed    time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
+	InFlight  int           // other verified deliveries that were being handled when this one was done
 	Event     *Event        // nil unless the delivery was verified and could be read
 	Err       error         // why it is not handled; nil where it is
 }
@@ -155,19 +131,31 @@ func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
 
+// ObserverOption is what [WithObserver] gives: an option for webhook handlers and for
+// [Reconcile].
+type ObserverOption interface {
+	WebhookOption
+	ReconcileOption
+}
+
+type observerOption func(context.Context, Delivery)
+
+func (o observerOption) check() error {
+	if o == nil {
+		return &ParamError{Param: "observer", Reason: "is nil"}
+	}
+	return nil
+}
+
+func (o observerOption) applyWebhook(c *webhookConfig) error     { c.observer = o; return o.check() }
+func (o observerOption) applyReconcile(c *reconcileConfig) error { c.observer = o; return o.check() }
+
 // WithObserver calls fn after each delivery was answered, for metrics, in the request's
 // goroutine and with its context: the sender may have its answer before fn is called,
-// though over HTTP/2 the answer ends only when fn has returned. A panic in fn is logged and
-// goes no further.
-func WithObserver(fn func(context.Context, Delivery)) WebhookOption {
-	return webhookOption(func(c *webhookConfig) error {
-		if fn == nil {
-			return &ParamError{Param: "observer", Reason: "is nil"}
-		}
-		c.observer = fn
-		return nil
-	})
-}
+// though over HTTP/2 the answer ends only when fn has returned. [Reconcile] calls it after
+// each event that it has handed on, with no Status. A panic in fn is logged and goes no
+// further.
+func WithObserver(fn func(context.Context, Delivery)) ObserverOption { return observerOption(fn) }
 
 // NewWebhookHandler makes a handler for deliveries signed with secret, which is the
 // project's API key, or the secret of a webhook endpoint where Ittybit gave one. An
@@ -252,14 +240,14 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	}
 	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
-	if err := h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
+	if d.Signed, err = h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
 		if h.logs(r.Context(), slog.LevelDebug) {
 			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header)) })
 		}
 		return
 	}
-	defer h.inFlight.Add(-1)
+	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
 	if h.inFlight.Add(1) > h.cfg.maxInFlight {
 		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
 		return
@@ -285,58 +273,33 @@ func (d *delivery) handle(parent context.Context) {
 	deadline := d.start.Add(d.handler.cfg.processingTimeout)
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline)
 	defer cancel()
-	var reported atomic.Value
-	ctx = context.WithValue(ctx, reportKey{}, &reported)
-	verdict, err := d.callNext(ctx)
-	switch {
-	case d.stack != nil: // it panicked, and callNext has said so
-	case verdict == verdictHandled:
-		d.end(OutcomeHandled, http.StatusOK, nil)
-		if outcome, ok := reported.Load().(Outcome); ok {
-			d.Outcome = outcome
-		}
-	case verdict == verdictDuplicate:
-		d.end(OutcomeDuplicate, http.StatusOK, nil)
-	case verdict == verdictDiscarded:
-		d.end(OutcomeDiscarded, http.StatusOK, err)
-	case verdict == verdictRetryLater:
-		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, err)
-	case ctx.Err() != nil:
-		d.end(OutcomeTimedOut, http.StatusServiceUnavailable, err)
-	default:
-		d.end(OutcomeFailed, http.StatusInternalServerError, err)
+	run := eventRun{outcome: OutcomeAborted}
+	defer func() { d.settle(&run, ctx.Err() != nil) }()
+	if run.call(ctx, d.handler.next, d.Event); run.outcome == OutcomeAborted {
+		panic(http.ErrAbortHandler) // by which a handler tells net/http to drop the connection
 	}
 }
 
-// callNext calls the EventHandler, judges its error, and catches the panics of both, all
-// but the one with which a handler tells net/http to drop the connection.
-func (d *delivery) callNext(ctx context.Context) (verdict, error) {
-	defer func() {
-		switch reason := recover(); reason {
-		case nil:
-		case http.ErrAbortHandler:
-			d.Err = http.ErrAbortHandler
-			panic(reason)
-		default:
-			d.stack = debug.Stack()
-			d.end(OutcomePanicked, http.StatusInternalServerError, &panicError{reason})
+// settle gives the delivery the answer that its run asks for.
+func (d *delivery) settle(run *eventRun, late bool) {
+	d.stack, d.retryAfter = run.stack, run.retryAfter
+	switch run.outcome {
+	case OutcomeAborted:
+		if run.err != nil {
+			d.Err = run.err
 		}
-	}()
-	err := d.handler.next.HandleEvent(ctx, d.Event)
-	verdict, after := judge(err)
-	d.retryAfter = after
-	return verdict, err
-}
-
-// reportKey is the context key under which a handler deep in the chain can say what
-// became of an event that is dealt with.
-type reportKey struct{}
-
-// report says what became of an event, where somebody listens. A handler may call
-// others at the same time, and leave some behind.
-func report(ctx context.Context, outcome Outcome) {
-	if reported, ok := ctx.Value(reportKey{}).(*atomic.Value); ok {
-		reported.Store(outcome)
+	case OutcomeFailed:
+		if late {
+			d.end(OutcomeTimedOut, http.StatusServiceUnavailable, run.err)
+			return
+		}
+		d.end(OutcomeFailed, http.StatusInternalServerError, run.err)
+	case OutcomePanicked:
+		d.end(OutcomePanicked, http.StatusInternalServerError, run.err)
+	case OutcomeRetryLater:
+		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, run.err)
+	default:
+		d.end(run.outcome, http.StatusOK, run.err)
 	}
 }
 
@@ -388,33 +351,26 @@ func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.
 	_ = control.Flush()  // left to itself, the server sends it when the handler has returned
 }
 
-// panicError is what the EventHandler panicked with.
-type panicError struct{ reason any }
-
-func (e *panicError) Error() string {
-	return fmt.Sprintf("ittybit: the event handler panicked: %v", e.reason) // fmt bears a reason that panics itself
-}
-
-// Unwrap gives the error it panicked with, if it was one.
-func (e *panicError) Unwrap() error {
-	err, _ := e.reason.(error)
-	return err
-}
-
 // tell writes the log line and calls the observer. Neither has a say in what becomes of
 // the delivery, nor in whether the other one gets its turn.
 func (h *WebhookHandler) tell(ctx context.Context, d *delivery) {
 	survive(func() { h.log(ctx, d) })
-	if h.cfg.observer == nil {
+	observe(ctx, h.cfg.observer, d.Delivery, h.cfg.logger, h.redacted)
+}
+
+// observe calls the observer, where there is one, and logs its panic.
+func observe(ctx context.Context, observer func(context.Context, Delivery), d Delivery, logger *slog.Logger, redacted func(string) string) {
+	if observer == nil {
 		return
 	}
-	reason, stack := survive(func() { h.cfg.observer(ctx, d.Delivery) })
-	if reason != nil && h.logs(ctx, slog.LevelError) {
-		survive(func() {
-			h.cfg.logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked",
-				slog.String("error", h.redacted(fmt.Sprint(reason))), slog.String("stack", h.redacted(stack)))
-		})
+	reason, stack := survive(func() { observer(ctx, d) })
+	if reason == nil || logger == nil {
+		return
 	}
+	survive(func() {
+		logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked",
+			slog.String("error", redacted(fmt.Sprint(reason))), slog.String("stack", redacted(stack)))
+	})
 }
 
 // survive calls fn and gives what it panicked with.

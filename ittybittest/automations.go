@@ -18,18 +18,9 @@ type automation struct {
 	fields  object
 	event   string
 	status  string
-	steps   []step
+	steps   []taskSpec
 	created time.Time
 	updated time.Time
-}
-
-// step is a workflow's step, checked.
-type step struct {
-	kind       string
-	url        string // of a webhook step
-	spec       taskSpec
-	conditions []condition
-	next       []step
 }
 
 // condition is one pair of a conditions step.
@@ -152,9 +143,9 @@ func parseTrigger(raw json.RawMessage) (event string, err error) {
 	return event, nil
 }
 
-// parseSteps checks a workflow, or the next steps of a step. The caller holds
-// s.mu.
-func (s *Server) parseSteps(where string, raw json.RawMessage, depth int) ([]step, error) {
+// parseSteps checks a workflow, or the next steps of a step or task. The caller
+// holds s.mu.
+func (s *Server) parseSteps(where string, raw json.RawMessage, depth int) ([]taskSpec, error) {
 	items, ok := splitArray(raw)
 	if !ok {
 		return nil, badRequest("%s must be an array of steps.", where)
@@ -162,9 +153,9 @@ func (s *Server) parseSteps(where string, raw json.RawMessage, depth int) ([]ste
 	if depth == 0 {
 		return nil, badRequest("next steps can be nested %d levels deep at most.", maxWorkflowDepth)
 	}
-	steps := make([]step, 0, len(items))
+	steps := make([]taskSpec, 0, len(items))
 	for _, item := range items {
-		st, err := s.parseStep(item, depth)
+		st, err := s.parseStep(where, item, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -173,43 +164,38 @@ func (s *Server) parseSteps(where string, raw json.RawMessage, depth int) ([]ste
 	return steps, nil
 }
 
-func (s *Server) parseStep(raw json.RawMessage, depth int) (step, error) {
+func (s *Server) parseStep(where string, raw json.RawMessage, depth int) (taskSpec, error) {
 	fields, parseErr := parseObject(raw)
 	if parseErr != nil {
-		return step{}, badRequest("A workflow step %s.", parseErr)
+		return taskSpec{}, badRequest("A workflow step %s.", parseErr)
 	}
-	spec, err := parseTaskSpec(fields)
+	st, err := s.parseTaskSpec(fields, depth-1)
 	if err != nil {
-		return step{}, err
+		return taskSpec{}, err
 	}
-	spec.options = spec.options.without("next")
-	st := step{kind: spec.kind, url: spec.url, spec: spec}
-	if next, ok := fields.get("next"); ok {
-		if st.next, err = s.parseSteps("next", next, depth-1); err != nil {
-			return step{}, err
-		}
-	}
+	st.options = st.options.without("next")
 	switch st.kind {
 	case "":
-		if depth == maxWorkflowDepth { // Ittybit's SDKs let the steps below have none
-			return step{}, badRequest("A workflow step needs a kind.")
+		if where != "next" { // where Ittybit's SDKs let a step have none
+			return taskSpec{}, badRequest("A workflow step needs a kind.")
 		}
 		return st, nil
 	case "webhook":
 		if st.url == "" {
-			return step{}, badRequest("A webhook step needs a url.")
+			return taskSpec{}, badRequest("A webhook step needs a url.")
 		}
 		return st, checkWebhookURL("url", st.url)
 	case "conditions":
-		conditions, _ := fields.get("conditions")
-		st.conditions, err = parseConditions(conditions)
-		return st, err
+		if len(st.conditions) == 0 {
+			return taskSpec{}, errNoConditions()
+		}
+		return st, nil
 	case "subtitle": // as Ittybit's own examples spell it
-		st.spec.kind = "subtitles"
+		st.kind = "subtitles"
 		return st, nil
 	}
 	if kinds := slices.Concat(taskKinds(), []string{"webhook"}); s.checkKind(st.kind) != nil {
-		return step{}, badRequest("A workflow step of kind %q is not known: it must be one of %s.", st.kind, strings.Join(kinds, ", "))
+		return taskSpec{}, badRequest("A workflow step of kind %q is not known: it must be one of %s.", st.kind, strings.Join(kinds, ", "))
 	}
 	return st, nil
 }
@@ -217,7 +203,7 @@ func (s *Server) parseStep(raw json.RawMessage, depth int) (step, error) {
 func parseConditions(raw json.RawMessage) ([]condition, error) {
 	var pairs []condition
 	if len(raw) == 0 || json.Unmarshal(raw, &pairs) != nil || len(pairs) == 0 {
-		return nil, badRequest("conditions must be an array of at least one {prop, value}.")
+		return nil, errNoConditions()
 	}
 	for _, pair := range pairs {
 		if pair.Prop == "" || !isScalar(pair.Value) {
@@ -225,6 +211,10 @@ func parseConditions(raw json.RawMessage) ([]condition, error) {
 		}
 	}
 	return pairs, nil
+}
+
+func errNoConditions() error {
+	return badRequest("conditions must be an array of at least one {prop, value}.")
 }
 
 func isScalar(raw json.RawMessage) bool {

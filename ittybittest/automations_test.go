@@ -193,7 +193,7 @@ func TestAutomation_stepsRunFromTopToBottomAndNextAfterItsParent(t *testing.T) {
 		owner := a.get("/media/" + media)
 		output := video["output"].(map[string]any)
 		assert.Equal(t, media, output["media_id"])
-		assert.Equal(t, []any{output}, owner["files"])
+		assert.Equal(t, []any{output, nsfw["output"], speech["output"]}, owner["files"])
 		assert.Equal(t, map[string]any{"small": output["url"]}, owner["urls"])
 		assert.Equal(t, "video", owner["kind"])
 	}, ittybittest.WithTaskDuration(time.Hour))

@@ -10,8 +10,9 @@
 // The server speaks plain HTTP on a loopback port, so curl or any other client
 // can use it as well: send requests to srv.URL with srv.APIKey as the bearer
 // token. Uploads go to a second address, srv.StorageURL, and can be downloaded
-// there. No media is fetched or processed; results are made up, and a
-// test chooses them with [Server.SetResults] and [Server.FailTasks].
+// there, as can be what tasks find out and the tracks they make. No media is fetched or
+// processed; results are made up, and a test chooses them with [Server.SetResults] and
+// [Server.FailTasks].
 //
 // # What is documented by Ittybit
 //
@@ -22,7 +23,12 @@
 //   - Paging by page and limit (1 to 100, by default 20, for automations 10),
 //     the Links header, and an empty list past the end.
 //   - A task needs a kind and exactly one of url and file_id; its options stand
-//     beside kind and come back under "options".
+//     beside kind and come back under "options". A conditions task has next steps; a
+//     workflow task has steps in "workflow".
+//   - Media kinds end with a File whose object is "source", subtitles, chapters and
+//     thumbnails with a "track", nsfw, speech, description, outline and prompt with an
+//     "intelligence" file, whose url serves the results as JSON. Outputs belong to the media
+//     of the input.
 //   - Webhooks: an HTTPS POST of the task itself; a header
 //     "Ittybit-Signature: t=…,v1=…" made with the API key; 200 within five
 //     seconds confirms; exponential backoff until then; the events
@@ -53,27 +59,61 @@
 //     Only the kinds of the 2025-08-20 API are accepted; SetResults or FailTasks
 //     with another kind makes it known. Unknown file ids are not looked up.
 //   - API answers carry project_id and automation_id, as webhook payloads do.
+//   - A task whose url is of this server's storage, signed or not, or that of a File that a
+//     task made, has that File as its input from the start. If nothing is there, or the
+//     signature is not valid, the task fails. Any other url stands for a made-up file.
+//   - The tasks of a workflow task are its children: their parent_id is its id, and they
+//     have its input. It is processing until all below it ended, its progress is the share
+//     of its steps that ended, and then it completes, or fails if a task below it failed.
+//     Its own webhook and its next steps come after that. It has no output and no results.
+//     With [WithProgressWebhooks] it is posted when half of its steps ended. In a step of an
+//     automation all of this holds too.
+//   - Every task may have next steps, not only one of kind conditions: they run once it
+//     completed. Those of a conditions task run if its results say "continue": true.
 //   - A webhook step posts what its workflow is about: the media, the task that
-//     triggered it, or, in a nested "next", the parent task; each with project_id
-//     and automation_id.
+//     triggered it, in a nested "next" the parent task, or the workflow task (which is
+//     still processing then); each with project_id, and automation_id if there is one.
 //   - A workflow runs from top to bottom; a step's next steps run once its task
 //     completed, and before the step that follows. A failed task ends its own
-//     branch only. A conditions step makes no task: when each of its prop/value
-//     pairs is equal to a member of the media or task (or of its file), its next
-//     steps run. Steps on media without a file complete all the same.
+//     branch only. Steps work on the first source file of the media, or on the input of the
+//     workflow task; next steps on the output of the task before, or, where that is no source
+//     file, such as subtitles or what nsfw found, on its input. Steps on media without a
+//     file complete all the same.
+//   - A conditions step makes no task: when each of its prop/value pairs is equal, its next
+//     steps run. A prop is looked for in the media and its files; after a task in its output
+//     (in its input if there is none), its results, the task itself, the file that next steps
+//     work on, and then the media and its files; and where a task triggered the workflow, in
+//     the task before its results and output. The first place that has it counts. With a prefix
+//     ("task.", "media.", or "file." for the file that steps work on) it is looked for there
+//     only.
+//   - An output has the size and format of the options, or else those of the input.
+//     Subtitles are WebVTT, or SubRip with format "srt"; chapters are JSON, or WebVTT with
+//     format "vtt"; thumbnails are one grey picture, of at most 2048 pixels a side. Their
+//     filename is such as "video-subtitles.vtt". In the JSON of nsfw the is_nsfw of webhooks is
+//     called detected. A task's description goes to the file too, but not to that of a
+//     description task, where it would pass for what was found. An http task calls nothing.
 //   - An ingest task makes a media object, which is how media with a file comes
 //     to be here. What an automation made (tasks, and media from them) triggers
-//     no automation, so that none can run without end.
+//     no automation, so that none can run without end. The children and next steps of a task
+//     that was posted do.
 //   - POST /files makes the file at once, or with [WithAsyncFiles] an ingest task
-//     (202). Nothing is served at such a file's url. A changed folder or filename
-//     leaves the url as it is. A deleted file's bytes are gone from the storage.
-//   - Chunks may come in any order and again, but the one that ends the file
-//     completes it only if all others are there: send it last, or again. Repeating
-//     an upload that completed, or its last chunk, answers with the same File.
-//     Another upload to the same path replaces the bytes and makes a new File.
+//     (202). Nothing is served at such a file's url, nor at that of a made-up video,
+//     image or audio. A changed folder or filename leaves the url as it is. A deleted file's
+//     bytes are gone from the storage, and deleted media takes its files along.
+//   - Chunks may come in any order, at once and again, but the one that ends the
+//     file completes it only if all others are there (202, with what is missing):
+//     send it last, or again. "bytes <start>-<end>/<total>", as in RFC 9110, will do.
+//     A chunk that overlaps others, or has another total, is refused with 400;
+//     unless it starts at byte 0: then it begins the upload anew.
+//   - Repeating an upload that completed, or its last chunk, answers with the same
+//     File, and a late repeat of another of its chunks changes nothing. Any other
+//     upload to the same path replaces the bytes, and the old File with a new one:
+//     the old one is gone as if it had been deleted, its media object stays.
 //   - A stored file can be downloaded by anyone; a signature, if the address has
-//     one, must be valid all the same. [WithStorageLimit] bounds the storage (507).
-//     [Faults] don't concern the storage.
+//     one, must be valid all the same. A wrong key is refused with 401, a wrong,
+//     expired or unfit signature with 403, before the body is read.
+//     [WithStorageLimit] bounds the storage (507). Tests read it with
+//     [Server.OpenStored]. [WithEmptyUploadAnswers] leaves out the File.
 //   - An idempotency key used again with another path or body is refused with
 //     409. A request that was answered with an error leaves its key unused.
 //   - Request bodies are limited to 1 MiB, workflows to 32 levels of next.

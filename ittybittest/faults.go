@@ -9,10 +9,11 @@ import (
 // Faults is what goes wrong, for [Server.SetFaults]. The zero value is
 // nothing. The functions may be called from several goroutines at once.
 type Faults struct {
-	// Latency is added to every API request before it is acted on.
+	// Latency is added to every request before it is acted on.
 	Latency time.Duration
-	// Request, if not nil, chooses the fault of each API request, whose body it
-	// may read.
+	// Request, if not nil, chooses the fault of each request, to the API and to
+	// the storage: the Host tells them apart. It may read the body of an API
+	// request; of one to the storage it sees none.
 	Request func(*http.Request) RequestFault
 
 	// Duplicates is how many copies of each webhook are sent beside it at the
@@ -27,7 +28,9 @@ type Faults struct {
 	Delivery func(Delivery) DeliveryFault
 }
 
-// RequestFault is what goes wrong with one API request.
+// RequestFault is what goes wrong with one request to the API or the storage.
+// Whoever may not upload is refused without the body being read, also by a
+// fault; any other upload is received first, but not kept unless it is acted on.
 type RequestFault struct {
 	// Latency passes before the request is acted on. A client that gives up
 	// meanwhile has changed nothing.
@@ -40,7 +43,7 @@ type RequestFault struct {
 	Status  int
 	Header  http.Header
 	Message string // default: the status's text
-	// Drop closes the connection without an answer.
+	// Drop closes the connection early.
 	Drop Drop
 }
 
@@ -56,7 +59,17 @@ const (
 	// DropAfter acts on the request, then closes the connection in place of
 	// answering.
 	DropAfter
+	// DropInBody closes the connection when half of an upload's body was read, or
+	// its first byte if its length is not known, and keeps nothing of it. For any
+	// other request it is DropBefore.
+	DropInBody
+	// DropInAnswer acts on the request, and closes the connection when the status,
+	// the header and half of the body of its answer were sent.
+	DropInAnswer
 )
+
+// beforeActing reports whether the request is not acted on.
+func (d Drop) beforeActing() bool { return d == DropBefore || d == DropInBody }
 
 // DeliveryFault is what goes wrong with one attempt to deliver a webhook. An
 // attempt that hung up is retried, whatever the receiver made of it.
@@ -90,8 +103,8 @@ func (s *Server) SetFaults(f Faults) {
 	s.faults.requests, s.faults.deliveries = nil, nil
 }
 
-// FailRequests gives the next n API requests this fault. Faults.Request is not
-// asked about them. Several calls queue up.
+// FailRequests gives the next n requests, to the API or the storage, this fault.
+// Faults.Request is not asked about them. Several calls queue up.
 func (s *Server) FailRequests(n int, f RequestFault) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -29,7 +29,7 @@ func (s *Server) createFile(r *request) (*response, error) {
 	}
 	if s.config.asyncFiles {
 		t := &task{taskSpec: taskSpec{kind: "ingest", url: address, options: fields}, intoMedia: mediaID}
-		s.addTask(t)
+		s.startTask(t)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return reply(http.StatusAccepted, s.showTask(t)), nil
@@ -101,18 +101,23 @@ func (s *Server) updateFile(r *request) (*response, error) {
 }
 
 func (s *Server) deleteFile(r *request) (*response, error) {
-	s.mu.Lock()
-	mediaID := s.mediaOf(r.id)
-	removed := s.files.remove(r.id)
-	if m, ok := s.media.get(mediaID); ok {
-		m.files = slices.DeleteFunc(m.files, func(file object) bool { return hasID(file, r.id) })
-	}
-	s.mu.Unlock()
-	if !removed {
+	if !s.removeFile(r.id) {
 		return nil, notFound("file", r.id)
 	}
 	s.stored.forget(r.id)
 	return reply(http.StatusOK, object{}.set("message", r.id+" deleted")), nil
+}
+
+// removeFile removes a file, also from its media object, and what was made up for
+// it. Uploaded bytes stay.
+func (s *Server) removeFile(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m, ok := s.media.get(s.mediaOf(id)); ok {
+		m.files = slices.DeleteFunc(m.files, func(file object) bool { return hasID(file, id) })
+	}
+	delete(s.documents, id)
+	return s.files.remove(id)
 }
 
 func hasID(file object, id string) bool {

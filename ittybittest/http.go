@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,7 +75,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 
 	fault := s.faults.forRequest(r)
-	if !s.life.pause(r.Context(), fault.Latency) || fault.Drop == DropBefore {
+	if !s.life.pause(r.Context(), fault.Latency) || fault.Drop.beforeActing() {
 		s.drop(r, start)
 	}
 	resp, err := fault.response(), error(nil)
@@ -92,13 +93,57 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		s.drop(r, start)
 	}
 
+	s.send(w, r, start, fault.Drop, resp.status, resp.write)
+}
+
+// send writes an answer, and logs it; half of the answer, if it is to be cut.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, start time.Time, drop Drop, status int, answer func(http.ResponseWriter)) {
+	if drop != DropInAnswer {
+		answer(w)
+		s.logRequest(r, status, time.Since(start))
+		return
+	}
+	end := func() { s.drop(r, start) }
+	answer(&halfAnswer{ResponseWriter: w, end: end})
+	end() // it had no body
+}
+
+// write answers. The client may have gone.
+func (resp *response) write(w http.ResponseWriter) {
 	for name, values := range resp.header {
 		w.Header()[name] = values
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if resp.body != nil {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(resp.body)))
 	w.WriteHeader(resp.status)
-	_, _ = w.Write(resp.body) // the client may have gone
-	s.logRequest(r, resp.status, time.Since(start))
+	_, _ = w.Write(resp.body) //nolint:gosec // it is JSON, and says so
+}
+
+// halfAnswer sends half of an answer's body, and then ends the request.
+type halfAnswer struct {
+	http.ResponseWriter
+	end  func()
+	left int64
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (h *halfAnswer) WriteHeader(status int) {
+	length, _ := strconv.ParseInt(h.Header().Get("Content-Length"), 10, 64) // 0 if there is none
+	h.left = length / 2
+	h.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (h *halfAnswer) Write(p []byte) (int, error) {
+	n, err := h.ResponseWriter.Write(p[:min(int64(len(p)), h.left)])
+	h.left -= int64(n)
+	if h.left == 0 {
+		_ = http.NewResponseController(h.ResponseWriter).Flush() // whatever became of it, this is the end
+		h.end()
+	}
+	return n, err
 }
 
 // drop closes the connection without an answer, which net/http does for this

@@ -62,11 +62,19 @@ func (s *Server) updateMedia(r *request) (*response, error) {
 	return reply(http.StatusOK, s.showMedia(m)), nil
 }
 
+// deleteMedia deletes the media object's files too, and their bytes.
 func (s *Server) deleteMedia(r *request) (*response, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.media.remove(r.id) {
+	m, ok := s.media.get(r.id)
+	s.media.remove(r.id)
+	s.mu.Unlock()
+	if !ok {
 		return nil, notFound("media", r.id)
+	}
+	for _, file := range m.files { // nobody reaches them any more
+		id, _ := file.text("id")
+		s.removeFile(id)
+		s.stored.forget(id)
 	}
 	return reply(http.StatusOK, object{}.set("message", r.id+" deleted")), nil
 }
@@ -122,18 +130,26 @@ func (s *Server) mediaOf(fileID string) string {
 	return id
 }
 
-// showMedia is a media object as the API and webhooks show it: its kind and
-// size are those of its first file. The caller holds s.mu.
-func (s *Server) showMedia(m *media) object {
-	first, urls, files := object{}, object{}, []object{}
-	for i, file := range m.files {
-		if i == 0 {
-			first = file
+// source is its first source file, or nil if it has none.
+func (m *media) source() object {
+	for _, file := range m.files {
+		if isSource(file) {
+			return file
 		}
+	}
+	return nil
+}
+
+// showMedia is a media object as the API and webhooks show it: its kind and
+// size are those of its first source file. The caller holds s.mu.
+func (s *Server) showMedia(m *media) object {
+	first, urls, files := m.source(), object{}, []object{}
+	firstID, _ := first.text("id")
+	for _, file := range m.files {
 		files = append(files, file)
 		ref, _ := file.text("ref")
 		url, _ := file.text("url")
-		if ref == "" && i == 0 {
+		if ref == "" && hasID(file, firstID) {
 			ref = "original"
 		}
 		if ref != "" {

@@ -24,12 +24,14 @@ type config struct {
 	receiver         http.Handler
 	asyncFiles       bool
 	storageLimit     int64
+
+	emptyUploadAnswers bool
 }
 
 func newConfig(opts []Option) config {
 	c := config{
 		logger:          slog.New(slog.DiscardHandler),
-		storageLimit:    math.MaxInt64,
+		storageLimit:    maxStorage,
 		taskDuration:    20 * time.Millisecond,
 		deliveryTimeout: 5 * time.Second,
 	}
@@ -49,7 +51,7 @@ func WithAPIKey(key string) Option {
 	return func(c *config) { c.apiKey = key }
 }
 
-// WithLogger logs one line for each API request and each delivery attempt. No
+// WithLogger logs one line for each request and each delivery attempt. No
 // line holds the API key or a signature. The default, and nil, is no log.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) {
@@ -155,9 +157,10 @@ func WithRootCAs(pool *x509.CertPool) Option {
 // sees the path and host of the address. With a nil receiver every delivery
 // fails as if nobody listened.
 //
-// Bodies are passed on whole: a request once it has been read to its end, an
-// answer once its handler returned. A panic of a handler is a dropped
-// connection, as in net/http. A receiver that takes longer than the sender waits
+// A handler reads a request's body from the client's own; an answer is passed on
+// once its handler returned, or as the client reads it where it is flushed or has
+// more than 64 KiB. A panic of a handler is a dropped connection, as in net/http.
+// A receiver that takes longer than the sender waits
 // goes on, with its context cancelled, and Close waits for it.
 func WithoutSockets(receiver http.Handler) Option {
 	return func(c *config) {
@@ -172,8 +175,18 @@ func WithAsyncFiles() Option {
 	return func(c *config) { c.asyncFiles = true }
 }
 
-// WithStorageLimit sets how many bytes all uploads together may have, those
-// that are not complete counted in full. More is refused with status 507.
+// WithStorageLimit sets how many bytes the storage may have, what is being
+// received included: it is a full disk. An upload in chunks counts in full from
+// its first one on. What replaces a file counts, together with it, as much as
+// the larger of both. More is refused with status 507, before the body is read
+// where its length is known. The default is 10^15 bytes, and no more can be set.
 func WithStorageLimit(n int64) Option {
-	return func(c *config) { c.storageLimit = n }
+	return func(c *config) { c.storageLimit = min(n, maxStorage) }
+}
+
+// WithEmptyUploadAnswers leaves the answers to uploads without a body, and so
+// without a File, whatever their status: Ittybit was seen to do so for signed
+// URLs. Refusals still have their message.
+func WithEmptyUploadAnswers() Option {
+	return func(c *config) { c.emptyUploadAnswers = true }
 }

@@ -3,9 +3,6 @@ package ittybittest
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
-	"path"
-	"strings"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
@@ -25,6 +22,11 @@ type outcome struct {
 // {"is_nsfw": false, "confidence": 0.97}, description, subtitles, thumbnails,
 // chapters and speech with the members Ittybit documents for them, conditions
 // what came of the comparison. Other kinds have none.
+//
+// The file that a task of kind nsfw, speech, description, outline, prompt or chapters ends
+// with serves these results as JSON, if they are an object, and the default ones if not: so
+// null is a task whose results are in its output file only. Results of kind conditions whose
+// continue is not true end the branch.
 func (s *Server) SetResults(kind ittybit.TaskKind, results any) {
 	var raw json.RawMessage
 	if results != nil {
@@ -55,94 +57,41 @@ func (s *Server) FailTasks(kind ittybit.TaskKind, message string) {
 // of the media object that an ingest task made, if it is one. The caller holds
 // s.mu.
 func (s *Server) produce(t *task, now time.Time) (newMedia string) {
-	output := outputFile(t, now)
-	switch {
-	case t.kind == "ingest":
+	s.fetchInput(t, now)
+	if t.kind == "ingest" {
 		t.mediaID = t.intoMedia
 		if _, ok := s.media.get(t.mediaID); !ok {
 			newMedia = s.addMedia(object{}, now).id
 			t.mediaID = newMedia
 		}
-		output = output.set("original", true)
-	case t.url != "":
-		input := newFile("source", mediaKind(t.url), now).set("url", t.url).set("ref", "original")
-		t.input = s.attach("", input, now)
 	}
-	if output != nil {
-		t.output = s.attach(t.mediaID, output, now)
-	}
+	output := s.outputFile(t, now)
+	made := s.defaultResults(t, output)
 	t.results = s.outcomes[t.kind].results
 	if t.results == nil {
-		t.results = s.defaultResults(t)
+		t.results = made
+	}
+	if output != nil {
+		output = s.writeDocument(t, output, made, now)
+		t.output = s.attach(t.mediaID, output, now)
 	}
 	return newMedia
 }
 
-// outputFile is the File object that a task of a media or track kind ends with.
-func outputFile(t *task, now time.Time) object {
-	kind, family := t.kind, "source"
-	switch t.kind {
-	case "video", "image", "audio":
-	case "ingest":
-		kind = mediaKind(t.url)
-	case "subtitles", "chapters", "thumbnails":
-		family = "track"
-	default:
-		return nil
-	}
-	file := newFile(family, kind, now)
-	for _, name := range []string{"ref", "folder", "filename", "metadata", "width", "height", "format"} {
-		if value, ok := t.options.get(name); ok {
-			file = file.set(name, value)
-		}
-	}
-	return file
-}
-
-// newFile makes up a File object.
-func newFile(family, kind string, now time.Time) object {
-	id := newID("file")
-	types := map[string]string{
-		"video": "video/mp4", "image": "image/png", "audio": "audio/mpeg",
-		"subtitles": "text/vtt", "chapters": "text/vtt", "thumbnails": "image/jpeg",
-	}
-	file := object{}.set("id", id).set("object", family).set("kind", kind).set("type", types[kind])
-	if kind == "video" || kind == "image" {
-		file = file.set("width", 1920).set("height", 1080)
-	}
-	if kind == "video" || kind == "audio" {
-		file = file.set("duration", 63.2)
-	}
-	return file.
-		set("filesize", 12345678).
-		set("url", fileURL(id)).
-		set("status", "ready").
-		set("created", timestamp(now)).
-		set("updated", timestamp(now))
-}
-
-// fileURL is an address that serves nothing: .test is a reserved domain.
-func fileURL(id string) string { return "https://files.ittybit.test/" + id }
-
-// mediaKind guesses from the address's extension, and else takes it for video.
-func mediaKind(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "video"
-	}
-	switch strings.ToLower(path.Ext(u.Path)) {
-	case ".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".heic", ".heif":
-		return "image"
-	case ".mp3", ".m4a", ".wav", ".ogg", ".aac", ".flac":
-		return "audio"
-	}
-	return "video"
-}
-
-// defaultResults have the members that Ittybit documents for the kind. The
+// fetchInput makes up the file behind a task's url, unless it is known. The
 // caller holds s.mu.
-func (s *Server) defaultResults(t *task) json.RawMessage {
-	url, _ := t.output.text("url")
+func (s *Server) fetchInput(t *task, now time.Time) {
+	if t.url == "" || t.input.has("id") || t.kind == "ingest" || t.kind == "http" {
+		return
+	}
+	input := newFile("source", mediaKind(t.url), now).set("url", t.url).set("ref", "original")
+	t.input = s.attach("", input, now)
+}
+
+// defaultResults have the members that Ittybit documents for the kind. Of a track
+// they name the output file. The caller holds s.mu.
+func (s *Server) defaultResults(t *task, output object) json.RawMessage {
+	url, _ := output.text("url")
 	switch t.kind {
 	case "nsfw":
 		return json.RawMessage(`{"is_nsfw":false,"confidence":0.97}`)
@@ -152,16 +101,14 @@ func (s *Server) defaultResults(t *task) json.RawMessage {
 		return json.RawMessage(`{"detected":true,"speakers":1,"language":"en","text":["A made-up sentence."],"confidence":0.72,` +
 			`"timeline":[{"index":0,"start":0.0,"end":2.5,"detected":true,"speaker":0,"text":"A made-up sentence.","confidence":0.89}]}`)
 	case "chapters":
-		return json.RawMessage(`{"language":"en","format":"json","chapters":[{"index":0,"start":0.0,"end":63.2,"title":"A made-up chapter"}]}`)
+		chapters := json.RawMessage(`[{"index":0,"start":0.0,"end":63.2,"title":"A made-up chapter"}]`)
+		return encode(object{}.set("language", "en").set("format", output.orNull("format")).set("chapters", chapters))
 	case "subtitles":
-		return encode(object{}.set("language", "en").set("format", "vtt").set("url", url))
+		return encode(object{}.set("language", "en").set("format", output.orNull("format")).set("url", url))
 	case "thumbnails":
-		return encode(object{}.set("format", "jpg").set("count", 1).set("urls", []string{url}))
+		return encode(object{}.set("format", output.orNull("format")).set("count", 1).set("urls", []string{url}))
 	case "conditions":
-		raw, _ := t.options.get("conditions")
-		pairs, _ := parseConditions(raw)
-		// The first place is the conditions task itself.
-		passed, failed := compare(pairs, s.places(subject{task: t, mediaID: t.mediaID})[1:])
+		passed, failed := compare(t.conditions, s.places(subject{file: t.input, mediaID: t.mediaID}))
 		return encode(object{}.set("passed", passed).set("failed", failed).set("continue", len(failed) == 0))
 	}
 	return nil

@@ -52,6 +52,7 @@ type Server struct {
 	automations collection[*automation]
 	media       collection[*media]
 	files       collection[object]
+	documents   map[string]document // by the id of their file
 	outcomes    map[string]outcome
 	held        []*delivery // by Faults.ReorderWindow
 }
@@ -66,6 +67,8 @@ func NewServer(opts ...Option) *Server {
 		projectID: newID("proj"),
 		life:      newLifecycle(),
 		outcomes:  map[string]outcome{},
+		stored:    storage{limit: c.storageLimit},
+		documents: map[string]document{},
 	}
 	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
 	if c.withoutSockets {
@@ -78,7 +81,7 @@ func NewServer(opts ...Option) *Server {
 	}
 	s.http, s.URL = listen(handler, c.logger)
 	s.storage, s.StorageURL = listen(storage, c.logger)
-	s.api = &http.Transport{MaxIdleConnsPerHost: 100}
+	s.api = &http.Transport{MaxIdleConnsPerHost: 100, ExpectContinueTimeout: 10 * time.Second}
 	s.sender = &http.Transport{
 		DialContext:       dialLoopback,
 		TLSClientConfig:   &tls.Config{RootCAs: c.rootCAs, MinVersion: tls.VersionTLS12},

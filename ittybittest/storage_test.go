@@ -71,10 +71,10 @@ func TestStorage_authorization(t *testing.T) {
 	a := open(t)
 	key, soon := a.srv.APIKey, time.Now().Add(time.Minute).Unix()
 	a.store("PUT", "/a.mp4", "x", "", "").refused(t, 401, "required")
-	a.store("PUT", "/a.mp4", "x", "", "wrong").refused(t, 403, "API key")
+	a.store("PUT", "/a.mp4", "x", "", "wrong").refused(t, 401, "API key")
 	a.store("PUT", signed("wrong", "a.mp4", "put", soon), "x", "", "").refused(t, 403, "not valid")
 	a.store("PUT", strings.Replace(signed(key, "b.mp4", "put", soon), "/b", "/a", 1), "x", "", "").refused(t, 403, "not valid")
-	a.store("PUT", signed(key, "a.mp4", "put", 1000), "x", "", "").refused(t, 403, "expired")
+	a.store("PUT", signed(key, "a.mp4", "put", 1000), "x", "", "").refused(t, 403, "expired since 1970-01-01T00:16:40Z")
 	a.store("PUT", signed(key, "a.mp4", "get", soon), "x", "", "").refused(t, 403, "another method")
 	a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "nothing")
 	a.store("POST", "/a.mp4", "", "", key).refused(t, 405, "PUT")
@@ -129,7 +129,7 @@ func TestStorage_chunks(t *testing.T) {
 	assert.Equal(t, done.raw, a.put("/a.mp4", "fgh", "bytes=5-7/8").raw, "a repeat")
 	assert.Len(t, a.list("/media"), 1)
 
-	for _, bad := range []string{"bytes=0-2/8", "bytes=0-0/8", "bytes 0-1/8", "bytes=1-0/8", "bytes=0-1/1", "bytes=0-1/*", "x"} {
+	for _, bad := range []string{"bytes=0-2/8", "bytes=0-0/8", "bytes  0-1/8", "items=0-1/8", "bytes=1-0/8", "bytes=0-1/1", "bytes=0-1/*", "x"} {
 		a.put("/b.mp4", "ab", bad).refused(t, 400, "Content-Range")
 	}
 	for _, body := range []string{"a", "abc"} { // of unknown length

@@ -27,8 +27,11 @@ type taskSpec struct {
 	url        string
 	fileID     string
 	webhookURL string
-	workflow   json.RawMessage // of a workflow task; shown, but not run
-	options    object          // everything else, as it was sent
+	conditions []condition
+	workflow   json.RawMessage // as it was sent
+	steps      []taskSpec      // of workflow, if the kind is that
+	next       []taskSpec
+	options    object // everything else, as it was sent
 }
 
 // task is a task on its way. Server.mu guards what changes: status, progress,
@@ -40,7 +43,9 @@ type task struct {
 	automationID string
 	mediaID      string
 	intoMedia    string // where an ingest task puts its file; "" makes media
+	carried      object // the file that its workflow was about before it
 	input        object // nil when there is none
+	unreachable  string // why the input can't be fetched; "": it can
 	output       object // nil until there is one
 	status       string
 	progress     int
@@ -49,7 +54,6 @@ type task struct {
 	created      time.Time
 	updated      time.Time
 	completed    time.Time
-	done         chan struct{} // closed when the task ended
 }
 
 func (s *Server) createTask(r *request) (*response, error) {
@@ -58,7 +62,7 @@ func (s *Server) createTask(r *request) (*response, error) {
 		return nil, err
 	}
 	t := &task{taskSpec: spec}
-	s.addTask(t)
+	s.startTask(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return reply(http.StatusCreated, s.showTask(t)), nil
@@ -95,19 +99,17 @@ func (s *Server) listTasks(r *request) (*response, error) {
 
 // parseTask checks the body of a request that creates a task.
 func (s *Server) parseTask(body object) (taskSpec, error) {
-	spec, err := parseTaskSpec(body)
-	if err != nil {
-		return taskSpec{}, err
-	}
-	if spec.kind == "" {
-		return taskSpec{}, badRequest("kind is required.")
-	}
 	s.mu.Lock()
-	err = s.checkKind(spec.kind)
+	spec, err := s.parseTaskSpec(body, maxWorkflowDepth)
+	if err == nil && spec.kind != "" {
+		err = s.checkKind(spec.kind)
+	}
 	s.mu.Unlock()
 	switch {
 	case err != nil:
 		return taskSpec{}, err
+	case spec.kind == "":
+		return taskSpec{}, badRequest("kind is required.")
 	case spec.url == "" && spec.fileID == "":
 		return taskSpec{}, badRequest("One of url and file_id is required.")
 	case spec.url != "" && spec.fileID != "":
@@ -120,8 +122,9 @@ func (s *Server) parseTask(body object) (taskSpec, error) {
 	return spec, nil
 }
 
-// parseTaskSpec checks the types of what a request and a step have in common.
-func parseTaskSpec(body object) (taskSpec, error) {
+// parseTaskSpec checks the types of what a request and a step have in common. Its
+// steps may be nested depth levels deep. The caller holds s.mu.
+func (s *Server) parseTaskSpec(body object, depth int) (taskSpec, error) {
 	var spec taskSpec
 	known := map[string]*string{
 		"kind": &spec.kind, "url": &spec.url, "file_id": &spec.fileID, "webhook_url": &spec.webhookURL,
@@ -148,20 +151,43 @@ func parseTaskSpec(body object) (taskSpec, error) {
 			return taskSpec{}, err
 		}
 	}
-	if raw, _ := body.get("conditions"); body.has("conditions") {
-		if _, err := parseConditions(raw); err != nil {
-			return taskSpec{}, err
-		}
+	if err := s.parseFlow(&spec, body, depth); err != nil {
+		return taskSpec{}, err
 	}
-	for _, name := range []string{"workflow", "next"} {
-		raw, ok := body.get(name)
-		if _, isArray := splitArray(raw); ok && !isArray {
-			return taskSpec{}, badRequest("%s must be an array.", name)
-		}
-	}
-	spec.workflow, _ = body.get("workflow")
 	spec.options = body.without("kind", "url", "file_id", "webhook_url", "workflow")
 	return spec, nil
+}
+
+// parseFlow checks what decides how it goes on: conditions, workflow and next. The
+// caller holds s.mu.
+func (s *Server) parseFlow(spec *taskSpec, body object, depth int) (err error) {
+	if raw, _ := body.get("conditions"); body.has("conditions") {
+		if spec.conditions, err = parseConditions(raw); err != nil {
+			return err
+		}
+	}
+	if next, ok := body.get("next"); ok {
+		if spec.next, err = s.parseSteps("next", next, depth); err != nil {
+			return err
+		}
+	}
+	workflow, ok := body.get("workflow")
+	_, isArray := splitArray(workflow)
+	switch {
+	case ok && !isArray:
+		return badRequest("workflow must be an array of steps.")
+	case spec.kind == "workflow":
+		if spec.steps, err = s.parseSteps("workflow", workflow, depth); err != nil {
+			return err
+		}
+		if len(spec.steps) == 0 {
+			return badRequest("workflow must have at least one step.")
+		}
+	}
+	if ok {
+		spec.workflow = workflow
+	}
+	return nil
 }
 
 // checkKind refuses a kind nobody knows. The caller holds s.mu.
@@ -177,25 +203,36 @@ func isWebURL(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != ""
 }
 
-// addTask stores a task and sets it going.
+// startTask stores a task and sets it going.
+func (s *Server) startTask(t *task) {
+	s.addTask(t)
+	s.life.start(func() { s.runTask(t) })
+}
+
+// addTask stores a task. An input of this server is known at once; what is
+// elsewhere would have to be fetched first.
 func (s *Server) addTask(t *task) {
 	now := time.Now()
 	t.id, t.status, t.created, t.updated = newID("task"), "pending", now, now
-	t.done = make(chan struct{})
-	s.mu.Lock()
-	switch {
-	case t.url != "":
+	fileID, unreachable := t.fileID, error(nil)
+	if t.url != "" {
 		t.input = object{}.set("url", t.url)
-	case t.fileID != "":
-		t.input = object{}.set("id", t.fileID)
-		if file, known := s.files.get(t.fileID); known {
-			t.input = file
-			t.mediaID = s.mediaOf(t.fileID)
+		if t.kind != "http" {
+			fileID, unreachable = s.fileIDAt(t.url)
 		}
+	} else if t.fileID != "" {
+		t.input = object{}.set("id", t.fileID)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if file, known := s.files.get(fileID); known {
+		t.input = file
+		t.mediaID = s.mediaOf(fileID)
+	}
+	if unreachable != nil {
+		t.unreachable = "The url can't be fetched: " + unreachable.Error()
 	}
 	s.tasks.add(t.id, t)
-	s.mu.Unlock()
-	s.life.start(func() { s.runTask(t) })
 }
 
 // showTask is a task as the API and webhooks show it. The caller holds s.mu.

@@ -1,20 +1,15 @@
 package ittybittest
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
 	"runtime/debug"
 	"syscall"
-	"time"
 )
 
 // memoryTransport is HTTP without sockets: a RoundTripper that calls a handler
@@ -53,78 +48,51 @@ func (t *memoryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	// A handler sees nothing of the client's context but its end.
 	served, hangUp := context.WithCancel(context.Background())
-	defer hangUp()
-	answered := make(chan memoryResult, 1)
+	c := newMemoryConn(req, trace, hangUp)
 	incoming := serverRequest(served, req) //nolint:contextcheck // as in net/http, client and server share no context
-	started := t.life.start(func() { t.serve(handler, req, incoming, trace, answered) })
-	if !started {
+	incoming.Body, incoming.ContentLength = c.body, c.body.length
+	if !t.life.start(func() { t.serve(handler, c, incoming) }) { //nolint:contextcheck // as above
+		hangUp()
 		closeBody(req)
 		return nil, refused()
 	}
 	select {
-	case result := <-answered:
+	case result := <-c.answered:
 		return result.resp, result.err
 	case <-ctx.Done():
+		c.close(context.Cause(ctx)) // now, and not a moment later: the handler sees it
 		return nil, context.Cause(ctx)
 	}
 }
 
-// serve sends the request's body to the handler, and its answer back. It sends
-// exactly one result that is received, whatever the handler does.
-func (t *memoryTransport) serve(handler http.Handler, req, incoming *http.Request, trace *httptrace.ClientTrace, answered chan<- memoryResult) {
-	body, err := readAndClose(req)
-	if err == nil && req.Context().Err() != nil {
-		return
-	}
-	result := memoryResult{err: fmt.Errorf("ittybittest: connection dropped: %w", io.EOF)}
-	incoming.Body = io.NopCloser(bytes.NewReader(body))
-	if err != nil {
-		answered <- memoryResult{err: err}
-		incoming.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), brokenReader{}))
-	} else {
-		incoming.ContentLength = int64(len(body))
-		defer func() { answered <- result }()
-	}
-	if trace != nil && trace.WroteHeaders != nil {
-		trace.WroteHeaders()
-	}
-	if trace != nil && trace.WroteRequest != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
-	}
-	if resp := t.call(handler, req, incoming); resp != nil { //nolint:bodyclose // the client closes it
-		result = memoryResult{resp: resp}
-	}
+// serve runs the handler until it ends, one way or the other. It closes the
+// connection when the client's context or the server ends.
+func (t *memoryTransport) serve(handler http.Handler, c *memoryConn, incoming *http.Request) {
+	stopClient := context.AfterFunc(c.req.Context(), func() { c.close(context.Cause(c.req.Context())) })
+	defer stopClient()
+	stopServer := context.AfterFunc(t.life.ctx, func() { c.close(errClosed) })
+	defer stopServer()
+	c.wroteHeaders()
+	whole := false
+	defer func() { c.end(whole) }() // also after runtime.Goexit
+	whole = t.call(handler, c, incoming)
 }
 
-// call runs the handler. It returns nil if that panicked.
-func (t *memoryTransport) call(handler http.Handler, req, incoming *http.Request) (resp *http.Response) {
-	recorder := &memoryResponse{httptest.NewRecorder()}
+// call reports whether the handler has returned, and not panicked.
+func (t *memoryTransport) call(handler http.Handler, c *memoryConn, incoming *http.Request) (returned bool) {
 	defer func() {
 		if p := recover(); p != nil && !isAbort(p) {
 			t.logger.Error("ittybittest: a handler panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	handler.ServeHTTP(recorder, incoming)
-	resp = recorder.Result()
-	resp.Proto, resp.ProtoMajor, resp.ProtoMinor = "HTTP/1.1", 1, 1
-	resp.Request = req
-	resp.ContentLength = int64(recorder.Body.Len())
-	if req.Method == http.MethodHead {
-		resp.Body = http.NoBody
-	}
-	return resp
+	handler.ServeHTTP(&c.answer, incoming)
+	return true
 }
 
 func isAbort(p any) bool {
 	err, ok := p.(error)
 	return ok && errors.Is(err, http.ErrAbortHandler)
 }
-
-// memoryResponse takes deadlines, which nothing in memory can miss.
-type memoryResponse struct{ *httptest.ResponseRecorder }
-
-func (memoryResponse) SetReadDeadline(time.Time) error  { return nil }
-func (memoryResponse) SetWriteDeadline(time.Time) error { return nil }
 
 // serverRequest makes what a server would see of a client's request.
 func serverRequest(ctx context.Context, req *http.Request) *http.Request {
@@ -148,7 +116,7 @@ func serverRequest(ctx context.Context, req *http.Request) *http.Request {
 		Method: method,
 		URL:    &url.URL{Path: req.URL.Path, RawPath: req.URL.RawPath, RawQuery: req.URL.RawQuery},
 		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Host: host, ContentLength: req.ContentLength,
+		Header: header, Host: host,
 		RemoteAddr: "127.0.0.1:1", RequestURI: req.URL.RequestURI(),
 	}
 	if incoming.URL.Path == "" {
@@ -157,27 +125,11 @@ func serverRequest(ctx context.Context, req *http.Request) *http.Request {
 	return incoming.WithContext(ctx)
 }
 
-func readAndClose(req *http.Request) ([]byte, error) {
-	if req.Body == nil {
-		return nil, nil
-	}
-	body, err := io.ReadAll(req.Body)
-	if closeErr := req.Body.Close(); err == nil {
-		err = closeErr
-	}
-	return body, err
-}
-
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close() // nothing was read from it
 	}
 }
-
-// brokenReader is the rest of a body whose sender hung up.
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func refused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -165,5 +167,56 @@ func TestMemoryTransport_receiverMaySetDeadlines(t *testing.T) {
 	bubble(t, h, func(t *testing.T, a api) {
 		a.create("/tasks", hookedTask)
 		assert.Equal(t, 1, await(t, a.srv, final).Attempt)
+	})
+}
+
+func TestMemoryTransport_streamsBothBodies(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a api) {
+		reader, writer := io.Pipe()
+		done := make(chan answer, 1)
+		go func() { done <- a.do(a.upload("/a.mp4", reader, -1)) }()
+		part := strings.Repeat("x", 100_000)
+		for range 10 { // a pipe holds nothing: each part is taken before the next comes
+			_, err := io.WriteString(writer, part)
+			require.NoError(t, err)
+		}
+		a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "nothing")
+		require.NoError(t, writer.Close())
+		require.Equal(t, 201, (<-done).status)
+
+		resp, err := a.http.Do(must(http.NewRequest(http.MethodGet, a.srv.StorageURL+"/a.mp4", nil)))
+		require.NoError(t, err)
+		assert.Equal(t, int64(10*len(part)), resp.ContentLength)
+		begin := make([]byte, len(part))
+		_, err = io.ReadFull(resp.Body, begin)
+		require.NoError(t, err)
+		assert.Equal(t, part, string(begin))
+		require.NoError(t, resp.Body.Close())
+		synctest.Wait() // or the bubble would complain of a handler that hangs
+	})
+}
+
+func TestMemoryTransport_knowsHowLongABodyMustBe(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a api) {
+		for _, body := range []string{"fil", "films"} {
+			_, err := a.try(a.upload("/a.mp4", io.MultiReader(strings.NewReader(body)), 4))
+			require.EqualError(t, errors.Unwrap(err), fmt.Sprintf("http: ContentLength=4 with Body length %d", len(body)))
+			_, err = a.srv.OpenStored("a.mp4")
+			require.ErrorIs(t, err, os.ErrNotExist)
+		}
+	})
+}
+
+func TestMemoryTransport_theClientsContextEndsAnAnswerThatStreams(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, a api) {
+		require.Equal(t, 201, a.put("/a.mp4", strings.Repeat("x", 1<<20), "").status)
+		ctx, cancel := context.WithCancel(t.Context())
+		resp, err := a.http.Do(must(http.NewRequestWithContext(ctx, http.MethodGet, a.srv.StorageURL+"/a.mp4", nil)))
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		cancel()
+		synctest.Wait()
+		_, err = io.ReadAll(resp.Body)
+		assert.ErrorIs(t, err, context.Canceled)
 	})
 }

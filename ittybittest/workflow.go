@@ -6,11 +6,14 @@ import (
 	"strings"
 )
 
-// subject is what a workflow is about: a media object, or a task and, if it
-// has one, its media object.
+// subject is what the steps of a workflow are about.
 type subject struct {
-	task    *task
-	mediaID string
+	task         *task  // what set it off, or the task before; nil for media
+	after        bool   // the steps come after the task, or belong to it
+	file         object // what they work on; nil: the first source file of the media
+	mediaID      string
+	parentID     string // of the tasks that they make
+	automationID string
 }
 
 // trigger runs the active automations that wait for an event, each in a
@@ -22,71 +25,80 @@ func (s *Server) trigger(event string, about subject) {
 		if a.event != event || a.status != "active" {
 			continue
 		}
-		id, steps := a.id, a.steps
-		s.life.start(func() { s.runSteps(id, steps, about, "") })
+		steps, own := a.steps, about
+		own.automationID = a.id
+		s.life.start(func() { s.runSteps(steps, own) })
 	}
 }
 
-// runSteps runs steps from top to bottom. It returns when each ended, except
-// for webhooks, whose deliveries take their own time.
-func (s *Server) runSteps(automationID string, steps []step, about subject, parentID string) {
+// runSteps runs steps from top to bottom. It returns when all of them ended,
+// with the tasks among them that failed, except for webhooks, whose deliveries take
+// their own time.
+func (s *Server) runSteps(steps []taskSpec, about subject) (failed []*task) {
 	for _, st := range steps {
 		if s.life.ctx.Err() != nil {
-			return
+			return failed
 		}
 		switch st.kind {
 		case "": // there is nothing to do
 		case "webhook":
-			if payload := s.stepPayload(automationID, about); payload != nil {
+			if payload := s.stepPayload(about); payload != nil {
 				s.deliver(st.url, payload)
 			}
-			s.runSteps(automationID, st.next, about, parentID)
+			failed = append(failed, s.runSteps(st.next, about)...)
 		case "conditions":
 			if s.holds(st.conditions, about) {
-				s.runSteps(automationID, st.next, about, parentID)
+				failed = append(failed, s.runSteps(st.next, about)...)
 			}
 		default:
-			t := s.stepTask(automationID, st, about, parentID)
+			t := s.stepTask(st, about)
 			s.addTask(t)
-			select {
-			case <-t.done:
-			case <-s.life.ctx.Done():
-				return
-			}
-			if s.completed(t) {
-				s.runSteps(automationID, st.next, subject{task: t, mediaID: about.mediaID}, t.id)
-			}
+			failed = append(failed, s.runTask(t)...)
 		}
 	}
+	return failed
 }
 
-// stepTask is the task a step asks for. Unless the step names its own input, it
-// is the output of the parent task, or else the first file of the media.
-func (s *Server) stepTask(automationID string, st step, about subject, parentID string) *task {
-	t := &task{taskSpec: st.spec, automationID: automationID, mediaID: about.mediaID, parentID: parentID}
+// stepTask is the task a step asks for. Unless the step names its own input, that
+// is the file the steps are about.
+func (s *Server) stepTask(st taskSpec, about subject) *task {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if files := s.filesOf(about); len(files) > 0 {
-		t.input = files[0]
+	file := s.fileOf(about)
+	return &task{
+		taskSpec: st, automationID: about.automationID, parentID: about.parentID, mediaID: about.mediaID,
+		input: file, carried: file,
 	}
-	return t
 }
 
-func (s *Server) completed(t *task) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return t.status == "completed"
+// within is what the steps of a workflow task are about: the task and its input.
+// The caller holds s.mu.
+func (t *task) within() subject {
+	return subject{task: t, after: true, file: t.input, mediaID: t.mediaID, parentID: t.id, automationID: t.automationID}
+}
+
+// handsOn is what the next steps of a task are about. They work on its output, or
+// where that is no media, such as subtitles, on its input. The caller holds s.mu.
+func (t *task) handsOn() subject {
+	about := t.within()
+	switch {
+	case isSource(t.output):
+		about.file = t.output
+	case t.kind == "http": // its url is no media
+		about.file = t.carried
+	}
+	return about
 }
 
 // stepPayload is what a webhook step posts, or nil if the media was deleted.
-func (s *Server) stepPayload(automationID string, about subject) []byte {
+func (s *Server) stepPayload(about subject) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	shown := s.show(about)
 	if shown == nil {
 		return nil
 	}
-	return encode(shown.set("project_id", s.projectID).set("automation_id", automationID))
+	return encode(shown.set("project_id", s.projectID).setText("automation_id", about.automationID))
 }
 
 // show is the subject as the API shows it. The caller holds s.mu.
@@ -100,21 +112,15 @@ func (s *Server) show(about subject) object {
 	return nil
 }
 
-// filesOf are the files of a subject, the one that matters most first. The
-// caller holds s.mu.
-func (s *Server) filesOf(about subject) []object {
-	var files []object
-	if t := about.task; t != nil {
-		for _, file := range []object{t.output, t.input} {
-			if file != nil {
-				files = append(files, file)
-			}
-		}
+// fileOf is the file that steps work on, or nil. The caller holds s.mu.
+func (s *Server) fileOf(about subject) object {
+	if about.file != nil {
+		return about.file
 	}
 	if m, ok := s.media.get(about.mediaID); ok {
-		files = append(files, m.files...)
+		return m.source()
 	}
-	return files
+	return nil
 }
 
 // holds reports whether every pair of a conditions step is met.
@@ -125,23 +131,45 @@ func (s *Server) holds(pairs []condition, about subject) bool {
 	return len(failed) == 0
 }
 
-// places are where a condition's prop is looked for: the subject, its media
-// object, its files; and then, by the names task, media and file, in one of them
-// alone. The caller holds s.mu.
+// places are where a condition's prop is looked for. After a task that is what it
+// made (or else what it was about), its results, the task; for a task that set off
+// an automation the task comes first. Then the file the steps work on, the media and
+// its files; and then, by the names task, media and file, in one of them alone. The
+// caller holds s.mu.
 func (s *Server) places(about subject) []object {
-	named := object{}
-	places := []object{s.show(about)}
-	if about.task != nil {
-		named = named.set("task", places[0])
+	var places []object
+	add := func(more ...object) {
+		for _, place := range more {
+			if place != nil {
+				places = append(places, place)
+			}
+		}
+	}
+	named, file := object{}, s.fileOf(about)
+	if t := about.task; t != nil {
+		shown, made := s.showTask(t), t.output
+		results, _ := parseObject(t.results)
+		if made == nil {
+			made = file
+		}
+		if about.after {
+			add(made, results, shown)
+		} else {
+			add(shown, results, made)
+		}
+		named = named.set("task", shown)
+	}
+	if about.task != nil || about.file != nil {
+		add(file)
 	}
 	if m, ok := s.media.get(about.mediaID); ok {
 		shown := s.showMedia(m)
-		places = append(places, shown)
+		add(shown, file)
+		add(m.files...)
 		named = named.set("media", shown)
 	}
-	if files := s.filesOf(about); len(files) > 0 {
-		places = append(places, files...)
-		named = named.set("file", files[0])
+	if file != nil {
+		named = named.set("file", file)
 	}
 	return append(places, named)
 }

@@ -10,6 +10,16 @@ import (
 	"strings"
 )
 
+// Part is a value that stays where it is in the text that was decoded, and is not copied
+// as a [json.RawMessage] is. That text must not change afterwards.
+type Part json.RawMessage
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *Part) UnmarshalJSON(data []byte) error {
+	*p = data[:len(data):len(data)]
+	return nil
+}
+
 // Member is one name and value of a JSON object.
 type Member struct {
 	Name  string

@@ -58,6 +58,10 @@ func parseTime(data []byte) (time.Time, error) {
 	if data[0] != '"' {
 		return parseUnix(string(data))
 	}
+	// The common spelling, without an allocation.
+	if at := (time.Time{}); len(data) > 1 && at.UnmarshalText(data[1:len(data)-1]) == nil {
+		return at, nil
+	}
 	var text string
 	if bytes.IndexByte(data, '\\') < 0 && len(data) > 1 {
 		text = string(data[1 : len(data)-1])

@@ -19,6 +19,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
 // Config is what all calls of a client share.
@@ -115,6 +117,9 @@ func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 	c.run(c.retrying(client, next), req)
 	return c.answer, c.failure(ctx)
 }
+
+// Redacted gives text without the key and without signatures.
+func (p *Pipeline) Redacted(text string) string { return redact.Text(text, p.cfg.Key()) }
 
 func (p *Pipeline) client(r Request) *http.Client {
 	if r.Patient && p.cfg.PatientHTTPClient != nil {

@@ -1,0 +1,187 @@
+package ittybit_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+func TestUpload_resumesWhereItWasKilled(t *testing.T) {
+	client := uploadClient(t)
+	kills, resumes, spared := 0, 0, 0
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		data := uploadBytes(seed, (5+rng.IntN(16))*uploadKiB+rng.IntN(uploadKiB))
+		size := int64(len(data))
+		storage := newUploadStorage(t)
+		var token ittybit.UploadToken
+		run := ""
+		for killsLeft := 1 + rng.IntN(3); ; killsLeft-- {
+			run += "I" // a request that was cut may reach the storage when the next run has begun
+			confirmed := uploadConfirmed(t, token)
+			missing := int(size+uploadKiB-1)/uploadKiB - len(confirmed)
+			ctx, cancel := context.WithCancel(t.Context())
+			before := len(storage.all())
+			storage.setHook(nil)
+			if killsLeft > 0 {
+				fatal, keep := before+1+rng.IntN(missing), rng.IntN(2) == 0
+				storage.setHook(func(put *uploadPut, _ http.ResponseWriter, r *http.Request) bool {
+					if put.N != fatal {
+						return false
+					}
+					if keep {
+						storage.keep(put)
+					}
+					cancel()
+					<-r.Context().Done() // the client has hung up
+					panic(http.ErrAbortHandler)
+				})
+			}
+			body := io.Reader(bytes.NewReader(data))
+			if seed%2 == 1 {
+				body = uploadOnce(data)
+			}
+			params := uploadChunked(storage, body, size)
+			params.Concurrency = 1 + int(seed/2)%5
+			params.Resume = token
+			checkpoint := token
+			params.OnCheckpoint = func(latest ittybit.UploadToken) { checkpoint = latest }
+			result, err := client.Files.Upload(ctx, params, ittybit.WithRequestHeader("X-Run", run))
+			cancel()
+			for _, put := range storage.all()[before:] {
+				if put.Header.Get("X-Run") == run {
+					assert.NotContains(t, confirmed, put.Start, "seed %d: a confirmed chunk was sent again", seed)
+				}
+			}
+			spared += len(confirmed)
+			if killsLeft == 0 {
+				require.NoError(t, err, "seed %d", seed)
+				require.NotNil(t, result.File)
+				assert.Equal(t, "file_1", result.File.ID)
+				break
+			}
+			require.ErrorIs(t, err, context.Canceled, "seed %d", seed)
+			kills++
+			token = uploadFailure(t, err)
+			require.Equal(t, checkpoint, token, "seed %d: the last checkpoint", seed)
+			resumes++
+		}
+		assert.Equal(t, sha256.Sum256(data), sha256.Sum256(storage.file("/dir/x.mp4")), "seed %d", seed)
+		storage.Close()
+	}
+	t.Logf("%d kills, %d resumes, %d chunks not sent again", kills, resumes, spared)
+	assert.Positive(t, spared)
+}
+
+func TestUpload_noticesABodyOfAnotherLength(t *testing.T) {
+	storage := newUploadStorage(t)
+	_, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, uploadOnce(uploadBytes(6, 2*uploadKiB+512)), 5*uploadKiB))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	assert.Len(t, uploadConfirmed(t, uploadFailure(t, err)), 2)
+	assert.Len(t, storage.all(), 2)
+
+	storage = newUploadStorage(t)
+	_, err = uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, uploadOnce(uploadBytes(6, 3*uploadKiB)), 2*uploadKiB+512))
+	require.ErrorContains(t, err, "more bytes than its Size of 2560")
+	assert.Len(t, storage.all(), 2)
+	assert.Nil(t, storage.file("/dir/x.mp4"))
+}
+
+func TestUpload_givesTheErrorOfItsBody(t *testing.T) {
+	errDisk := errors.New("disk on fire")
+	for _, threshold := range []int64{0, 1} {
+		storage := newUploadStorage(t)
+		broken := &uploadBroken{at: 2 * uploadKiB, err: errDisk}
+		params := uploadChunked(storage, io.NewSectionReader(broken, 0, 5*uploadKiB), 0)
+		params.Threshold, params.Concurrency = threshold, 1
+		_, err := uploadClient(t).Files.Upload(t.Context(), params)
+		require.ErrorIs(t, err, errDisk)
+		uploadFailure(t, err)
+		assert.Equal(t, 1, broken.count, "it is tried once")
+		assert.Nil(t, storage.file("/dir/x.mp4"))
+	}
+}
+
+// uploadBegun begins an upload of data that ends early, and gives the token.
+func uploadBegun(t *testing.T, storage *uploadStorage, data []byte) ittybit.UploadToken {
+	t.Helper()
+	storage.setHook(uploadAnswer(3*uploadKiB, 1, http.StatusBadRequest, `{"message":"no"}`))
+	params := uploadChunked(storage, bytes.NewReader(data), 0)
+	params.Concurrency = 1
+	_, err := uploadClient(t).Files.Upload(t.Context(), params)
+	require.ErrorIs(t, err, ittybit.ErrBadRequest)
+	token := uploadFailure(t, err)
+	require.Equal(t, []int64{0, uploadKiB, 2 * uploadKiB}, uploadConfirmed(t, token))
+	assert.NotContains(t, string(token), clientKey)
+	storage.setHook(nil)
+	return token
+}
+
+func TestUpload_noticesAChangedBodyWhenItResumes(t *testing.T) {
+	data := uploadBytes(8, 6*uploadKiB+1)
+	for _, at := range []int{0, 2*uploadKiB + 7} {
+		for _, once := range []bool{false, true} {
+			storage := newUploadStorage(t)
+			token := uploadBegun(t, storage, data)
+			changed := bytes.Clone(data)
+			changed[at] ^= 1
+			body := io.Reader(bytes.NewReader(changed))
+			if once {
+				body = uploadOnce(changed)
+			}
+			params := uploadChunked(storage, body, int64(len(changed)))
+			params.Resume = token
+			puts := len(storage.all())
+			_, err := uploadClient(t).Files.Upload(t.Context(), params)
+			require.ErrorIs(t, err, ittybit.ErrUploadChanged)
+			assert.Len(t, storage.all(), puts, "nothing of another body goes out")
+			var upErr *ittybit.UploadError
+			require.ErrorAs(t, err, &upErr)
+			assert.Equal(t, token, upErr.Token)
+			assert.Nil(t, storage.file("/dir/x.mp4"))
+		}
+	}
+}
+
+func TestUpload_saysWhatIttybitHasNotKept(t *testing.T) {
+	data := uploadBytes(9, 6*uploadKiB+1)
+	storage := newUploadStorage(t)
+	storage.setHook(uploadAnswer(6*uploadKiB, -1, http.StatusAccepted, ""))
+	result, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(data), 0))
+	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
+	assert.Nil(t, result)
+
+	for _, status := range []int{http.StatusNotFound, http.StatusGone} {
+		storage = newUploadStorage(t)
+		token := uploadBegun(t, storage, data)
+		storage.setHook(uploadAnswer(3*uploadKiB, -1, status, `{"message":"no such upload"}`))
+		params := uploadChunked(storage, bytes.NewReader(data), 0)
+		params.Resume = token
+		_, err = uploadClient(t).Files.Upload(t.Context(), params)
+		require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
+		var answer *ittybit.APIError
+		require.ErrorAs(t, err, &answer)
+		assert.Equal(t, status, answer.StatusCode)
+		assert.Equal(t, status == http.StatusNotFound, errors.Is(err, ittybit.ErrNotFound))
+	}
+
+	storage = newUploadStorage(t)
+	storage.setHook(uploadAnswer(uploadKiB, -1, http.StatusInsufficientStorage, `{"message":"full"}`))
+	_, err = uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(data), 0))
+	require.ErrorIs(t, err, ittybit.ErrServer)
+	var answer *ittybit.APIError
+	require.ErrorAs(t, err, &answer)
+	assert.Equal(t, http.StatusInsufficientStorage, answer.StatusCode)
+	assert.Equal(t, "full", answer.Message)
+	assert.NotErrorIs(t, err, ittybit.ErrUploadIncomplete)
+}

@@ -29,9 +29,9 @@ func TestCrash(t *testing.T) {
 	if os.Getenv(longVariable) == "long" {
 		events, kills = 10*events, 10*kills
 	}
-	for name, make := range engines() {
+	for name, open := range engines() {
 		t.Run(name, func(t *testing.T) {
-			e := make(t)
+			e := open(t)
 			b := newBench(t, e, e.open(t))
 			start := time.Now()
 			sender := newSender(t)
@@ -152,7 +152,7 @@ func freeAddress(t *testing.T) string {
 	for range 50 {
 		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(20000+rand.IntN(12000)))
 		if err == nil {
-			defer func() { require.NoError(t, listener.Close()) }()
+			require.NoError(t, listener.Close())
 			return listener.Addr().String()
 		}
 	}

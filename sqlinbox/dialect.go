@@ -67,12 +67,12 @@ const (
 func (d Dialect) wantsAgain(err error) bool {
 	if d == Postgres {
 		return wraps(err, func(err error) bool {
-			state, ok := err.(interface{ SQLState() string }) //nolint:errorlint // wraps walks the tree
+			state, ok := err.(interface{ SQLState() string })
 			return ok && (state.SQLState() == "40001" || state.SQLState() == "40P01")
 		}, maxErrorDepth)
 	}
 	return wraps(err, func(err error) bool {
-		if coded, ok := err.(interface{ Code() int }); ok { //nolint:errorlint // wraps walks the tree
+		if coded, ok := err.(interface{ Code() int }); ok {
 			code := coded.Code() & 0xff
 			return code == sqliteBusy || code == sqliteLocked
 		}

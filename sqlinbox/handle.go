@@ -78,6 +78,7 @@ func (d *delivery) insert(ctx context.Context, tx *sql.Tx) error {
 		payload = []byte(raw)
 	}
 	now := in.dialect.time(time.Now())
+	//nolint:gosec // New has checked the table's name
 	result, err := tx.ExecContext(ctx, `INSERT INTO `+in.table+`
 		(name, event_key, event_type, subject_id, outcome, payload, received_at, handled_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name, event_key) DO NOTHING`,
@@ -113,7 +114,7 @@ func (in *Inbox) takeLock(ctx context.Context, tx *sql.Tx) error {
 	if in.dialect != SQLite {
 		return nil
 	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM "+in.table+" WHERE false"); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM "+in.table+" WHERE false"); err != nil { //nolint:gosec // New has checked the table's name
 		return failed("taking the lock", because(ctx, err))
 	}
 	return nil
@@ -146,6 +147,7 @@ func (d *delivery) discard(ctx context.Context, tx *sql.Tx, reason error) error 
 	if d.key == "" {
 		return nil
 	}
+	//nolint:gosec // New has checked the table's name
 	_, err := tx.ExecContext(ctx, `UPDATE `+d.inbox.table+` SET outcome = $1, error = $2 WHERE name = $3 AND event_key = $4`,
 		string(ittybit.OutcomeDiscarded), cut(fmt.Sprint(reason), maxError), d.inbox.cfg.name, d.key) // fmt bears an error that panics
 	if err != nil {

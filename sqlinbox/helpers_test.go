@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ import (
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
-// TestMain runs the tests, or is a receiver that they started.
+// TestMain runs the tests, or is a receiver that they started. It fails where they leave a goroutine behind.
 func TestMain(m *testing.M) {
 	if setup := os.Getenv(receiverVariable); setup != "" {
 		if err := runReceiver(setup); err != nil {
@@ -34,7 +35,16 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "FAIL: goroutines are left after the tests:\n\n%s\n", stacks[:runtime.Stack(stacks, true)])
+			os.Exit(1)
+		}
+	}
+	os.Exit(code)
 }
 
 const testSecret = "sk_test_sqlinbox"
@@ -82,9 +92,9 @@ func ways() map[string]func(t testing.TB) engine {
 
 func onEach(t *testing.T, engines map[string]func(testing.TB) engine, test func(t *testing.T, b *bench)) {
 	t.Helper()
-	for name, make := range engines {
+	for name, open := range engines {
 		t.Run(name, func(t *testing.T) {
-			e := make(t)
+			e := open(t)
 			test(t, newBench(t, e, e.open(t)))
 		})
 	}
@@ -97,9 +107,9 @@ type bench struct {
 	inbox *sqlinbox.Inbox
 }
 
-func newBench(t testing.TB, e engine, db *sql.DB, opts ...sqlinbox.Option) *bench {
+func newBench(t testing.TB, e engine, db *sql.DB) *bench {
 	t.Helper()
-	b := &bench{e, db, sqlinbox.New(db, e.dialect, opts...)}
+	b := &bench{e, db, sqlinbox.New(db, e.dialect)}
 	require.NoError(t, b.inbox.Migrate(t.Context()))
 	_, err := db.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS effects (event_key text NOT NULL, note text)")
 	require.NoError(t, err)

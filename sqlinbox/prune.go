@@ -24,6 +24,7 @@ func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, err
 		return 0, &ittybit.ParamError{Param: "olderThan", Reason: "must be positive"}
 	}
 	before := in.dialect.time(time.Now().Add(-olderThan))
+	//nolint:gosec // New has checked the table's name
 	query := "DELETE FROM " + in.table + " WHERE rowid IN (SELECT rowid FROM " + in.table +
 		" WHERE name = $1 AND received_at < $2 ORDER BY received_at LIMIT $3)"
 	if in.dialect == Postgres { // it leaves out what another replica deletes, or Replay handles

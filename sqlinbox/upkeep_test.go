@@ -19,9 +19,9 @@ import (
 )
 
 func TestMigrate_manyAtOnceAndAgain(t *testing.T) {
-	for name, make := range ways() {
+	for name, open := range ways() {
 		t.Run(name, func(t *testing.T) {
-			e := make(t)
+			e := open(t)
 			var all sync.WaitGroup
 			for range 8 {
 				db := e.open(t) // as a process of its own
@@ -40,9 +40,9 @@ func TestMigrate_manyAtOnceAndAgain(t *testing.T) {
 }
 
 func TestSchema_isWhatMigrateMakes(t *testing.T) {
-	for name, make := range engines() {
+	for name, open := range engines() {
 		t.Run(name, func(t *testing.T) {
-			e := make(t)
+			e := open(t)
 			db := e.open(t)
 			inbox := sqlinbox.New(db, e.dialect, sqlinbox.WithTable("my_inbox"))
 			for _, statement := range strings.SplitAfter(inbox.Schema(), ";\n") {

@@ -137,7 +137,7 @@ func (q *enqueuer) HandleEvent(ctx context.Context, e *ittybit.Event) error {
 	}
 }
 
-var errSkipped = errors.New("River took the job for a duplicate, though its arguments are unique")
+var errSkipped = errors.New("the job was skipped as a duplicate, though events are unique by their key")
 
 // insert commits the key and the job. The key comes first: a delivery of the same event at
 // the same time then waits for this transaction, and sees its key.

@@ -3,7 +3,6 @@ package riverevents_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -236,7 +235,7 @@ func TestOptions_mistakesPanicAtStartUp(t *testing.T) {
 
 func TestErrors_tellStaleFromHandled(t *testing.T) {
 	assert.ErrorIs(t, riverevents.ErrStale, ittybit.ErrAlreadyHandled)
-	assert.False(t, errors.Is(ittybit.ErrAlreadyHandled, riverevents.ErrStale))
+	assert.NotErrorIs(t, ittybit.ErrAlreadyHandled, riverevents.ErrStale)
 	outcome, _ := ittybit.OutcomeOf(riverevents.ErrStale)
 	assert.Equal(t, ittybit.OutcomeDuplicate, outcome)
 }

@@ -107,7 +107,7 @@ func (r *run) judge(outcome, kept *string) {
 		return
 	}
 	r.newest, r.known = stateFrom(*kept)
-	if r.known && !r.state.Terminal && r.newest.supersedes(r.state) {
+	if r.known && r.newest.supersedes(r.state) {
 		r.skip = ErrStale
 	}
 }

@@ -1,0 +1,91 @@
+package riverevents_test
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/ittybittest"
+	"github.com/ittybit/ittybit-go/riverevents"
+)
+
+// A local Ittybit delivers events while PostgreSQL is stopped, as by a crash, and started again.
+func TestOutage_nothingIsAcknowledgedWithoutAJobAndEverythingIsHandledAfterIt(t *testing.T) {
+	const perPhase = 50
+	server := pgtest.Server(t)
+	q := openQueue(t, server.URL(), "")
+	q.workWith(&river.Config{JobTimeout: crashRescueAfter, RescueStuckJobsAfter: crashRescueAfter}, ittybit.EventHandlerFunc(write))
+
+	var mu sync.Mutex
+	outcomes := map[ittybit.Outcome]int{}
+	webhook, err := ittybit.NewWebhookHandler(apiKey, riverevents.Enqueue(q.client), ittybit.WithProcessingTimeout(time.Second),
+		ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) {
+			mu.Lock()
+			defer mu.Unlock()
+			outcomes[d.Outcome]++
+		}))
+	require.NoError(t, err)
+	receiver := httptest.NewServer(webhook)
+	defer receiver.Close()
+	local := ittybittest.NewServer(ittybittest.WithAPIKey(apiKey),
+		ittybittest.WithBackoff(ittybittest.Backoff{First: 50 * time.Millisecond, Max: 500 * time.Millisecond, Attempts: 1000}))
+	defer local.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	create := func() { require.NoError(t, createTasks(ctx, local, receiver.URL, perPhase)) }
+
+	create()
+	acknowledged := map[string]bool{}
+	_, err = local.WaitForDelivery(ctx, func(d ittybittest.Delivery) bool { return d.Delivered() })
+	require.NoError(t, err)
+
+	require.NoError(t, server.Pause())
+	paused := time.Now()
+	create()
+	refused := 0
+	_, err = local.WaitForDelivery(ctx, func(d ittybittest.Delivery) bool {
+		if d.Time.After(paused) {
+			assert.Equal(t, http.StatusServiceUnavailable, d.StatusCode, "%v", d.Err)
+			refused++
+		}
+		return refused >= perPhase
+	})
+	require.NoError(t, err)
+	require.NoError(t, server.Resume(ctx))
+	create()
+
+	_, err = local.WaitForDelivery(ctx, func(d ittybittest.Delivery) bool {
+		if d.Delivered() {
+			var task struct{ ID string }
+			assert.NoError(t, json.Unmarshal(d.Body, &task))
+			acknowledged[task.ID] = true
+		}
+		return len(acknowledged) == 3*perPhase
+	})
+	require.NoError(t, err)
+	local.Close()
+	for value[int](q, "SELECT count(*) FROM effects") < 3*perPhase {
+		select {
+		case <-ctx.Done():
+			require.Fail(t, "acknowledged events were not handled", states(q))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	for id := range acknowledged {
+		assert.Equal(t, 1, q.effects("task:"+id+":completed"), id)
+	}
+	assert.Equal(t, 3*perPhase, value[int](q, "SELECT count(*) FROM ittybit_river_event"))
+	mu.Lock()
+	defer mu.Unlock()
+	t.Logf("%d events; outcomes of deliveries: %v", 3*perPhase, outcomes)
+}

@@ -47,7 +47,7 @@ func printTree(out io.Writer, spans tracetest.SpanStubs, span tracetest.SpanStub
 	result := ""
 	for _, a := range span.Attributes {
 		if a.Key == "http.response.status_code" || a.Key == "ittybit.outcome" {
-			result = a.Value.Emit()
+			result = a.Value.String()
 		}
 	}
 	_, _ = fmt.Fprintf(out, "%10s  %-48s %s\n", span.EndTime.Sub(span.StartTime).Round(10*time.Microsecond),

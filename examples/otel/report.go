@@ -50,8 +50,9 @@ func printTree(out io.Writer, spans tracetest.SpanStubs, span tracetest.SpanStub
 			result = a.Value.String()
 		}
 	}
-	_, _ = fmt.Fprintf(out, "%10s  %-48s %s\n", span.EndTime.Sub(span.StartTime).Round(10*time.Microsecond),
+	line := fmt.Sprintf("%10s  %-48s %s", span.EndTime.Sub(span.StartTime).Round(10*time.Microsecond),
 		strings.Repeat("  ", depth)+span.Name, result)
+	_, _ = fmt.Fprintln(out, strings.TrimRight(line, " "))
 	for _, child := range spans {
 		if child.SpanContext.TraceID() == span.SpanContext.TraceID() && child.Parent.SpanID() == span.SpanContext.SpanID() {
 			printTree(out, spans, child, depth+1)

@@ -47,11 +47,12 @@ func printTree(out io.Writer, spans tracetest.SpanStubs, span tracetest.SpanStub
 	result := ""
 	for _, a := range span.Attributes {
 		if a.Key == "http.response.status_code" || a.Key == "ittybit.outcome" {
-			result = a.Value.Emit()
+			result = a.Value.String()
 		}
 	}
-	_, _ = fmt.Fprintf(out, "%10s  %-48s %s\n", span.EndTime.Sub(span.StartTime).Round(10*time.Microsecond),
+	line := fmt.Sprintf("%10s  %-48s %s", span.EndTime.Sub(span.StartTime).Round(10*time.Microsecond),
 		strings.Repeat("  ", depth)+span.Name, result)
+	_, _ = fmt.Fprintln(out, strings.TrimRight(line, " "))
 	for _, child := range spans {
 		if child.SpanContext.TraceID() == span.SpanContext.TraceID() && child.Parent.SpanID() == span.SpanContext.SpanID() {
 			printTree(out, spans, child, depth+1)

@@ -21,6 +21,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
@@ -35,16 +36,49 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	os.Exit(runTests(m))
+}
+
+// runTests starts one PostgreSQL for all tests, where none is given and one is installed.
+func runTests(m *testing.M) (code int) {
 	before := runtime.NumGoroutine()
-	code := m.Run()
+	defer func() { code = max(code, leftBehind(before)) }()
+	if os.Getenv(postgresVariable) == "" {
+		server, err := pgserver.Start(context.Background())
+		switch {
+		case errors.Is(err, pgserver.ErrNotInstalled): // the tests say so
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			return 1
+		default:
+			defer func() {
+				if err := server.Close(); err != nil {
+					fmt.Fprintln(os.Stderr, "FAIL:", err)
+					code = 1
+				}
+			}()
+			if err := os.Setenv(postgresVariable, server.URL()); err != nil {
+				fmt.Fprintln(os.Stderr, "FAIL:", err)
+				return 1
+			}
+		}
+	}
+	return m.Run()
+}
+
+// postgresVariable is where pgtest looks for a server.
+const postgresVariable = "ITTYBIT_TEST_POSTGRES"
+
+// leftBehind gives 1 where there are more goroutines than before, after a while.
+func leftBehind(before int) int {
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<20)
 			fmt.Fprintf(os.Stderr, "FAIL: goroutines are left after the tests:\n\n%s\n", stacks[:runtime.Stack(stacks, true)])
-			os.Exit(1)
+			return 1
 		}
 	}
-	os.Exit(code)
+	return 0
 }
 
 const testSecret = "sk_test_sqlinbox"

@@ -27,8 +27,8 @@ type ReconcileParams struct {
 	Checkpoint ReconcileCheckpoint
 	// Kind bounds the run to the tasks of one kind.
 	Kind TaskKind
-	// Select bounds the run to the tasks for which it is true. A list has all tasks of the
-	// project, also those that no webhook was asked for.
+	// Select bounds the run to the tasks for which it is true; it is asked when a task has
+	// ended. A list has all tasks of the project, also those that no webhook was asked for.
 	Select func(*Task) bool
 	// MinAge leaves tasks that ended less than that ago to their webhooks, and to the next
 	// run. It is measured between Ittybit's clock and this machine's; 0 leaves none.
@@ -102,7 +102,9 @@ type reconcileConfig struct {
 //
 // The events are those of tasks only, and of how they ended; webhooks about progress and media
 // are not made up for. They carry what the list says of a task, which has no ProjectID and no
-// AutomationID. Errors are those of [TasksService.List], of ctx, or a [*ParamError].
+// AutomationID. Where the list is not sorted newest first, which API version 2025-08-20 does not
+// document, a run that is cut begins anew; and a task that moves up in the list while it is read, because
+// another one vanished from it, is passed over. Errors are those of [TasksService.List], of ctx, or a [*ParamError].
 func Reconcile(ctx context.Context, client *Client, next EventHandler, params ReconcileParams, opts ...ReconcileOption) (*ReconcileReport, error) {
 	var cfg reconcileConfig
 	err := applyOptions(opts, func(o ReconcileOption) error { return o.applyReconcile(&cfg) })
@@ -153,9 +155,10 @@ type reconciliation struct {
 	open   *idSet
 
 	// How far the list was read.
-	sorted         bool      // no task was listed before an older one, so far
-	newest, oldest time.Time // of the tasks that were looked at
-	whole          bool      // the list was read to its end, or to Since
+	sorted         bool            // no task was listed after an older one, so far, but for repeats
+	newest, oldest time.Time       // of the tasks that were looked at
+	page, before   map[string]bool // the ids on this page, and on the one before
+	whole          bool            // the list was read to its end, or to Since
 }
 
 func (r *reconciliation) run(ctx context.Context) error {
@@ -179,12 +182,14 @@ func (r *reconciliation) readList(ctx context.Context) error {
 		if page == nil {
 			return err
 		}
+		r.before, r.page = r.page, make(map[string]bool, len(page.Items))
 		for i := range page.Items {
 			if err := r.lookAt(ctx, &page.Items[i]); err != nil {
 				return err
 			}
 		}
-		if r.sorted && r.oldest.Before(r.params.Checkpoint.Since) {
+		// Times that are all the same tell nothing of the order.
+		if r.sorted && r.oldest.Before(r.newest) && r.oldest.Before(r.params.Checkpoint.Since) {
 			return nil
 		}
 		r.save()
@@ -194,6 +199,10 @@ func (r *reconciliation) readList(ctx context.Context) error {
 
 // lookAt deals with a listed task. Its error is that of ctx.
 func (r *reconciliation) lookAt(ctx context.Context, task *Task) error {
+	r.page[task.ID] = true
+	if r.before[task.ID] {
+		return nil // new tasks have pushed it from the page before to this one
+	}
 	created := task.Created
 	if !created.IsZero() && r.isDone(created) || r.open.has(task.ID) {
 		r.passed(created)
@@ -265,12 +274,12 @@ func (r *reconciliation) readOpen(ctx context.Context, ids []string) error {
 // deal hands the event of a task on, or leaves the task open. Its error is that of ctx, which
 // ended before the event was handled.
 func (r *reconciliation) deal(ctx context.Context, task *Task) error {
-	if r.params.Select != nil && !r.params.Select(task) {
-		return nil
-	}
 	if !task.Terminal() || r.tooYoung(task) {
 		r.report.Unfinished++
 		r.open.add(task.ID)
+		return nil
+	}
+	if r.params.Select != nil && !r.params.Select(task) {
 		return nil
 	}
 	if err := r.pace.wait(ctx); err != nil {
@@ -317,7 +326,7 @@ func (r *reconciliation) save() {
 func (r *reconciliation) checkpoint() ReconcileCheckpoint {
 	old := r.params.Checkpoint
 	now := ReconcileCheckpoint{Since: old.Since, Open: r.open.all()}
-	top := r.newest.Add(-reconcileOverlap)
+	top := earlier(r.newest, time.Now()).Add(-reconcileOverlap) // what the future holds is not dealt with
 	switch {
 	case r.whole:
 		if !r.newest.IsZero() && top.After(now.Since) {

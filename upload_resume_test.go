@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -184,4 +186,32 @@ func TestUpload_saysWhatIttybitHasNotKept(t *testing.T) {
 	assert.Equal(t, http.StatusInsufficientStorage, answer.StatusCode)
 	assert.Equal(t, "full", answer.Message)
 	assert.NotErrorIs(t, err, ittybit.ErrUploadIncomplete)
+}
+
+func TestUpload_noticesAServerThatTakesAChunkForTheFile(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = fmt.Fprintf(w, `{"id":"file_1","object":"source","filesize":%d}`, n)
+	}))
+	t.Cleanup(server.Close)
+	result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{
+		Domain: server.URL, Filename: "x.mp4", Body: bytes.NewReader(uploadBytes(1, 5000)), Threshold: 1, ChunkSize: uploadKiB,
+	})
+	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
+	require.ErrorContains(t, err, "904 bytes in place of 5000")
+	assert.Equal(t, "file_1", result.File.ID, "it is there, and somebody may have to delete it")
+}
+
+func TestUpload_givesNoTokenToGoOnWhereThatCannotHelp(t *testing.T) {
+	storage := newUploadStorage(t)
+	storage.setHook(func(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
+		if put.final() {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		return put.final()
+	})
+	_, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(uploadBytes(1, 3000)), 0))
+	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
+	assert.Empty(t, uploadFailure(t, err))
 }

@@ -32,7 +32,7 @@ const maxUploadChunks = 100_000
 
 var (
 	// ErrUploadIncomplete is matched where Ittybit has not kept all chunks of an upload
-	// that it had confirmed. Upload the file again without the token. Where the answer to
+	// that it had confirmed, or describes a file of another size; that file comes back, too. Upload the file again without the token. Where the answer to
 	// the last chunk was lost, the file may be there all the same.
 	ErrUploadIncomplete = errors.New("ittybit: upload incomplete")
 
@@ -97,6 +97,12 @@ type UploadResult struct {
 	// File is nil where Ittybit has confirmed the upload without describing the file, as it
 	// is seen to do for signed URLs.
 	File *File
+}
+
+// isShort reports whether Ittybit says that the file has another size than was sent, as it
+// has where the parts of it were taken for the whole.
+func (r *UploadResult) isShort(size int64) bool {
+	return r != nil && r.File != nil && r.File.Filesize != 0 && r.File.Filesize != size
 }
 
 // UploadError is why an upload ended early. With its Token as UploadParams.Resume the
@@ -184,6 +190,8 @@ func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts
 	switch {
 	case err == nil, u.result != nil: // also a file with a member that can't be read
 		return u.result, err
+	case errors.Is(err, ErrUploadIncomplete): // going on from here would end the same way
+		return nil, &UploadError{Err: err}
 	default:
 		return nil, &UploadError{Token: u.parts.token(), Err: err}
 	}
@@ -342,6 +350,9 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
 	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
 		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
+	case part.finishes && u.result.isShort(u.source.size):
+		return fmt.Errorf("%w: PUT %s: the file has %d bytes in place of %d, says the answer",
+			ErrUploadIncomplete, u.place(), u.result.File.Filesize, u.source.size)
 	case part.finishes:
 		u.parts.finish()
 	default:

@@ -190,6 +190,19 @@ func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*
 	}
 }
 
+// marks tells a page by the ids of its items. Pages without items are all alike, and no repeat: a
+// filter may leave some empty.
+func (p *Page[T]) marks() string {
+	var b strings.Builder
+	for i := range p.Items {
+		if item, ok := any(&p.Items[i]).(interface{ objectID() string }); ok {
+			b.WriteString(item.objectID())
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
 // pages walks from page to page. A page with items that have members that can't be read is
 // yielded together with the error; any other failure alone, and last. Pages that begin to
 // repeat themselves are such a failure, and so is one of pause, which is called before each
@@ -197,7 +210,7 @@ func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*
 func pages[T any](ctx context.Context, first func() (*Page[T], error), pause func(context.Context) error) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
 		seen := make(map[string]bool)
-		fetch := first
+		fetch, before := first, ""
 		for {
 			if pause != nil {
 				if err := pause(ctx); err != nil {
@@ -206,9 +219,14 @@ func pages[T any](ctx context.Context, first func() (*Page[T], error), pause fun
 				}
 			}
 			page, err := fetch()
+			if page != nil && before != "" && page.marks() == before {
+				yield(nil, errors.New("ittybit: the list repeats itself: a page has the items of the one before"))
+				return
+			}
 			if !yield(page, err) || page == nil || !page.HasNext() {
 				return
 			}
+			before = page.marks()
 			seen[page.query.Encode()] = true
 			if seen[page.next.Encode()] {
 				yield(nil, errors.New("ittybit: the list repeats itself: a page names one as its next that came before"))

@@ -163,3 +163,15 @@ func TestList_givesAPageWithAnOddItemTogetherWithTheError(t *testing.T) {
 	assert.Equal(t, "task_2", page.Items[1].ID)
 	assert.Len(t, seen.all(), 1, "asking again would change nothing")
 }
+
+func TestAll_pagesWithTheSameItemsAreAnErrorNotALoop(t *testing.T) {
+	client, rec := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		return apiResponse(200, apiPage("task_1", "task_2"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
+	})
+	var last error
+	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
+		last = err
+	}
+	require.ErrorContains(t, last, "repeats itself")
+	assert.Equal(t, 2, rec.count())
+}

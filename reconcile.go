@@ -119,7 +119,7 @@ func Reconcile(ctx context.Context, client *Client, next EventHandler, params Re
 	}
 	r := &reconciliation{
 		client: client, next: next, params: params, cfg: cfg,
-		pace: pacer{gap: rateGap(params.Rate)}, sorted: true,
+		pace: pacer{gap: rateGap(params.Rate)}, sorted: true, started: time.Now(),
 		open: newIDSet(params.Checkpoint.Open),
 	}
 	err = r.run(ctx)
@@ -153,6 +153,8 @@ type reconciliation struct {
 	pace   pacer
 	report ReconcileReport
 	open   *idSet
+
+	started time.Time
 
 	// How far the list was read.
 	sorted         bool            // no task was listed after an older one, so far, but for repeats
@@ -326,7 +328,7 @@ func (r *reconciliation) save() {
 func (r *reconciliation) checkpoint() ReconcileCheckpoint {
 	old := r.params.Checkpoint
 	now := ReconcileCheckpoint{Since: old.Since, Open: r.open.all()}
-	top := earlier(r.newest, time.Now()).Add(-reconcileOverlap) // what the future holds is not dealt with
+	top := earlier(r.newest, r.started).Add(-reconcileOverlap) // what has come since may have moved past this run
 	switch {
 	case r.whole:
 		if !r.newest.IsZero() && top.After(now.Since) {

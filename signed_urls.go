@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/internal/redact"
@@ -163,8 +164,11 @@ func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreatePa
 // The domain may be given as an origin, such as https://you.ittybit.net; plain http is
 // for this machine only.
 func SignURL(apiKey, domain, path string, expiry time.Time, method SignatureMethod) (*SignedURL, error) {
-	if apiKey == "" {
+	switch {
+	case apiKey == "":
 		return nil, ErrMissingAPIKey
+	case strings.TrimSpace(apiKey) != apiKey, strings.ContainsFunc(apiKey, unicode.IsControl):
+		return nil, &ParamError{Param: "apiKey", Reason: "has white space around it, or control characters; was it read from a file with a newline at its end?"}
 	}
 	origin, err := parseDomain("domain", domain)
 	if err != nil {

@@ -261,3 +261,10 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 		}
 	}
 }
+
+func TestSignURL_refusesAKeyThatNoClientTakes(t *testing.T) {
+	for _, key := range []string{"key\n", " key", "k\x00"} {
+		_, err := ittybit.SignURL(key, "you.ittybit.net", "a.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodGet)
+		clientParamError(t, err, "apiKey")
+	}
+}

@@ -336,7 +336,7 @@ func (p *uploadParts) resume(token UploadToken) error {
 }
 
 func (p *uploadParts) count() int {
-	return int((p.state.Size + p.state.ChunkSize - 1) / p.state.ChunkSize)
+	return int((p.state.Size-1)/p.state.ChunkSize) + 1 // a Size is at least 1
 }
 
 // chunked reports whether the file has several chunks.

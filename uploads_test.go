@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -410,4 +411,19 @@ func TestUpload_refusesABodyThatIsLostInSeeking(t *testing.T) {
 	_, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, uploadLost{bytes.NewReader(uploadBytes(1, 10))}, 0))
 	clientParamError(t, err, "Body")
 	assert.Empty(t, storage.all())
+}
+
+func TestUpload_aHugeChunkIsTheWholeFile(t *testing.T) {
+	data := uploadBytes(1, 5000)
+	for name, body := range map[string]io.Reader{"ReaderAt": bytes.NewReader(data), "Reader": uploadOnce(data)} {
+		t.Run(name, func(t *testing.T) {
+			storage := newUploadStorage(t)
+			params := uploadChunked(storage, body, 5000)
+			params.ChunkSize = math.MaxInt64
+			result, err := uploadClient(t).Files.Upload(t.Context(), params)
+			require.NoError(t, err)
+			require.NotNil(t, result)
+			assert.Equal(t, data, storage.file("/dir/x.mp4"))
+		})
+	}
 }

@@ -21,7 +21,6 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
@@ -43,31 +42,19 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) (code int) {
 	before := runtime.NumGoroutine()
 	defer func() { code = max(code, leftBehind(before)) }()
-	if os.Getenv(postgresVariable) == "" {
-		server, err := pgserver.Start(context.Background())
-		switch {
-		case errors.Is(err, pgserver.ErrNotInstalled): // the tests say so
-		case err != nil:
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			return 1
-		default:
-			defer func() {
-				if err := server.Close(); err != nil {
-					fmt.Fprintln(os.Stderr, "FAIL:", err)
-					code = 1
-				}
-			}()
-			if err := os.Setenv(postgresVariable, server.URL()); err != nil {
-				fmt.Fprintln(os.Stderr, "FAIL:", err)
-				return 1
-			}
-		}
+	stop, err := pgtest.ServerForAll(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		return 1
 	}
+	defer func() {
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			code = 1
+		}
+	}()
 	return m.Run()
 }
-
-// postgresVariable is where pgtest looks for a server.
-const postgresVariable = "ITTYBIT_TEST_POSTGRES"
 
 // leftBehind gives 1 where there are more goroutines than before, after a while.
 func leftBehind(before int) int {

@@ -54,6 +54,23 @@ func Database(t testing.TB) string {
 	return own.String()
 }
 
+// ServerForAll is for TestMain: it starts one server for all tests of a package, which [Database] then uses, where none
+// is given and one is installed. The function stops it again.
+func ServerForAll(ctx context.Context) (stop func() error, err error) {
+	stop = func() error { return nil }
+	if os.Getenv(serverVariable) != "" {
+		return stop, nil
+	}
+	server, err := pgserver.Start(ctx)
+	switch {
+	case errors.Is(err, pgserver.ErrNotInstalled): // the tests say so
+		return stop, nil
+	case err != nil:
+		return nil, err
+	}
+	return server.Close, os.Setenv(serverVariable, server.URL())
+}
+
 // Server starts a server for this test alone, to be stopped and started in it. It is gone after the test. Where
 // PostgreSQL is not installed the test is skipped, or fails if ITTYBIT_TEST_REQUIRE_POSTGRES is set.
 func Server(t testing.TB) *pgserver.Server {

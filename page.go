@@ -15,6 +15,10 @@ import (
 // maxLimit is the largest page (API reference, pagination).
 const maxLimit = 100
 
+// maxRepeats is how often a page in a row may have the items of the one before. New items push
+// others to the next page, and where a page is small all of them: once is no proof.
+const maxRepeats = 5
+
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
@@ -210,7 +214,7 @@ func (p *Page[T]) marks() string {
 func pages[T any](ctx context.Context, first func() (*Page[T], error), pause func(context.Context) error) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
 		seen := make(map[string]bool)
-		fetch, before := first, ""
+		fetch, before, repeats := first, "", 0
 		for {
 			if pause != nil {
 				if err := pause(ctx); err != nil {
@@ -219,14 +223,19 @@ func pages[T any](ctx context.Context, first func() (*Page[T], error), pause fun
 				}
 			}
 			page, err := fetch()
-			if page != nil && before != "" && page.marks() == before {
-				yield(nil, errors.New("ittybit: the list repeats itself: a page has the items of the one before"))
-				return
+			if page != nil {
+				marks := page.marks()
+				if repeats++; marks == "" || marks != before {
+					before, repeats = marks, 0
+				}
+				if repeats == maxRepeats {
+					yield(nil, errors.New("ittybit: the list repeats itself: page after page has the same items"))
+					return
+				}
 			}
 			if !yield(page, err) || page == nil || !page.HasNext() {
 				return
 			}
-			before = page.marks()
 			seen[page.query.Encode()] = true
 			if seen[page.next.Encode()] {
 				yield(nil, errors.New("ittybit: the list repeats itself: a page names one as its next that came before"))

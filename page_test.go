@@ -173,5 +173,20 @@ func TestAll_pagesWithTheSameItemsAreAnErrorNotALoop(t *testing.T) {
 		last = err
 	}
 	require.ErrorContains(t, last, "repeats itself")
-	assert.Equal(t, 2, rec.count())
+	assert.Equal(t, 6, rec.count())
+}
+
+func TestAll_aNewItemThatPushesAnotherToTheNextPageIsNoRepetition(t *testing.T) {
+	client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		if n == 3 {
+			return apiResponse(200, apiPage("task_2"))
+		}
+		return apiResponse(200, apiPage("task_1"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
+	})
+	var ids []string
+	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Limit: 1}) {
+		require.NoError(t, err)
+		ids = append(ids, task.ID)
+	}
+	assert.Equal(t, []string{"task_1", "task_1", "task_2"}, ids)
 }

@@ -11,6 +11,17 @@ import (
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
 
+// unmarshalObject is the UnmarshalJSON of every API object: null changes nothing.
+func unmarshalObject[T any, P interface {
+	*T
+	fromJSON(data []byte) error
+}](to P, data []byte) error {
+	if err := jsonx.Check(data); err != nil || jsonx.IsNull(data) {
+		return err
+	}
+	return to.fromJSON(bytes.Clone(data))
+}
+
 // errNoID is why an answer that is valid JSON may still be no answer.
 var errNoID = errors.New("it has no id")
 
@@ -18,6 +29,9 @@ var errNoID = errors.New("it has no id")
 // (2025-01-01: meta, data). One without an id is an error, never a zero value. One with
 // an id and an odd member comes back together with an error.
 func decodeObject[T any, P object[T]](body []byte) (*T, error) {
+	if err := jsonx.Check(body); err != nil {
+		return nil, err
+	}
 	result, err := decodeBare[T, P](body)
 	if result == nil {
 		if data := envelope(body).Data; jsonx.IsObject(data) {
@@ -47,19 +61,22 @@ func isOddAnswer(err error) bool { return errors.As(err, new(*pipeline.OddAnswer
 // decodeList reads a list, bare or in an envelope, and where the envelope says that the
 // next page is. What is odd about an item is told in odd, and all of it in err.
 func decodeList[T any, P object[T]](body []byte) (items []T, odd map[int]error, next string, err error) {
+	if err := jsonx.Check(body); err != nil {
+		return nil, nil, "", fmt.Errorf("it is not a list: %w", err)
+	}
 	list := json.RawMessage(body)
 	if jsonx.IsObject(body) {
 		wrapped := envelope(body)
 		list, next = wrapped.Data, wrapped.Links.Next
 	}
-	var elements []json.RawMessage
-	if err := json.Unmarshal(list, &elements); err != nil || elements == nil {
+	elements, ok := jsonx.Elements(list)
+	if !ok {
 		return nil, nil, "", errors.New("it is not a list")
 	}
 	items = make([]T, len(elements))
 	for i, element := range elements {
 		item := P(&items[i])
-		itemErr := item.fromJSON(element)
+		itemErr := item.fromJSON(bytes.Clone(element)) // one item that is kept does not keep the page
 		if item.objectID() == "" {
 			return nil, nil, "", fmt.Errorf("item %d: %w", i, cmp.Or(itemErr, errNoID))
 		}

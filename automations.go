@@ -2,7 +2,6 @@ package ittybit
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,35 +47,40 @@ func (a *Automation) String() string {
 func (a *Automation) RawJSON() json.RawMessage { return a.raw }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (a *Automation) UnmarshalJSON(data []byte) error { return a.fromJSON(bytes.Clone(data)) }
+func (a *Automation) UnmarshalJSON(data []byte) error { return unmarshalObject(a, data) }
 
 func (a *Automation) objectID() string { return a.ID }
 
 // fromJSON reads data and keeps it.
 func (a *Automation) fromJSON(data []byte) error {
-	type plain Automation
 	*a = Automation{raw: data}
-	wire := struct {
-		*plain
-		Trigger   json.RawMessage `json:"trigger"`
-		Workflow  json.RawMessage `json:"workflow"`
-		Created   jsonx.Time      `json:"created"`
-		Updated   jsonx.Time      `json:"updated"`
-		CreatedAt jsonx.Time      `json:"created_at"`
-		UpdatedAt jsonx.Time      `json:"updated_at"`
-	}{plain: (*plain)(a)}
-	err := json.Unmarshal(data, &wire)
-	if notJSON(err) {
-		return err
+	var trigger, workflow json.RawMessage
+	object := jsonx.Open(data)
+	for object.Next() {
+		switch string(object.Name()) {
+		case "id":
+			jsonx.String(&object, &a.ID)
+		case "object":
+			jsonx.String(&object, &a.Object)
+		case "name":
+			jsonx.String(&object, &a.Name)
+		case "description":
+			jsonx.String(&object, &a.Description)
+		case "status":
+			jsonx.String(&object, &a.Status)
+		case "created", "created_at":
+			object.Time(&a.Created)
+		case "updated", "updated_at":
+			object.Time(&a.Updated)
+		case "trigger":
+			trigger = object.Value()
+		case "workflow":
+			workflow = object.Value()
+		}
 	}
-	triggerErr := decodePart(wire.Trigger, &a.Trigger)
-	workflowErr := decodePart(wire.Workflow, &a.Workflow)
-	a.Created, a.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
-	return cmp.Or(err, firstError(
-		memberError{"trigger", triggerErr}, memberError{"workflow", workflowErr},
-		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
-		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
-	))
+	object.FailAt("trigger", decodePart(trigger, &a.Trigger))
+	object.FailAt("workflow", decodePart(workflow, &a.Workflow))
+	return object.Err()
 }
 
 // decodePart decodes a member on its own, so that an odd one does not spoil the others.

@@ -148,38 +148,53 @@ func (j *Job) Terminal() bool {
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (j *Job) UnmarshalJSON(data []byte) error { return j.fromJSON(bytes.Clone(data)) }
+func (j *Job) UnmarshalJSON(data []byte) error { return unmarshalObject(j, data) }
 
 // fromJSON reads data and keeps it.
 func (j *Job) fromJSON(data []byte) error {
-	type plain Job
 	*j = Job{raw: data}
-	wire := struct {
-		*plain
-		Tasks      json.RawMessage `json:"tasks"`
-		Metadata   json.RawMessage `json:"metadata"`
-		Error      json.RawMessage `json:"error"`
-		CreatedAt  jsonx.Time      `json:"created_at"`
-		StartedAt  jsonx.Time      `json:"started_at"`
-		UpdatedAt  jsonx.Time      `json:"updated_at"`
-		FinishedAt jsonx.Time      `json:"finished_at"`
-	}{plain: (*plain)(j)}
-	err := json.Unmarshal(data, &wire)
-	if notJSON(err) {
-		return err
+	var tasks, metadata, jobError json.RawMessage
+	object := jsonx.Open(data)
+	for object.Next() {
+		switch string(object.Name()) {
+		case "id":
+			jsonx.String(&object, &j.ID)
+		case "object":
+			jsonx.String(&object, &j.Object)
+		case "kind":
+			jsonx.String(&object, &j.Kind)
+		case "status":
+			jsonx.String(&object, &j.Status)
+		case "input":
+			j.Input = orNil(object.Value())
+		case "output":
+			j.Output = orNil(object.Value())
+		case "options":
+			j.Options = orNil(object.Value())
+		case "created", "created_at":
+			object.Time(&j.Created)
+		case "started", "started_at":
+			object.Time(&j.Started)
+		case "updated", "updated_at":
+			object.Time(&j.Updated)
+		case "finished", "finished_at":
+			object.Time(&j.Finished)
+		case "tasks":
+			tasks = object.Value()
+		case "metadata":
+			metadata = object.Value()
+		case "error":
+			jobError = object.Value()
+		}
 	}
-	j.Input, j.Output, j.Options = orNil(j.Input), orNil(j.Output), orNil(j.Options)
-	j.Created, j.Started = wire.CreatedAt.Time, wire.StartedAt.Time
-	j.Updated, j.Finished = wire.UpdatedAt.Time, wire.FinishedAt.Time
-	var tasksErr, metadataErr, errorErr error
-	j.Tasks, tasksErr = decodeObjects[Task](wire.Tasks)
-	j.Metadata, metadataErr = decodeMetadata(wire.Metadata)
-	j.Error, errorErr = decodeTaskError(wire.Error)
-	return cmp.Or(err, firstError(
-		memberError{"tasks", tasksErr}, memberError{"metadata", metadataErr}, memberError{"error", errorErr},
-		memberError{"created_at", wire.CreatedAt.Err}, memberError{"started_at", wire.StartedAt.Err},
-		memberError{"updated_at", wire.UpdatedAt.Err}, memberError{"finished_at", wire.FinishedAt.Err},
-	))
+	var err error
+	j.Tasks, err = decodeObjects[Task](tasks)
+	object.FailAt("tasks", err)
+	j.Metadata, err = decodeMetadata(metadata)
+	object.FailAt("metadata", err)
+	j.Error, err = decodeTaskError(jobError)
+	object.FailAt("error", err)
+	return object.Err()
 }
 
 // ParseEvent reads the body of a webhook: a bare task or media object (API version
@@ -190,33 +205,28 @@ func (j *Job) fromJSON(data []byte) error {
 // ParseEvent does not verify anything: see [WebhookVerifier] and [WebhookHandler].
 func ParseEvent(body []byte) (*Event, error) { return parseEvent(bytes.Clone(body)) }
 
-// eventWire is the union of all payloads: a bare task, the common one, is decoded in
-// one go.
-type eventWire struct {
-	taskWire
-	Data jsonx.Part `json:"data"`
-}
-
 // parseEvent reads body and keeps it.
 func parseEvent(body []byte) (*Event, error) {
 	if !jsonx.IsObject(body) {
 		return nil, ErrMalformedEvent
+	}
+	if err := jsonx.Check(body); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformedEvent, err)
 	}
 	both := &struct { // one piece of memory: the common event is about a task
 		event Event
 		task  Task
 	}{task: Task{raw: body}}
 	e, task := &both.event, &both.task
-	wire := &eventWire{taskWire: taskWire{plainTask: (*plainTask)(task)}}
-	if err := json.Unmarshal(body, wire); notJSON(err) {
-		return nil, fmt.Errorf("%w: %w", ErrMalformedEvent, err)
-	}
+	wire := taskWire{Task: task} // any other payload is told by the members that it shares with a task
+	object := jsonx.Open(body)
+	wire.scan(&object)
 	e.raw, e.ProjectID, e.AutomationID = body, task.ProjectID, task.AutomationID
-	switch payloadOf(task.Object, task.ID, json.RawMessage(wire.Data)) {
+	switch payloadOf(task.Object, task.ID, wire.data) {
 	case "event":
-		e.readEvent(task, wire)
+		e.readEvent(task, orNil(wire.data))
 	case "task":
-		_ = wire.finish() // an odd member does not spoil the news that a task has ended
+		wire.finish(&object) // an odd member does not spoil the news that a task has ended
 		e.readTask(task)
 	case "media":
 		e.readMedia(body)
@@ -305,14 +315,13 @@ func (e *Event) readJob(body []byte) {
 
 // readEvent reads the form {id, object: "event", kind, data, created_at}, which has
 // been decoded as if it were a task.
-func (e *Event) readEvent(event *Task, wire *eventWire) {
+func (e *Event) readEvent(event *Task, data json.RawMessage) {
 	kind := EventType(event.Kind)
 	if kind == "" {
 		return
 	}
 	e.ID, e.Type = event.ID, kind
-	e.CreatedAt = firstTime(wire.CreatedAt, wire.Created)
-	data := orNil(json.RawMessage(wire.Data))
+	e.CreatedAt = event.Created
 	object, _, _ := strings.Cut(string(kind), ".")
 	switch object {
 	case "task":

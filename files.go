@@ -1,8 +1,6 @@
 package ittybit
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,67 +74,89 @@ func (f *File) String() string {
 func (f *File) RawJSON() json.RawMessage { return f.raw }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (f *File) UnmarshalJSON(data []byte) error { return f.fromJSON(bytes.Clone(data)) }
+func (f *File) UnmarshalJSON(data []byte) error { return unmarshalObject(f, data) }
 
 func (f *File) objectID() string { return f.ID }
 
 // fromJSON reads data and keeps it.
 func (f *File) fromJSON(data []byte) error {
-	type plain File
 	*f = File{raw: data}
-	wire := struct {
-		*plain
-		Width     jsonx.Int       `json:"width"`
-		Height    jsonx.Int       `json:"height"`
-		Rotation  jsonx.Float     `json:"rotation"`
-		Frames    jsonx.Int       `json:"frames"`
-		Duration  jsonx.Float     `json:"duration"`
-		FPS       jsonx.Float     `json:"fps"`
-		Bitrate   jsonx.Int       `json:"bitrate"`
-		Filesize  jsonx.Int       `json:"filesize"`
-		Metadata  json.RawMessage `json:"metadata"`
-		Created   jsonx.Time      `json:"created"`
-		Updated   jsonx.Time      `json:"updated"`
-		CreatedAt jsonx.Time      `json:"created_at"`
-		UpdatedAt jsonx.Time      `json:"updated_at"`
-	}{plain: (*plain)(f)}
-	err := json.Unmarshal(data, &wire)
-	if notJSON(err) {
-		return err
-	}
-	f.Width, f.Height, f.Frames = int(wire.Width.Value), int(wire.Height.Value), int(wire.Frames.Value)
-	f.Bitrate, f.Filesize = int(wire.Bitrate.Value), wire.Filesize.Value
-	f.Rotation, f.Duration, f.FPS = orZero(wire.Rotation), orZero(wire.Duration), orZero(wire.FPS)
-	f.Created, f.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
-	var metadataErr error
-	f.Metadata, metadataErr = decodeMetadata(wire.Metadata)
-	return cmp.Or(err, firstError(
-		memberError{"width", wire.Width.Err}, memberError{"height", wire.Height.Err},
-		memberError{"rotation", wire.Rotation.Err}, memberError{"frames", wire.Frames.Err},
-		memberError{"duration", wire.Duration.Err}, memberError{"fps", wire.FPS.Err},
-		memberError{"bitrate", wire.Bitrate.Err}, memberError{"filesize", wire.Filesize.Err},
-		memberError{"metadata", metadataErr},
-		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
-		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
-	))
-}
-
-func orZero(f jsonx.Float) float64 {
-	if f.Value == nil {
-		return 0
-	}
-	return *f.Value
-}
-
-// firstTime gives the first time that was sent: the API's generations name the same
-// thing differently.
-func firstTime(times ...jsonx.Time) time.Time {
-	for _, t := range times {
-		if !t.IsZero() {
-			return t.Time
+	var metadata json.RawMessage
+	object := jsonx.Open(data)
+	for object.Next() {
+		switch string(object.Name()) {
+		case "id":
+			jsonx.String(&object, &f.ID)
+		case "media_id":
+			jsonx.String(&object, &f.MediaID)
+		case "object":
+			jsonx.String(&object, &f.Object)
+		case "kind":
+			jsonx.String(&object, &f.Kind)
+		case "type":
+			jsonx.String(&object, &f.Type)
+		case "status":
+			jsonx.String(&object, &f.Status)
+		case "url":
+			jsonx.String(&object, &f.URL)
+		case "filename":
+			jsonx.String(&object, &f.Filename)
+		case "folder":
+			jsonx.String(&object, &f.Folder)
+		case "ref":
+			jsonx.String(&object, &f.Ref)
+		case "label":
+			jsonx.String(&object, &f.Label)
+		case "language":
+			jsonx.String(&object, &f.Language)
+		case "codec":
+			jsonx.String(&object, &f.Codec)
+		case "container":
+			jsonx.String(&object, &f.Container)
+		case "format":
+			jsonx.String(&object, &f.Format)
+		case "orientation":
+			jsonx.String(&object, &f.Orientation)
+		case "placeholder":
+			jsonx.String(&object, &f.Placeholder)
+		case "background":
+			jsonx.String(&object, &f.Background)
+		case "created_by":
+			jsonx.String(&object, &f.CreatedBy)
+		case "original":
+			object.Bool(&f.Original)
+		case "transparency":
+			object.Bool(&f.Transparency)
+		case "animated":
+			object.Bool(&f.Animated)
+		case "width":
+			jsonx.Whole(&object, &f.Width)
+		case "height":
+			jsonx.Whole(&object, &f.Height)
+		case "frames":
+			jsonx.Whole(&object, &f.Frames)
+		case "bitrate":
+			jsonx.Whole(&object, &f.Bitrate)
+		case "filesize":
+			jsonx.Whole(&object, &f.Filesize)
+		case "rotation":
+			object.Float(&f.Rotation)
+		case "duration":
+			object.Float(&f.Duration)
+		case "fps":
+			object.Float(&f.FPS)
+		case "created", "created_at":
+			object.Time(&f.Created)
+		case "updated", "updated_at":
+			object.Time(&f.Updated)
+		case "metadata":
+			metadata = object.Value()
 		}
 	}
-	return time.Time{}
+	var err error
+	f.Metadata, err = decodeMetadata(metadata)
+	object.FailAt("metadata", err)
+	return object.Err()
 }
 
 // FileCreateParams are the parameters of [FilesService.Create].

@@ -247,7 +247,7 @@ func userAgent(callers string) string {
 // object is what every API object's pointer type can do.
 type object[T any] interface {
 	*T
-	fromJSON(data []byte) error // data becomes the object's own
+	fromJSON(data []byte) error // data is valid JSON, and becomes the object's own
 	objectID() string
 }
 

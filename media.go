@@ -1,8 +1,6 @@
 package ittybit
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -70,42 +68,58 @@ func (m *Media) FilesByObject(object FileObject) []*File {
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (m *Media) UnmarshalJSON(data []byte) error { return m.fromJSON(bytes.Clone(data)) }
+func (m *Media) UnmarshalJSON(data []byte) error { return unmarshalObject(m, data) }
 
 func (m *Media) objectID() string { return m.ID }
 
 // fromJSON reads data and keeps it.
 func (m *Media) fromJSON(data []byte) error {
-	type plain Media
 	*m = Media{raw: data}
-	wire := struct {
-		*plain
-		Width     jsonx.Int       `json:"width"`
-		Height    jsonx.Int       `json:"height"`
-		Duration  jsonx.Float     `json:"duration"`
-		Files     json.RawMessage `json:"files"`
-		Metadata  json.RawMessage `json:"metadata"`
-		Created   jsonx.Time      `json:"created"`
-		Updated   jsonx.Time      `json:"updated"`
-		CreatedAt jsonx.Time      `json:"created_at"`
-		UpdatedAt jsonx.Time      `json:"updated_at"`
-	}{plain: (*plain)(m)}
-	err := json.Unmarshal(data, &wire)
-	if notJSON(err) {
-		return err
+	var files, urls, metadata json.RawMessage
+	object := jsonx.Open(data)
+	for object.Next() {
+		switch string(object.Name()) {
+		case "id":
+			jsonx.String(&object, &m.ID)
+		case "object":
+			jsonx.String(&object, &m.Object)
+		case "kind":
+			jsonx.String(&object, &m.Kind)
+		case "title":
+			jsonx.String(&object, &m.Title)
+		case "alt":
+			jsonx.String(&object, &m.Alt)
+		case "background":
+			jsonx.String(&object, &m.Background)
+		case "project_id":
+			jsonx.String(&object, &m.ProjectID)
+		case "automation_id":
+			jsonx.String(&object, &m.AutomationID)
+		case "width":
+			jsonx.Whole(&object, &m.Width)
+		case "height":
+			jsonx.Whole(&object, &m.Height)
+		case "duration":
+			object.Float(&m.Duration)
+		case "created", "created_at":
+			object.Time(&m.Created)
+		case "updated", "updated_at":
+			object.Time(&m.Updated)
+		case "files":
+			files = object.Value()
+		case "urls":
+			urls = object.Value()
+		case "metadata":
+			metadata = object.Value()
+		}
 	}
-	m.Width, m.Height, m.Duration = int(wire.Width.Value), int(wire.Height.Value), orZero(wire.Duration)
-	m.Created, m.Updated = firstTime(wire.Created, wire.CreatedAt), firstTime(wire.Updated, wire.UpdatedAt)
-	var filesErr, metadataErr error
-	m.Files, filesErr = decodeObjects[File](wire.Files)
-	m.Metadata, metadataErr = decodeMetadata(wire.Metadata)
-	return cmp.Or(err, firstError(
-		memberError{"files", filesErr},
-		memberError{"width", wire.Width.Err}, memberError{"height", wire.Height.Err},
-		memberError{"duration", wire.Duration.Err}, memberError{"metadata", metadataErr},
-		memberError{"created", wire.Created.Err}, memberError{"updated", wire.Updated.Err},
-		memberError{"created_at", wire.CreatedAt.Err}, memberError{"updated_at", wire.UpdatedAt.Err},
-	))
+	var err error
+	m.Files, err = decodeObjects[File](files)
+	object.FailAt("files", err)
+	m.Metadata, err = decodeMetadata(metadata)
+	object.FailAt("metadata", err)
+	object.FailAt("urls", decodePart(urls, &m.URLs))
+	return object.Err()
 }
 
 // MediaCreateParams are the parameters of [MediaService.Create]. All are optional.

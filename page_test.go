@@ -131,7 +131,7 @@ func TestAll_canBeIteratedTwice(t *testing.T) {
 func TestList_whatIsNoListIsAnError(t *testing.T) {
 	for body, want := range map[string]string{
 		``: "not a list", `null`: "not a list", `{}`: "not a list", `{"data":null}`: "not a list", `{"data":{}}`: "not a list", `"x"`: "not a list", `<html>`: "not a list",
-		`[{"id":"a"},{}]`: "item 1: it has no id", `[null]`: "item 0: it has no id", `["x"]`: "item 0", `[{"id":1}]`: "item 0",
+		`[{"id":"a"},{}]`: "item 1: it has no id", `[null]`: "item 0: not a JSON object", `["x"]`: "item 0", `[{"id":1}]`: "item 0",
 	} {
 		client, _ := apiFake(t, apiAlways(200, body))
 		page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})

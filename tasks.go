@@ -185,77 +185,111 @@ func (t *Task) rank() int {
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (t *Task) UnmarshalJSON(data []byte) error { return t.fromJSON(bytes.Clone(data)) }
+func (t *Task) UnmarshalJSON(data []byte) error { return unmarshalObject(t, data) }
 
 func (t *Task) objectID() string { return t.ID }
 
 // fromJSON reads data and keeps it.
 func (t *Task) fromJSON(data []byte) error {
 	*t = Task{raw: data}
-	wire := taskWire{plainTask: (*plainTask)(t)}
-	err := json.Unmarshal(data, &wire)
-	if notJSON(err) {
-		return err
-	}
-	return cmp.Or(err, wire.finish())
+	wire := taskWire{Task: t}
+	return wire.read(data)
 }
 
-// taskWire is a task on the wire: the members whose form differs between the
-// documents and generations of the API, in front of those of Task.
+// taskWire is a task that is being read: what is nested waits here, for in the payload of
+// a webhook it may turn out to be no task's.
 type taskWire struct {
-	*plainTask
-	Progress   jsonx.Int  `json:"progress"`
-	Input      jsonx.Part `json:"input"`
-	Output     jsonx.Part `json:"output"`
-	Inputs     jsonx.Part `json:"inputs"`
-	Outputs    jsonx.Part `json:"outputs"`
-	Options    jsonx.Part `json:"options"`
-	Results    jsonx.Part `json:"results"`
-	Workflow   jsonx.Part `json:"workflow"`
-	Error      jsonx.Part `json:"error"`
-	Metadata   jsonx.Part `json:"metadata"`
-	Created    jsonx.Time `json:"created"`
-	CreatedAt  jsonx.Time `json:"created_at"`
-	Started    jsonx.Time `json:"started"`
-	StartedAt  jsonx.Time `json:"started_at"`
-	Updated    jsonx.Time `json:"updated"`
-	UpdatedAt  jsonx.Time `json:"updated_at"`
-	Completed  jsonx.Time `json:"completed"`
-	FinishedAt jsonx.Time `json:"finished_at"`
+	*Task
+	input, output, inputs, outputs         json.RawMessage
+	options, workflow, taskError, metadata json.RawMessage
+	data                                   json.RawMessage // of an event
 }
 
-// plainTask is Task without its methods, so that encoding/json reads its members.
-type plainTask Task
+// read is scan and finish.
+func (w *taskWire) read(data []byte) error {
+	object := jsonx.Open(data)
+	w.scan(&object)
+	w.finish(&object)
+	return object.Err()
+}
 
-// finish moves what the wire forms hold into the task. An error says that some member
-// could not be read; the others are there all the same.
-func (w *taskWire) finish() error {
-	t := (*Task)(w.plainTask)
-	t.Progress = int(w.Progress.Value)
-	t.Results = orNil(json.RawMessage(w.Results))
-	t.Created, t.Started = firstTime(w.Created, w.CreatedAt), firstTime(w.Started, w.StartedAt)
-	t.Updated, t.Completed = firstTime(w.Updated, w.UpdatedAt), firstTime(w.Completed, w.FinishedAt)
-	t.rawInput, t.rawOutput = orNil(json.RawMessage(w.Input)), orNil(json.RawMessage(w.Output))
-	var errs [7]error
-	t.Input, errs[0] = decodeFileMember(json.RawMessage(w.Input))
-	t.Output, errs[1] = decodeFileMember(json.RawMessage(w.Output))
-	t.Inputs, errs[2] = decodeObjectsBut[File](json.RawMessage(w.Inputs), isNullOrText) // later API versions have URLs here
-	t.Outputs, errs[3] = decodeObjectsBut[File](json.RawMessage(w.Outputs), isNullOrText)
-	t.Metadata, errs[4] = decodeMetadata(json.RawMessage(w.Metadata))
-	t.Error, errs[5] = decodeTaskError(json.RawMessage(w.Error))
-	errs[6] = decodePart(json.RawMessage(w.Workflow), &t.Workflow)
-	t.Options = decodeTaskOptions(t.Kind, json.RawMessage(w.Options))
-	return firstError(
-		memberError{"input", errs[0]}, memberError{"output", errs[1]},
-		memberError{"inputs", errs[2]}, memberError{"outputs", errs[3]},
-		memberError{"metadata", errs[4]}, memberError{"error", errs[5]},
-		memberError{"workflow", errs[6]},
-		memberError{"progress", w.Progress.Err},
-		memberError{"created", w.Created.Err}, memberError{"created_at", w.CreatedAt.Err},
-		memberError{"started", w.Started.Err}, memberError{"started_at", w.StartedAt.Err},
-		memberError{"updated", w.Updated.Err}, memberError{"updated_at", w.UpdatedAt.Err},
-		memberError{"completed", w.Completed.Err}, memberError{"finished_at", w.FinishedAt.Err},
-	)
+// scan goes through the members once. What is nested stays as it is.
+func (w *taskWire) scan(o *jsonx.Object) {
+	for o.Next() {
+		switch string(o.Name()) {
+		case "id":
+			jsonx.String(o, &w.ID)
+		case "object":
+			jsonx.String(o, &w.Object)
+		case "kind":
+			jsonx.String(o, &w.Kind)
+		case "status":
+			jsonx.String(o, &w.Status)
+		case "progress":
+			jsonx.Whole(o, &w.Progress)
+		case "created_by":
+			jsonx.String(o, &w.CreatedBy)
+		case "parent_id":
+			jsonx.String(o, &w.ParentID)
+		case "project_id":
+			jsonx.String(o, &w.ProjectID)
+		case "automation_id":
+			jsonx.String(o, &w.AutomationID)
+		case "run_id":
+			jsonx.String(o, &w.RunID)
+		case "created", "created_at":
+			o.Time(&w.Created)
+		case "started", "started_at":
+			o.Time(&w.Started)
+		case "updated", "updated_at":
+			o.Time(&w.Updated)
+		case "completed", "finished_at":
+			o.Time(&w.Completed)
+		case "input":
+			w.input = o.Value()
+		case "output":
+			w.output = o.Value()
+		case "inputs":
+			w.inputs = o.Value()
+		case "outputs":
+			w.outputs = o.Value()
+		case "options":
+			w.options = o.Value()
+		case "results":
+			w.Results = o.Value()
+		case "workflow":
+			w.workflow = o.Value()
+		case "error":
+			w.taskError = o.Value()
+		case "metadata":
+			w.metadata = o.Value()
+		case "data":
+			w.data = o.Value()
+		}
+	}
+}
+
+// finish moves what scan has found into the task. What can't be read is told to o; the
+// rest is there all the same.
+func (w *taskWire) finish(o *jsonx.Object) {
+	t := w.Task
+	t.Results = orNil(t.Results)
+	t.rawInput, t.rawOutput = orNil(w.input), orNil(w.output)
+	t.Options = decodeTaskOptions(t.Kind, w.options)
+	var err error
+	t.Input, err = decodeFileMember(w.input)
+	o.FailAt("input", err)
+	t.Output, err = decodeFileMember(w.output)
+	o.FailAt("output", err)
+	t.Inputs, err = decodeObjectsBut[File](w.inputs, isNullOrText) // later API versions have URLs here
+	o.FailAt("inputs", err)
+	t.Outputs, err = decodeObjectsBut[File](w.outputs, isNullOrText)
+	o.FailAt("outputs", err)
+	t.Metadata, err = decodeMetadata(w.metadata)
+	o.FailAt("metadata", err)
+	t.Error, err = decodeTaskError(w.taskError)
+	o.FailAt("error", err)
+	o.FailAt("workflow", decodePart(w.workflow, &t.Workflow))
 }
 
 // decodeFileMember reads a file object. What is no object (later API versions have
@@ -281,8 +315,8 @@ func decodeObjectsBut[T any, P object[T]](raw json.RawMessage, skip func(json.Ra
 	if jsonx.IsNull(raw) {
 		return nil, nil
 	}
-	var elements []json.RawMessage
-	if err := json.Unmarshal(raw, &elements); err != nil {
+	elements, ok := jsonx.Elements(raw)
+	if !ok {
 		return nil, errors.New("is not a list")
 	}
 	var objects []*T

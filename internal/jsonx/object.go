@@ -3,22 +3,10 @@ package jsonx
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 )
-
-// Part is a value that stays where it is in the text that was decoded, and is not copied
-// as a [json.RawMessage] is. That text must not change afterwards.
-type Part json.RawMessage
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (p *Part) UnmarshalJSON(data []byte) error {
-	*p = data[:len(data):len(data)]
-	return nil
-}
 
 // Member is one name and value of a JSON object.
 type Member struct {
@@ -26,39 +14,25 @@ type Member struct {
 	Value json.RawMessage
 }
 
-// Members takes a JSON object apart, in the order of its text. Of members with
-// the same name the last one counts, as in encoding/json.
+// Members takes a JSON object apart, in the order of its text, of which each value keeps a
+// copy. Of members with the same name the last one counts, as in encoding/json.
 func Members(object []byte) ([]Member, error) {
-	dec := json.NewDecoder(bytes.NewReader(object))
-	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
-		return nil, errors.New("not a JSON object")
+	if err := Check(object); err != nil {
+		return nil, err
 	}
+	reader := Open(bytes.Clone(object))
 	var members []Member
 	at := make(map[string]int)
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return nil, err
-		}
-		name, ok := token.(string)
-		if !ok {
-			return nil, fmt.Errorf("unexpected token %v", token)
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
+	for reader.Next() {
+		name := string(reader.Name())
 		if i, twice := at[name]; twice {
-			members[i].Value = value
+			members[i].Value = reader.Value()
 			continue
 		}
 		at[name] = len(members)
-		members = append(members, Member{name, value})
+		members = append(members, Member{name, reader.Value()})
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, err
-	}
-	return members, nil
+	return members, reader.Err()
 }
 
 // Index gives the place of name in members, or -1.

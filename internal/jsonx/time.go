@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 	"strconv"
 	"time"
 )
@@ -113,6 +111,9 @@ func Unix(number int64) (time.Time, bool) {
 // IsMillis reports whether Unix reads number as milliseconds.
 func IsMillis(number int64) bool { return number >= millisThreshold || number <= -millisThreshold }
 
+// errOutOfRange is what a whole number that has no room gives.
+var errOutOfRange = errors.New("is out of range")
+
 // Int reads a whole number that may be quoted, have a fraction (it is cut off) or
 // be null. Like Time it keeps what it can't read in Err.
 type Int struct {
@@ -122,17 +123,24 @@ type Int struct {
 
 // UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
 func (i *Int) UnmarshalJSON(data []byte) error {
-	var f Float
-	_ = f.UnmarshalJSON(data) // it reports through Err
-	i.Value, i.Err = 0, f.Err
-	if f.Err == nil && f.Value != nil {
-		if *f.Value > 1<<53 || *f.Value < -(1<<53) {
-			i.Err = fmt.Errorf("number %s is out of range", data)
-			return nil
-		}
-		i.Value = int64(*f.Value)
-	}
+	i.Value, _, i.Err = parseInt(data)
 	return nil
+}
+
+// parseInt reads a whole number, or that there is none.
+func parseInt(data []byte) (number int64, found bool, err error) {
+	text := unquoted(data)
+	if whole, err := strconv.ParseInt(string(text), 10, 64); err == nil && isNumber(text) {
+		return whole, true, nil
+	}
+	float, found, err := parseFloat(data) // one with a fraction or an exponent
+	if err != nil {
+		return 0, false, err
+	}
+	if float >= 1<<53 || float <= -(1<<53) { // past which a float64 is not what was written
+		return 0, false, errOutOfRange
+	}
+	return int64(float), found, nil
 }
 
 // Float reads a number that may be quoted or null; nil means there was none.
@@ -143,15 +151,39 @@ type Float struct {
 
 // UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
 func (f *Float) UnmarshalJSON(data []byte) error {
-	f.Value, f.Err = nil, nil
-	text := string(bytes.Trim(bytes.TrimSpace(data), `"`))
-	if text == "null" || text == "" {
-		return nil
-	}
-	if number, err := strconv.ParseFloat(text, 64); err == nil && !math.IsNaN(number) && !math.IsInf(number, 0) {
+	*f = Float{}
+	if number, found, err := parseFloat(data); err != nil {
+		f.Err = err
+	} else if found {
 		f.Value = &number
-	} else {
-		f.Err = errors.New("is not a number")
 	}
 	return nil
+}
+
+// parseFloat reads a number, or that there is none.
+func parseFloat(data []byte) (number float64, found bool, err error) {
+	data = unquoted(data)
+	if isNull(data) {
+		return 0, false, nil
+	}
+	number, err = strconv.ParseFloat(string(data), 64)
+	if err != nil || !isNumber(data) {
+		return 0, false, errors.New("is not a number")
+	}
+	return number, true, nil
+}
+
+// unquoted takes away white space and quotes.
+func unquoted(data []byte) []byte {
+	data = bytes.TrimSpace(data)
+	if len(data) > 1 && data[0] == '"' && data[len(data)-1] == '"' {
+		data = data[1 : len(data)-1]
+	}
+	return data
+}
+
+// isNumber tells JSON's numbers from the many others that strconv knows: 0x1p-2, 1_000,
+// Inf, +1.
+func isNumber(text []byte) bool {
+	return len(text) > 0 && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && json.Valid(text)
 }

@@ -2,6 +2,7 @@ package jsonx
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 	"time"
 
@@ -89,7 +90,8 @@ func TestUnix_partsSecondsFromMilliseconds(t *testing.T) {
 
 func TestInt_readsWholeNumbers(t *testing.T) {
 	for text, want := range map[string]int64{
-		`42`: 42, `"42"`: 42, `42.9`: 42, `-3`: -3, `null`: 0, `""`: 0, `1e3`: 1000, `9007199254740992`: 1 << 53,
+		`42`: 42, `"42"`: 42, `42.9`: 42, `-3`: -3, `null`: 0, `""`: 0, `1e3`: 1000, `9007199254740993`: 1<<53 + 1,
+		`9223372036854775807`: math.MaxInt64, `-9223372036854775808`: math.MinInt64, `"18014398509481985"`: 1<<54 + 1,
 	} {
 		got := Int{Value: 99}
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
@@ -99,7 +101,7 @@ func TestInt_readsWholeNumbers(t *testing.T) {
 }
 
 func TestInt_keepsWhatItCannotRead(t *testing.T) {
-	for _, text := range []string{`"many"`, `true`, `{}`, `1e300`, `-1e300`, `18014398509481985`, `"42%"`} {
+	for _, text := range []string{`"many"`, `true`, `{}`, `1e300`, `-1e300`, `9223372036854775808`, `1e16`, `9007199254740993.5`, `"42%"`, `"1_000"`, `"0x2a"`, `"+42"`, `"042"`, `"4 2"`} {
 		got := Int{Value: 99}
 		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
 		require.Error(t, got.Err, text)
@@ -122,7 +124,7 @@ func TestFloat_tellsNoneFromZero(t *testing.T) {
 		require.NoError(t, got.Err, text)
 		assert.Nil(t, got.Value, text)
 	}
-	for _, text := range []string{`"NaN"`, `"Infinity"`, `"-inf"`, `"much"`, `true`, `[]`} {
+	for _, text := range []string{`"NaN"`, `"Infinity"`, `"-inf"`, `"0x1p-2"`, `"1_000.5"`, `".5"`, `1e999`, `"much"`, `true`, `[]`} {
 		got := Float{Value: &one}
 		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
 		require.Error(t, got.Err, text)

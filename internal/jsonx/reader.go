@@ -1,0 +1,272 @@
+package jsonx
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// Check says what keeps text from being one JSON value, in the words of encoding/json.
+// What is one costs no allocation.
+func Check(text []byte) error {
+	if json.Valid(text) {
+		return nil
+	}
+	return json.Unmarshal(text, new(json.RawMessage))
+}
+
+// Object reads the members of a JSON object one after the other: the values stay where
+// they are in the text, nothing is copied, and a value is looked into only by who asks for
+// it. As with encoding/json, null changes nothing, and of members with the same name the last
+// one counts. A value that can't be read changes nothing either: the first such one is told
+// by [Object.Err], and the others are read all the same.
+//
+//	object := jsonx.Open(text)
+//	for object.Next() {
+//		switch string(object.Name()) {
+//		case "id":
+//			jsonx.String(&object, &id)
+//		}
+//	}
+//	return object.Err()
+//
+// It is for the objects of the API, whose members' forms differ between its documents and
+// generations, and several times as fast as decoding by reflection.
+type Object struct {
+	rest        []byte // what follows the member that was read
+	name, value []byte
+	err         error
+}
+
+// Open reads text, which must be valid JSON (see [Check]); it is not checked again. What
+// is no object has no members, and an error. text must not change as long as values of it
+// are in use.
+func Open(text []byte) Object {
+	text = skipSpace(text)
+	if len(text) == 0 || text[0] != '{' {
+		return Object{err: errors.New("not a JSON object")}
+	}
+	return Object{rest: text[1:]}
+}
+
+// Next goes on to the next member, in the order of the text. A name can come twice.
+func (o *Object) Next() bool {
+	rest := skipSeparator(o.rest)
+	if len(rest) == 0 || rest[0] != '"' {
+		o.rest = nil
+		return false
+	}
+	n := stringLen(rest)
+	o.name = rest[1:max(1, n-1)]
+	if !isPlain(o.name) {
+		name, _ := unescape(rest[:n]) // the text is valid
+		o.name = []byte(name)
+	}
+	rest = skipSpace(rest[n:])
+	if len(rest) > 0 { // the colon
+		rest = skipSpace(rest[1:])
+	}
+	n = valueLen(rest)
+	o.value, o.rest = rest[:n:n], rest[n:]
+	return true
+}
+
+// Name gives the name of the member that Next went on to.
+func (o *Object) Name() []byte { return o.name }
+
+// Value gives the text of the member's value, without white space around it.
+func (o *Object) Value() []byte { return o.value }
+
+// Err gives the first error of all that were met.
+func (o *Object) Err() error { return o.err }
+
+// Fail keeps err, unless it is nil, as what is wrong with the member. An earlier error
+// stays.
+func (o *Object) Fail(err error) {
+	if err != nil {
+		o.FailAt(string(o.name), err)
+	}
+}
+
+// FailAt is Fail for a member that was passed before.
+func (o *Object) FailAt(name string, err error) {
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("member %q: %w", name, err)
+	}
+}
+
+// String reads a string.
+func String[T ~string](o *Object, to *T) {
+	if isNull(o.value) {
+		return
+	}
+	text, err := unquote(o.value)
+	if err != nil {
+		o.Fail(err)
+		return
+	}
+	*to = T(text)
+}
+
+// unquote gives what a string says.
+func unquote(value []byte) (string, error) {
+	if len(value) < 2 || value[0] != '"' {
+		return "", errors.New("is not a string")
+	}
+	inner := value[1 : len(value)-1]
+	if isPlain(inner) {
+		return string(inner), nil
+	}
+	return unescape(value)
+}
+
+// isPlain reports whether a string says just what stands between its quotes.
+func isPlain(inner []byte) bool { return bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) }
+
+// unescape is unquote for a string with escapes, or with what is not UTF-8, which
+// encoding/json mends.
+func unescape(value []byte) (text string, err error) {
+	err = json.Unmarshal(value, &text)
+	return text, err
+}
+
+// Whole reads a whole number as [Int] does. One that T has no room for can't be read.
+func Whole[T ~int | ~int64](o *Object, to *T) {
+	number, found, err := parseInt(o.value)
+	if err == nil && int64(T(number)) != number {
+		err = errOutOfRange
+	}
+	if err != nil {
+		o.Fail(err)
+	} else if found {
+		*to = T(number)
+	}
+}
+
+// Float reads a number as [Float] does.
+func (o *Object) Float(to *float64) {
+	if number, found, err := parseFloat(o.value); err != nil {
+		o.Fail(err)
+	} else if found {
+		*to = number
+	}
+}
+
+// Bool reads true or false.
+func (o *Object) Bool(to *bool) {
+	switch {
+	case string(o.value) == "true":
+		*to = true
+	case string(o.value) == "false":
+		*to = false
+	case !isNull(o.value):
+		o.Fail(errors.New("is neither true nor false"))
+	}
+}
+
+// Time reads a time as [Time] does.
+func (o *Object) Time(to *time.Time) {
+	if at, err := parseTime(o.value); err != nil {
+		o.Fail(err)
+	} else if !at.IsZero() {
+		*to = at
+	}
+}
+
+// Elements gives the elements of a JSON list, each where it stands in the text, which must
+// be valid JSON. It is false for what is no list.
+func Elements(text []byte) ([]json.RawMessage, bool) {
+	rest := skipSpace(text)
+	if len(rest) == 0 || rest[0] != '[' {
+		return nil, false
+	}
+	elements := []json.RawMessage{}
+	for rest = skipSpace(rest[1:]); len(rest) > 0 && rest[0] != ']'; rest = skipSeparator(rest) {
+		n := valueLen(rest)
+		elements, rest = append(elements, rest[:n:n]), rest[n:]
+	}
+	return elements, true
+}
+
+// The functions below find their way in JSON that is known to be valid, and end at the
+// end of any other.
+
+// valueLen gives the length of the value that text starts with.
+func valueLen(text []byte) int {
+	if len(text) == 0 {
+		return 0
+	}
+	switch text[0] {
+	case '"':
+		return stringLen(text)
+	case '{', '[':
+		return nestedLen(text)
+	}
+	for i, c := range text {
+		if c == ',' || c == '}' || c == ']' || isSpace(c) {
+			return max(1, i) // never nothing, or nobody would get on
+		}
+	}
+	return len(text)
+}
+
+// nestedLen gives the length of the object or list that text starts with.
+func nestedLen(text []byte) int {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i += stringLen(text[i:]) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+	}
+	return len(text)
+}
+
+// stringLen gives the length of the string that text starts with, quotes and all.
+func stringLen(text []byte) int {
+	for from := 1; from < len(text); {
+		n := bytes.IndexByte(text[from:], '"')
+		if n < 0 {
+			break
+		}
+		quote := from + n
+		slashes := quote
+		for slashes > from && text[slashes-1] == '\\' {
+			slashes--
+		}
+		from = quote + 1
+		if (quote-slashes)%2 == 0 { // an odd number of them escapes the quote
+			return from
+		}
+	}
+	return len(text)
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+func skipSpace(text []byte) []byte {
+	for len(text) > 0 && isSpace(text[0]) {
+		text = text[1:]
+	}
+	return text
+}
+
+// skipSeparator skips the comma between two values, and white space.
+func skipSeparator(text []byte) []byte {
+	text = skipSpace(text)
+	if len(text) > 0 && text[0] == ',' {
+		text = skipSpace(text[1:])
+	}
+	return text
+}
+
+func isNull(value []byte) bool { return len(value) == 0 || string(value) == "null" }

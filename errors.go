@@ -45,8 +45,8 @@ var (
 	ErrNoResults = errors.New("ittybit: the task has no such results")
 )
 
-// AcceptedError is what [FilesService.Create] gives where Ittybit has accepted the call
-// and works on it in a task, in place of answering with a file. It is no failure: wait
+// AcceptedError is what [FilesService.Create] and [FilesService.Upload] give where Ittybit has accepted
+// the call and works on it in a task, in place of answering with a file. It is no failure: wait
 // for the task; the file is its Output.
 type AcceptedError struct{ Task *Task }
 

@@ -199,11 +199,16 @@ func (s *FilesService) Create(ctx context.Context, params FileCreateParams, opts
 	if file == nil || !file.isTask() {
 		return file, err
 	}
+	return nil, file.accepted()
+}
+
+// accepted is the error that means the task that was read as a file.
+func (f *File) accepted() error {
 	task := new(Task)
-	if err := task.fromJSON(file.raw); err != nil {
-		return nil, errors.Join(&AcceptedError{Task: task}, fmt.Errorf("ittybit: %w", err))
+	if err := task.fromJSON(f.raw); err != nil {
+		return errors.Join(&AcceptedError{Task: task}, fmt.Errorf("ittybit: %w", err))
 	}
-	return nil, &AcceptedError{Task: task}
+	return &AcceptedError{Task: task}
 }
 
 // isTask reports whether what was read as a file is a task.

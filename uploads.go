@@ -39,6 +39,12 @@ var (
 	// ErrUploadChanged is matched where the body of an upload that is resumed is not the one
 	// it was begun with. Upload the file again without the token.
 	ErrUploadChanged = errors.New("ittybit: the body has changed since the upload was begun")
+
+	// ErrUploadUnconfirmed is matched where the answer that completes an upload is a success,
+	// and describes no file: something on the way may have answered in Ittybit's place. The
+	// result comes back together with it. Look whether the file is there, or go on with the
+	// token of the [*UploadError]: of a file in chunks only the last one is sent again.
+	ErrUploadUnconfirmed = errors.New("ittybit: upload not confirmed")
 )
 
 // UploadParams are the parameters of [FilesService.Upload].
@@ -94,8 +100,8 @@ type UploadProgress struct {
 type UploadResult struct {
 	// URL is where the file was put, without a signature.
 	URL string
-	// File is nil where Ittybit has confirmed the upload without describing the file, as it
-	// is seen to do for signed URLs.
+	// File is nil where Ittybit has confirmed the upload with an empty answer, as it is seen
+	// to do for signed URLs; and beside an error that says why.
 	File *File
 }
 
@@ -124,8 +130,14 @@ func (e *UploadError) Unwrap() error { return e.Err }
 // What is wrong with params is a [*ParamError], before anything is sent. Any later failure
 // is an [*UploadError], which has the token to resume with; an answer that is not a success
 // is in it as an [*APIError]: [ErrForbidden], for one, where a signature is wrong or has
-// expired. A body that ends before its Size is [io.ErrUnexpectedEOF]. A file that is there,
-// but whose answer has a member that can't be read, comes back together with the error.
+// expired. A body that ends before its Size is [io.ErrUnexpectedEOF].
+//
+// What Ittybit answers in the end is documented for whole files and resumable uploads, and
+// not for signed URLs. So an empty answer is a success. A file with a member that can't be
+// read comes back together with the error; so does a result without a file, with an
+// [*AcceptedError] where the answer is a task that makes it, and with [ErrUploadUnconfirmed]
+// where it is anything else. Of the answers to other chunks than the last one only the
+// status counts: the last one is what Ittybit checks them all at.
 //
 // Of the options, [WithResponseInfo] tells of the last request.
 func (s *FilesService) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
@@ -188,6 +200,8 @@ func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts
 		*cfg.info = newResponseInfo(u.last)
 	}
 	switch {
+	case errors.Is(err, ErrUploadUnconfirmed):
+		return u.result, &UploadError{Token: u.parts.token(), Err: err}
 	case err == nil, u.result != nil: // also a file with a member that can't be read
 		return u.result, err
 	case errors.Is(err, ErrUploadIncomplete): // going on from here would end the same way
@@ -311,6 +325,38 @@ type uploadPart struct {
 
 // put sends a part, and tries again where that helps.
 func (u *uploading) put(ctx context.Context, part uploadPart) error {
+	body := newPartBody(part, u.parts)
+	resp, err := u.pipeline.Do(ctx, u.request(part, body))
+	sum, complete := body.close() // nothing reads the source any more
+	if part.finishes || err != nil {
+		u.parts.mu.Lock()
+		u.last = resp
+		u.parts.mu.Unlock()
+	}
+	answered := err == nil || part.finishes && u.result != nil // as a success
+	switch {
+	case !answered:
+		return u.explain(err, part)
+	case !complete:
+		u.forget(part)
+		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
+	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
+		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
+	case part.finishes && u.result.isShort(u.source.size):
+		return fmt.Errorf("%w: PUT %s: the file has %d bytes in place of %d, says the answer",
+			ErrUploadIncomplete, u.place(), u.result.File.Filesize, u.source.size)
+	case errors.Is(err, ErrUploadUnconfirmed):
+		return err
+	case part.finishes:
+		u.parts.finish()
+	default:
+		u.parts.confirm(part.index, sum)
+	}
+	return err
+}
+
+// request is the PUT of a part.
+func (u *uploading) request(part uploadPart, body *partBody) pipeline.Request {
 	header := u.header.Clone()
 	if header == nil {
 		header = make(http.Header)
@@ -327,7 +373,6 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 		// sent; and without the answer being lost with a connection that is cut meanwhile.
 		header.Set("Expect", "100-continue")
 	}
-	body := newPartBody(part, u.parts)
 	req := pipeline.Request{
 		Method: http.MethodPut, URL: u.target, Header: header, Anonymous: u.signed,
 		Stream: body.open, ContentLength: part.length, Patient: true,
@@ -335,37 +380,18 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 	if part.finishes {
 		req.Decode = func(resp pipeline.Response) error { return u.decode(part, resp) }
 	}
-	resp, err := u.pipeline.Do(ctx, req)
-	sum, complete := body.close() // nothing reads the source any more
-	if part.finishes || err != nil {
-		u.parts.mu.Lock()
-		u.last = resp
-		u.parts.mu.Unlock()
-	}
-	switch {
-	case err != nil:
-		return u.explain(err, part)
-	case !complete:
-		u.forget(part)
-		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
-	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
-		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
-	case part.finishes && u.result.isShort(u.source.size):
-		return fmt.Errorf("%w: PUT %s: the file has %d bytes in place of %d, says the answer",
-			ErrUploadIncomplete, u.place(), u.result.File.Filesize, u.source.size)
-	case part.finishes:
-		u.parts.finish()
-	default:
-		u.parts.confirm(part.index, sum)
-	}
-	return nil
+	return req
+}
+
+// isStatus reports whether err is an answer with that status.
+func isStatus(err error, code int) bool {
+	var answer *APIError
+	return errors.As(err, &answer) && answer.StatusCode == code
 }
 
 // explain says what an answer means that is not about the chunk it came for.
 func (u *uploading) explain(err error, part uploadPart) error {
-	var answer *APIError
-	if part.chunk && u.parts.confirmed() && errors.As(err, &answer) &&
-		(answer.StatusCode == http.StatusNotFound || answer.StatusCode == http.StatusGone) {
+	if part.chunk && u.parts.confirmed() && (isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusGone)) {
 		return fmt.Errorf("%w: %w", ErrUploadIncomplete, err)
 	}
 	return err
@@ -384,9 +410,15 @@ func (u *uploading) decode(part uploadPart, resp pipeline.Response) error {
 		return nil // it is not complete
 	}
 	u.result = &UploadResult{URL: u.place()}
-	file, err := decodeObject[File](resp.Body)
-	if file == nil || file.isTask() {
+	if jsonx.IsNull(resp.Body) {
 		return nil
+	}
+	file, err := decodeObject[File](resp.Body)
+	switch {
+	case file == nil:
+		return fmt.Errorf("%w: the answer (status %d) describes no file: %w", ErrUploadUnconfirmed, resp.StatusCode, err)
+	case file.isTask():
+		return file.accepted()
 	}
 	u.result.File = file
 	if err != nil {

@@ -1,0 +1,124 @@
+package ittybit_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+func TestUpload_anAnswerThatDescribesNoFileIsNoConfirmation(t *testing.T) {
+	data := uploadBytes(21, 3*uploadKiB+1)
+	for body, why := range map[string]string{
+		`<html>Sign in to the hotel's network</html>`: "invalid character",
+		`{}`:                   "it has no id",
+		`ok`:                   "invalid character",
+		`""`:                   "cannot unmarshal",
+		`[]`:                   "cannot unmarshal",
+		`{"message":"queued"}`: "it has no id",
+		`{"data":null,"error":{"message":"no space"}}`:     "it has no id",
+		`{"data":{"url":"https://you.ittybit.net/x.mp4"`:   "unexpected end",
+		`{"data":{"url":"https://you.ittybit.net/x.mp4"}}`: "it has no id",
+	} {
+		for name, threshold := range map[string]int64{"whole": 0, "in chunks": 1} {
+			t.Run(name+", "+body, func(t *testing.T) {
+				storage := newUploadStorage(t)
+				storage.setHook(func(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
+					if put.final() {
+						w.WriteHeader(http.StatusOK)
+						_, _ = io.WriteString(w, body)
+					}
+					return put.final()
+				})
+				params := uploadChunked(storage, bytes.NewReader(data), 0)
+				params.Threshold = threshold
+				result, err := uploadClient(t).Files.Upload(t.Context(), params)
+				require.ErrorIs(t, err, ittybit.ErrUploadUnconfirmed)
+				require.NotErrorIs(t, err, ittybit.ErrUploadIncomplete)
+				require.ErrorContains(t, err, "ittybit: PUT "+storage.URL+"/dir/x.mp4: ")
+				require.ErrorContains(t, err, "(status 200) describes no file: ")
+				require.ErrorContains(t, err, why)
+				assert.NotContains(t, err.Error(), "hotel", "an answer is not repeated")
+				require.NotNil(t, result, "as far as can be known, it is there")
+				assert.Nil(t, result.File)
+				assert.Equal(t, storage.URL+"/dir/x.mp4", result.URL)
+
+				// It goes on with what the answer left open.
+				token := uploadFailure(t, err)
+				storage.setHook(nil)
+				params.Body, params.Resume = bytes.NewReader(data), token
+				before := len(storage.all())
+				result, err = uploadClient(t).Files.Upload(t.Context(), params)
+				require.NoError(t, err)
+				assert.Equal(t, "file_1", result.File.ID)
+				assert.Len(t, storage.all(), before+1)
+				assert.Equal(t, data, storage.file("/dir/x.mp4"))
+			})
+		}
+	}
+}
+
+func TestUpload_anAnswerWithoutWordsIsAConfirmation(t *testing.T) {
+	for _, body := range []string{"", " \r\n\t", "null", " null\n"} {
+		for _, threshold := range []int64{0, 1} {
+			storage := newUploadStorage(t)
+			storage.setHook(func(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
+				if put.final() {
+					w.WriteHeader(http.StatusCreated)
+					_, _ = io.WriteString(w, body)
+				}
+				return put.final()
+			})
+			params := uploadChunked(storage, bytes.NewReader(uploadBytes(22, 2*uploadKiB)), 0)
+			params.Threshold = threshold
+			result, err := uploadClient(t).Files.Upload(t.Context(), params)
+			require.NoError(t, err, "%q", body)
+			assert.Nil(t, result.File, "%q", body)
+		}
+	}
+}
+
+func TestUpload_givesTheTaskThatMakesTheFile(t *testing.T) {
+	storage := newUploadStorage(t)
+	storage.setHook(uploadAnswer(0, -1, http.StatusAccepted, `{"id":"task_7","object":"task","kind":"ingest","status":"pending"}`))
+	result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("x")})
+	var accepted *ittybit.AcceptedError
+	require.ErrorAs(t, err, &accepted)
+	assert.Equal(t, "task_7", accepted.Task.ID)
+	require.NotErrorIs(t, err, ittybit.ErrUploadUnconfirmed)
+	require.NotNil(t, result)
+	assert.Nil(t, result.File)
+}
+
+// What the file's answer says counts for nothing where the file can't have been sent.
+func TestUpload_aFileWithAnOddMemberIsJudgedLikeAnyOther(t *testing.T) {
+	const odd = `{"id":"file_1","filesize":%s,"created":"yesterday"}`
+	for name, answer := range map[string]string{"odd": odd, "junk": "<html>"} {
+		for _, threshold := range []int64{0, 1} {
+			hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, answer) // nothing of the body was asked for
+			}))
+			result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{
+				Domain: hasty.URL, Filename: "a.bin", Body: bytes.NewReader(uploadBytes(1, 8*uploadKiB)), Threshold: threshold, ChunkSize: uploadKiB,
+			})
+			require.ErrorContains(t, err, "before it was sent whole", name)
+			require.NotErrorIs(t, err, ittybit.ErrUploadUnconfirmed, name)
+			assert.Nil(t, result, name)
+			hasty.Close()
+		}
+	}
+
+	storage := newUploadStorage(t)
+	storage.setHook(uploadAnswer(0, -1, http.StatusCreated, strings.Replace(odd, "%s", "3", 1)))
+	result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("seven b")})
+	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
+	require.NotNil(t, result)
+	assert.Equal(t, int64(3), result.File.Filesize)
+}

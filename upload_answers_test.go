@@ -122,3 +122,54 @@ func TestUpload_aFileWithAnOddMemberIsJudgedLikeAnyOther(t *testing.T) {
 	require.NotNil(t, result)
 	assert.Equal(t, int64(3), result.File.Filesize)
 }
+
+// uploadUnexpecting answers 417 wherever Expect is sent.
+func uploadUnexpecting(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
+	if put.Header.Get("Expect") == "" {
+		return false
+	}
+	w.WriteHeader(http.StatusExpectationFailed)
+	return true
+}
+
+func TestUpload_isSentWithoutExpectWhereThatIsRefused(t *testing.T) {
+	data := uploadBytes(23, 3*uploadKiB+1)
+	for _, once := range []bool{false, true} {
+		for _, threshold := range []int64{0, 1} {
+			storage := newUploadStorage(t)
+			storage.setHook(uploadUnexpecting)
+			params := uploadChunked(storage, bytes.NewReader(data), 0)
+			if once {
+				params.Body, params.Size = uploadOnce(data), int64(len(data))
+			}
+			params.Threshold = threshold
+			var last ittybit.UploadProgress
+			params.OnProgress = func(p ittybit.UploadProgress) {
+				assert.LessOrEqual(t, p.Sent, p.Total)
+				last = p
+			}
+			result, err := uploadClient(t).Files.Upload(t.Context(), params)
+			require.NoError(t, err)
+			assert.Equal(t, "file_1", result.File.ID)
+			assert.Equal(t, data, storage.file("/dir/x.mp4"))
+			assert.Equal(t, ittybit.UploadProgress{Sent: int64(len(data)), Confirmed: int64(len(data)), Total: int64(len(data))}, last)
+			var expected []string
+			for _, put := range storage.all() {
+				expected = append(expected, put.Header.Get("Expect"))
+			}
+			assert.Equal(t, append([]string{"100-continue"}, make([]string, len(expected)-1)...), expected, "once")
+		}
+	}
+}
+
+func TestUpload_asksForAnotherTryWithoutExpectOnce(t *testing.T) {
+	storage := newUploadStorage(t)
+	storage.setHook(uploadAnswer(0, -1, http.StatusExpectationFailed, `{"message":"never"}`))
+	_, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("x")})
+	var answer *ittybit.APIError
+	require.ErrorAs(t, err, &answer)
+	assert.Equal(t, http.StatusExpectationFailed, answer.StatusCode)
+	puts := storage.all()
+	require.Len(t, puts, 2)
+	assert.Empty(t, puts[1].Header.Get("Expect"))
+}

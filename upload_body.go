@@ -53,6 +53,15 @@ func (b *partBody) close() (sum uint32, complete bool) {
 	return b.latest.sum, b.latest.read == b.part.length
 }
 
+// takeBack counts what was read as not sent.
+func (b *partBody) takeBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.latest != nil {
+		b.parts.sent(-b.latest.read)
+	}
+}
+
 var errPartClosed = errors.New("ittybit: this try is over")
 
 // Read implements io.Reader.

@@ -328,6 +328,11 @@ func (u *uploading) put(ctx context.Context, part uploadPart) error {
 	body := newPartBody(part, u.parts)
 	resp, err := u.pipeline.Do(ctx, u.request(part, body))
 	sum, complete := body.close() // nothing reads the source any more
+	if part.first && isStatus(err, http.StatusExpectationFailed) {
+		body.takeBack()
+		part.first = false // "repeat without 100-continue", says RFC 9110 of this answer
+		return u.put(ctx, part)
+	}
 	if part.finishes || err != nil {
 		u.parts.mu.Lock()
 		u.last = resp

@@ -41,7 +41,7 @@ type SignedURL struct {
 	Folder    string          `json:"folder,omitempty"`
 	Filename  string          `json:"filename,omitempty"`
 	Method    SignatureMethod `json:"method,omitempty"`
-	Expiry    time.Time       `json:"expiry,omitzero"`
+	Expiry    time.Time       `json:"expiry,omitzero"` // of an answer also in unix milliseconds, as later API versions send times
 	Signature string          `json:"signature,omitempty"`
 
 	raw json.RawMessage
@@ -93,7 +93,7 @@ type SignedURLCreateParams struct {
 	Filename string          // required; Ittybit replaces special characters
 	Folder   string          // such as "holidays/2025"; Ittybit replaces special characters
 	Method   SignatureMethod // get, where it is not set
-	Expiry   time.Time       // whole seconds, in the future; in 60 minutes, where it is not set
+	Expiry   time.Time       // whole seconds, in the future, before the year 5138; in 60 minutes, where it is not set
 
 	// Resumable is for uploads in chunks. It is not in the API's reference, but
 	// applications are seen to send it.
@@ -113,10 +113,17 @@ func (p SignedURLCreateParams) check() error {
 	return nil
 }
 
+// endOfExpiries is in unix seconds, in the year 5138. An expiry counts in seconds (API reference,
+// signatures): a number from here on is one in milliseconds, or a mistake.
+const endOfExpiries = 100_000_000_000
+
 // checkExpiry: an expiry "must be in the future" (API reference, signatures).
 func checkExpiry(param string, expiry time.Time) error {
-	if !expiry.Truncate(time.Second).After(time.Now()) { // whole seconds are what is signed
+	switch {
+	case !expiry.Truncate(time.Second).After(time.Now()): // whole seconds are what is signed
 		return &ParamError{Param: param, Reason: "must be in the future"}
+	case expiry.Unix() >= endOfExpiries:
+		return &ParamError{Param: param, Reason: "is past the year 5138; were unix milliseconds taken for seconds?"}
 	}
 	return nil
 }
@@ -153,7 +160,7 @@ func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreatePa
 
 // SignURL makes a signed URL without a request: of the file at path, such as
 // "holidays/2025/beach.mp4", on domain, such as "you.ittybit.net", good for method
-// until expiry, which must be in the future and counts in whole seconds.
+// until expiry, which must be in the future, before the year 5138, and counts in whole seconds.
 //
 // What is signed is HMAC-SHA256, with the API key, of "<path>?expiry=<unix
 // seconds>&method=<method>" (documentation of signed delivery, API version 2025-08-20). How that

@@ -84,6 +84,20 @@ func TestSignedURLsCreate_anOddExpiryComesWithTheURL(t *testing.T) {
 	assert.Equal(t, "https://you.ittybit.net/a", signed.URL)
 }
 
+func TestSignedURLs_refuseAnExpiryThatCanOnlyBeMilliseconds(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, signedAnswer))
+	for _, expiry := range []time.Time{time.Unix(time.Now().UnixMilli(), 0), time.Unix(100_000_000_000, 0), time.Unix(1<<61, 0)} {
+		_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
+		clientParamError(t, err, "Expiry")
+		require.ErrorContains(t, err, "milliseconds")
+		_, err = ittybit.SignURL("key", "you.ittybit.net", "a.mp4", expiry, "get")
+		clientParamError(t, err, "expiry")
+	}
+	assert.Zero(t, seen.count())
+	_, err := ittybit.SignURL("key", "you.ittybit.net", "a.mp4", time.Unix(99_999_999_999, 0), "get")
+	require.NoError(t, err)
+}
+
 func TestSignedURLsCreate_isTriedAgain(t *testing.T) {
 	server, seen := apiServer(t, apiAnswer(503, `{"message":"busy"}`), apiAnswer(201, signedAnswer))
 	signed, err := clientFor(t, server.URL).SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "beach.mp4"})

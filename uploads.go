@@ -292,8 +292,7 @@ func parseSignedUpload(text string) (*url.URL, error) {
 		return refuse(reason)
 	}
 	query := target.Query()
-	expiry, _ := strconv.ParseInt(query.Get("expiry"), 10, 64) // one in another form is for Ittybit to judge
-	at, isTime := jsonx.Unix(expiry)
+	expiry, expiryErr := strconv.ParseInt(query.Get("expiry"), 10, 64) // one that is no number is for Ittybit to judge
 	switch {
 	case target.User != nil || target.Fragment != "" || strings.Trim(target.Path, "/") == "":
 		return refuse("must have a path, and no user or fragment")
@@ -301,7 +300,9 @@ func parseSignedUpload(text string) (*url.URL, error) {
 		return refuse("has no signature")
 	case query.Get("method") != "" && !strings.EqualFold(query.Get("method"), string(SignatureMethodPut)):
 		return refuse("is signed for another method than put")
-	case expiry > 0 && isTime && !at.After(time.Now()):
+	case errors.Is(expiryErr, strconv.ErrRange), expiry >= endOfExpiries:
+		return refuse("has an expiry that is no time in unix seconds")
+	case expiryErr == nil && !time.Unix(expiry, 0).After(time.Now()):
 		return refuse("has expired")
 	}
 	return target, nil

@@ -110,6 +110,10 @@ func TestUpload_refusesASignedURLThatIttybitWouldRefuse(t *testing.T) {
 	require.NoError(t, err)
 	for name, query := range map[string]string{
 		"expired":       "?expiry=1700000000&method=put&signature=s3cret",
+		"of 1970":       "?expiry=0&method=put&signature=s3cret",
+		"before 1970":   "?expiry=-1&method=put&signature=s3cret",
+		"milliseconds":  "?expiry=4102444800000&method=put&signature=s3cret",
+		"out of range":  "?expiry=99999999999999999999&method=put&signature=s3cret",
 		"to fetch":      "?expiry=9999999999&method=get&signature=s3cret",
 		"not signed":    "?expiry=9999999999&method=put",
 		"with fragment": "?expiry=9999999999&method=put&signature=s3cret#a",

@@ -75,13 +75,13 @@ type APIError struct {
 	Method     string
 	URL        string // without signatures
 	Header     http.Header
-	Body       []byte // as it was received, at most 1 MiB, without the API key
+	Body       []byte // as it was received, at most 1 MiB, without the API key and the signature of a signed URL
 }
 
 // maxErrorMessage bounds what of an answer goes into an error's text, in bytes.
 const maxErrorMessage = 500
 
-// Error gives one readable line, which never holds the API key.
+// Error gives one readable line, which never holds the API key or a signature.
 func (e *APIError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ittybit: %s %s: %d", e.Method, e.URL, e.StatusCode)
@@ -148,25 +148,25 @@ type errorBody struct {
 	Error   json.RawMessage `json:"error"`
 }
 
-func newAPIError(p pipeline.Problem, apiKey string) *APIError {
+func newAPIError(p pipeline.Problem) *APIError {
 	e := &APIError{
 		StatusCode: p.StatusCode, RetryAfter: p.RetryAfter, Method: p.Method, URL: p.URL,
-		Header: redactHeader(p.Header, apiKey), Body: redact.Bytes(p.Body, apiKey),
-		RequestID: redact.Text(requestID(p.Header, p.Body), apiKey),
+		Header: redactHeader(p.Header, p.Secrets), Body: redact.Bytes(p.Body, p.Secrets...),
+		RequestID: redact.Text(requestID(p.Header, p.Body), p.Secrets...),
 	}
 	kind, message := decodeErrorBody(p.Body)
-	e.Kind, e.Message = redact.Text(kind, apiKey), redact.Text(message, apiKey)
+	e.Kind, e.Message = redact.Text(kind, p.Secrets...), redact.Text(message, p.Secrets...)
 	if e.Message == "" {
 		e.Message = http.StatusText(p.StatusCode) // HTML, nothing, or a shape nobody has seen
 	}
 	return e
 }
 
-func redactHeader(header http.Header, apiKey string) http.Header {
+func redactHeader(header http.Header, secrets []string) http.Header {
 	header = header.Clone()
 	for _, values := range header {
 		for i := range values {
-			values[i] = redact.Text(values[i], apiKey)
+			values[i] = redact.Text(values[i], secrets...)
 		}
 	}
 	return header

@@ -155,7 +155,7 @@ func newPipeline(apiKey string, opts []ClientOption) (*pipeline.Pipeline, string
 		PatientHTTPClient: patient,
 		Logger:            cfg.logger,
 		Policy:            cfg.retry.forPipeline(),
-		StatusError:       func(p pipeline.Problem) error { return newAPIError(p, apiKey) },
+		StatusError:       func(p pipeline.Problem) error { return newAPIError(p) },
 	}), base.String(), nil
 }
 

@@ -123,7 +123,7 @@ func checkExpiry(param string, expiry time.Time) error {
 	case !expiry.Truncate(time.Second).After(time.Now()): // whole seconds are what is signed
 		return &ParamError{Param: param, Reason: "must be in the future"}
 	case expiry.Unix() >= endOfExpiries:
-		return &ParamError{Param: param, Reason: "is past the year 5138; were unix milliseconds taken for seconds?"}
+		return &ParamError{Param: param, Reason: "is in the year 5138 or later; were unix milliseconds taken for seconds?"}
 	}
 	return nil
 }

@@ -2,11 +2,17 @@ package ittybit_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -172,4 +178,45 @@ func TestUpload_asksForAnotherTryWithoutExpectOnce(t *testing.T) {
 	puts := storage.all()
 	require.Len(t, puts, 2)
 	assert.Empty(t, puts[1].Header.Get("Expect"))
+}
+
+// The signature of a URL is as good as the key for as long as it lasts.
+func TestUpload_keepsTheSignatureOutOfErrorsAndLogs(t *testing.T) {
+	for _, status := range []int{http.StatusForbidden, http.StatusServiceUnavailable, http.StatusOK, http.StatusExpectationFailed} {
+		for name, secret := range map[string]func(signature string) string{
+			"bare":    func(signature string) string { return signature },
+			"quoted":  strconv.Quote,
+			"escaped": url.QueryEscape,
+		} {
+			storage := newUploadStorage(t)
+			signed, err := ittybit.SignURL(clientKey, storage.URL, "dir/x.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodPut)
+			require.NoError(t, err)
+			storage.setHook(func(_ *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
+				echo := secret(signed.Signature)
+				w.Header().Set("X-Request-Id", "req "+echo)
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, fmt.Sprintf(`{"kind":%q,"message":%q,"filesize":%q}`, "bad "+echo, "expected another MAC than "+echo, echo))
+				return true
+			})
+			var log testLog
+			uploader, err := ittybit.NewUploader(uploadQuick, ittybit.WithLogger(log.logger()))
+			require.NoError(t, err)
+			for upload, do := range map[string]func(context.Context, ittybit.UploadParams, ...ittybit.RequestOption) (*ittybit.UploadResult, error){
+				"client": uploadClient(t).Files.Upload, "uploader": uploader.Upload,
+			} {
+				_, err = do(t.Context(), ittybit.UploadParams{SignedURL: signed.URL, Body: strings.NewReader("x")})
+				require.Error(t, err)
+				for _, verb := range []string{"%v", "%+v", "%#v", "%q"} {
+					assert.NotContains(t, fmt.Sprintf(verb, err), signed.Signature, "%d, %s, %s, %s", status, name, upload, verb)
+				}
+				var answer *ittybit.APIError
+				if errors.As(err, &answer) {
+					assert.Contains(t, answer.Error(), "expected another MAC than")
+					assert.NotContains(t, fmt.Sprintf("%s %s %v", answer.Body, fmt.Sprintf("%+v", *answer), answer.Header), signed.Signature, "%d, %s, %s", status, name, upload)
+				}
+			}
+			assert.NotEmpty(t, log.String())
+			assert.NotContains(t, log.String(), signed.Signature, "%d, %s", status, name)
+		}
+	}
 }

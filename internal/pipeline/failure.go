@@ -91,7 +91,7 @@ func (c *call) describe(f *Failure, plain bool) string {
 	if c.answer.Attempts > 1 {
 		fmt.Fprintf(&b, " (after %d attempts)", c.answer.Attempts)
 	}
-	return redact.Text(b.String(), c.cfg.Key())
+	return redact.Text(b.String(), c.secrets()...)
 }
 
 // inner is an error's text without the prefix that the outer one has already.

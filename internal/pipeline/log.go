@@ -27,13 +27,13 @@ func (l *logged) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := l.next.RoundTrip(req)
 	attrs := []slog.Attr{
 		slog.String("method", req.Method),
-		slog.String("url", redact.URL(req.URL, l.call.cfg.Key())),
+		slog.String("url", redact.URL(req.URL, l.call.secrets()...)),
 		slog.Int("attempt", l.call.answer.Attempts+1),
 		slog.Duration("duration", time.Since(start)),
 	}
 	switch {
 	case err != nil:
-		attrs = append(attrs, slog.String("error", redact.Text(withoutURL(err).Error(), l.call.cfg.Key())))
+		attrs = append(attrs, slog.String("error", redact.Text(withoutURL(err).Error(), l.call.secrets()...)))
 	case resp != nil:
 		attrs = append(attrs, slog.Int("status", resp.StatusCode))
 	}

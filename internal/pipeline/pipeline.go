@@ -91,6 +91,7 @@ type Problem struct {
 	Method     string
 	URL        string        // without signatures
 	RetryAfter time.Duration // 0: none was given
+	Secrets    []string      // what its error must not show
 }
 
 // Pipeline is the chain. It is safe for concurrent use.

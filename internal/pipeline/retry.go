@@ -53,6 +53,9 @@ type call struct {
 	ended      error // the context's error, where it was the reason to stop
 }
 
+// secrets are what no log and no error must show: the key, and what the URL was signed with.
+func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.cfg.Key()) }
+
 // retrying makes the go-retryablehttp client of one call. A client for each call is
 // cheap, and the only way to give its hooks the call's own state: they are told
 // neither the request nor the context.
@@ -213,7 +216,8 @@ func (c *call) judgeStatus(code int) bool {
 	c.after, c.afterGiven = parseRetryAfter(c.answer.Header, time.Now())
 	c.status = c.cfg.StatusError(Problem{
 		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
-		Method: c.request.Method, URL: redact.URL(c.url, c.cfg.Key()), RetryAfter: c.after,
+		Method: c.request.Method, URL: redact.URL(c.url, c.secrets()...), RetryAfter: c.after,
+		Secrets: c.secrets(),
 	})
 	c.err = c.status
 	switch {
@@ -255,10 +259,10 @@ func (c *call) plan(ctx context.Context) bool {
 	if logger := c.cfg.Logger; logger != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
 			slog.String("method", c.request.Method),
-			slog.String("url", redact.URL(c.url, c.cfg.Key())),
+			slog.String("url", redact.URL(c.url, c.secrets()...)),
 			slog.Int("attempt", c.answer.Attempts),
 			slog.Duration("wait", c.wait),
-			slog.String("error", redact.Text(c.err.Error(), c.cfg.Key())))
+			slog.String("error", redact.Text(c.err.Error(), c.secrets()...)))
 	}
 	return true
 }

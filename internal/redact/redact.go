@@ -34,6 +34,24 @@ func URL(u *url.URL, secrets ...string) string {
 	return Text(plain.String(), secrets...)
 }
 
+// minSignature is the length in bytes from which on Signatures takes a signature for one: without
+// shorter ones no text would be left legible, and none of them protects anything.
+const minSignature = 8
+
+// Signatures gives the signatures in u's query, which are secrets wherever else they stand.
+func Signatures(u *url.URL) []string {
+	if u == nil || !mayHoldSignature(u.RawQuery) {
+		return nil
+	}
+	var all []string
+	for name, values := range u.Query() {
+		if strings.EqualFold(name, "signature") {
+			all = append(all, slices.DeleteFunc(values, func(value string) bool { return len(value) < minSignature })...)
+		}
+	}
+	return all
+}
+
 // Text gives s without the secrets and without the values of signatures.
 func Text(s string, secrets ...string) string {
 	for _, secret := range spellings(secrets) {

@@ -92,3 +92,18 @@ func TestURL_hidesUserInfoSecretsAndSignatures(t *testing.T) {
 	assert.NotNil(t, u.User, "the URL itself must not change")
 	assert.Empty(t, URL(nil))
 }
+
+func TestSignatures_areThoseOfTheQuery(t *testing.T) {
+	for text, want := range map[string][]string{
+		"https://you.ittybit.net/a.mp4?expiry=1&signature=" + sig:           {sig},
+		"https://you.ittybit.net/a.mp4?Signature=ab%2Bcdefgh&expiry=1":      {"ab+cdefgh"},
+		"https://you.ittybit.net/a.mp4?signature=" + sig + "&signature=abc": {sig},
+		"https://you.ittybit.net/a.mp4?signature=1234567":                   nil, // would blot out much else
+		"https://you.ittybit.net/" + sig + "?expiry=1":                      nil,
+	} {
+		u, err := url.Parse(text)
+		require.NoError(t, err)
+		assert.ElementsMatch(t, want, Signatures(u), text)
+	}
+	assert.Empty(t, Signatures(nil))
+}

@@ -240,15 +240,6 @@ func parseEvent(body []byte) (*Event, error) {
 	return e, nil
 }
 
-// notJSON reports whether err means more than a member of an unexpected type.
-func notJSON(err error) bool {
-	if err == nil {
-		return false // most often, and without an allocation
-	}
-	var mistyped *json.UnmarshalTypeError
-	return !errors.As(err, &mistyped)
-}
-
 // payloadOf tells the payloads apart: by their object member, else (one of Ittybit's
 // 2026 guides shows none) by the prefix of the id.
 func payloadOf(object, id string, data json.RawMessage) string {

@@ -1,13 +1,13 @@
 package ittybit
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -63,29 +63,37 @@ func (u SignedURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 func (u *SignedURL) RawJSON() json.RawMessage { return u.raw }
 
 // UnmarshalJSON implements [json.Unmarshaler].
-func (u *SignedURL) UnmarshalJSON(data []byte) error { return u.fromJSON(bytes.Clone(data)) }
+func (u *SignedURL) UnmarshalJSON(data []byte) error { return unmarshalObject(u, data) }
 
 // objectID: what other objects have an id for, a signed URL is by itself.
 func (u *SignedURL) objectID() string { return u.URL }
 
 // fromJSON reads data and keeps it.
 func (u *SignedURL) fromJSON(data []byte) error {
-	type plain SignedURL
 	*u = SignedURL{raw: data}
-	wire := struct {
-		*plain
-		Expiry jsonx.Time `json:"expiry"`
-	}{plain: (*plain)(u)}
-	err := json.Unmarshal(data, &wire)
-	if notJSON(err) {
-		return err
+	object := jsonx.Open(data)
+	for object.Next() {
+		switch string(object.Name()) {
+		case "url":
+			jsonx.String(&object, &u.URL)
+		case "domain":
+			jsonx.String(&object, &u.Domain)
+		case "folder":
+			jsonx.String(&object, &u.Folder)
+		case "filename":
+			jsonx.String(&object, &u.Filename)
+		case "method":
+			jsonx.String(&object, &u.Method)
+		case "expiry":
+			object.Time(&u.Expiry)
+		case "signature":
+			jsonx.String(&object, &u.Signature)
+		}
 	}
-	u.Expiry = wire.Expiry.Time
-	var missing error
 	if u.URL == "" {
-		missing = fmt.Errorf("it has no url")
+		return cmp.Or(object.Err(), errors.New("it has no url"))
 	}
-	return cmp.Or(err, missing, firstError(memberError{"expiry", wire.Expiry.Err}))
+	return object.Err()
 }
 
 // SignedURLCreateParams are the parameters of [SignedURLsService.Create].

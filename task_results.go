@@ -238,20 +238,23 @@ func readResultFlag(raw json.RawMessage) (*bool, error) {
 }
 
 func readResultNumber(raw json.RawMessage) (*float64, error) {
-	var number jsonx.Float
-	_ = number.UnmarshalJSON(raw) // it reports through Err
-	return number.Value, number.Err
+	number, found, err := jsonx.ParseFloat(raw)
+	if !found {
+		return nil, err
+	}
+	return &number, nil
 }
 
 func readResultWhole(raw json.RawMessage) (*int, error) {
-	number, err := readResultNumber(raw)
-	if number == nil || err != nil {
+	number, found, err := jsonx.ParseInt(raw)
+	if !found {
 		return nil, err
 	}
-	var whole jsonx.Int
-	_ = whole.UnmarshalJSON(raw) // it reports through Err
-	value := int(whole.Value)
-	return &value, whole.Err
+	value := int(number)
+	if int64(value) != number {
+		return nil, errors.New("is out of range")
+	}
+	return &value, nil
 }
 
 func readResultText(raw json.RawMessage) (string, error) {

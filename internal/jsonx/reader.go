@@ -133,9 +133,9 @@ func unescape(value []byte) (text string, err error) {
 	return text, err
 }
 
-// Whole reads a whole number as [Int] does. One that T has no room for can't be read.
+// Whole reads a whole number as [ParseInt] does. One that T has no room for can't be read.
 func Whole[T ~int | ~int64](o *Object, to *T) {
-	number, found, err := parseInt(o.value)
+	number, found, err := ParseInt(o.value)
 	if err == nil && int64(T(number)) != number {
 		err = errOutOfRange
 	}
@@ -146,9 +146,9 @@ func Whole[T ~int | ~int64](o *Object, to *T) {
 	}
 }
 
-// Float reads a number as [Float] does.
+// Float reads a number as [ParseFloat] does.
 func (o *Object) Float(to *float64) {
-	if number, found, err := parseFloat(o.value); err != nil {
+	if number, found, err := ParseFloat(o.value); err != nil {
 		o.Fail(err)
 	} else if found {
 		*to = number
@@ -167,9 +167,9 @@ func (o *Object) Bool(to *bool) {
 	}
 }
 
-// Time reads a time as [Time] does.
+// Time reads a time as [ParseTime] does.
 func (o *Object) Time(to *time.Time) {
-	if at, err := parseTime(o.value); err != nil {
+	if at, err := ParseTime(o.value); err != nil {
 		o.Fail(err)
 	} else if !at.IsZero() {
 		*to = at

@@ -34,21 +34,9 @@ var isoLayouts = [...]string{
 	"2006-01-02Z15:04:05.999999999", // as the resumable uploads guide has it
 }
 
-// Time reads ISO 8601, unix seconds and unix milliseconds. It never stops the
-// decoding of the object it stands in: what it can't read is kept in Err, so that
-// the caller can decide whether a bad time spoils the rest.
-type Time struct {
-	time.Time
-	Err error
-}
-
-// UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
-func (t *Time) UnmarshalJSON(data []byte) error {
-	t.Time, t.Err = parseTime(data)
-	return nil
-}
-
-func parseTime(data []byte) (time.Time, error) {
+// ParseTime reads a JSON value as a time: ISO 8601, unix seconds or unix milliseconds.
+// null and an empty string are the zero time.
+func ParseTime(data []byte) (time.Time, error) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 || bytes.Equal(data, []byte("null")) {
 		return time.Time{}, nil
@@ -114,26 +102,14 @@ func IsMillis(number int64) bool { return number >= millisThreshold || number <=
 // errOutOfRange is what a whole number that has no room gives.
 var errOutOfRange = errors.New("is out of range")
 
-// Int reads a whole number that may be quoted, have a fraction (it is cut off) or
-// be null. Like Time it keeps what it can't read in Err.
-type Int struct {
-	Value int64
-	Err   error
-}
-
-// UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
-func (i *Int) UnmarshalJSON(data []byte) error {
-	i.Value, _, i.Err = parseInt(data)
-	return nil
-}
-
-// parseInt reads a whole number, or that there is none.
-func parseInt(data []byte) (number int64, found bool, err error) {
+// ParseInt reads a JSON value as a whole number, which may be quoted or have a fraction (it
+// is cut off). null and an empty string are none.
+func ParseInt(data []byte) (number int64, found bool, err error) {
 	text := unquoted(data)
 	if whole, err := strconv.ParseInt(string(text), 10, 64); err == nil && isNumber(text) {
 		return whole, true, nil
 	}
-	float, found, err := parseFloat(data) // one with a fraction or an exponent
+	float, found, err := ParseFloat(data) // one with a fraction or an exponent
 	if err != nil {
 		return 0, false, err
 	}
@@ -143,25 +119,9 @@ func parseInt(data []byte) (number int64, found bool, err error) {
 	return int64(float), found, nil
 }
 
-// Float reads a number that may be quoted or null; nil means there was none.
-type Float struct {
-	Value *float64
-	Err   error
-}
-
-// UnmarshalJSON implements [json.Unmarshaler]. It always returns nil; see Err.
-func (f *Float) UnmarshalJSON(data []byte) error {
-	*f = Float{}
-	if number, found, err := parseFloat(data); err != nil {
-		f.Err = err
-	} else if found {
-		f.Value = &number
-	}
-	return nil
-}
-
-// parseFloat reads a number, or that there is none.
-func parseFloat(data []byte) (number float64, found bool, err error) {
+// ParseFloat reads a JSON value as a number, which may be quoted. null and an empty string
+// are none.
+func ParseFloat(data []byte) (number float64, found bool, err error) {
 	data = unquoted(data)
 	if isNull(data) {
 		return 0, false, nil

@@ -1,7 +1,6 @@
 package jsonx
 
 import (
-	"encoding/json"
 	"math"
 	"testing"
 	"time"
@@ -37,33 +36,27 @@ func TestTime_readsEveryNotation(t *testing.T) {
 		`-100000000000`:                    time.UnixMilli(-100000000000),
 		`"2025-01-10T12:34:56.123456789Z"`: whole.Add(123456789),
 	} {
-		var got Time
-		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
-		require.NoError(t, got.Err, text)
-		assert.True(t, want.Equal(got.Time), "%s: %v, not %v", text, got.Time, want)
+		got, err := ParseTime([]byte(text))
+		require.NoError(t, err, text)
+		assert.True(t, want.Equal(got), "%s: %v, not %v", text, got, want)
 	}
 }
 
 func TestTime_isZeroWhereThereIsNone(t *testing.T) {
-	for _, text := range []string{`null`, `""`} {
-		got := Time{Time: time.Now()}
-		require.NoError(t, got.UnmarshalJSON([]byte(text)))
-		require.NoError(t, got.Err)
+	for _, text := range []string{`null`, `""`, ``} {
+		got, err := ParseTime([]byte(text))
+		require.NoError(t, err, text)
 		assert.True(t, got.IsZero(), text)
 	}
-	var empty Time
-	require.NoError(t, empty.UnmarshalJSON(nil))
-	assert.NoError(t, empty.Err)
 }
 
-func TestTime_keepsWhatItCannotRead(t *testing.T) {
+func TestTime_tellsWhatItCannotRead(t *testing.T) {
 	for _, text := range []string{
 		`"yesterday"`, `true`, `{}`, `[]`, `"2025-13-01"`, `"\ud8"`, `"NaN"`, `"Inf"`, `1e300`, `-1e300`,
 		`9223372036854775807`, `-9223372036854775808`, `253370764800000`, `"`,
 	} {
-		var got Time
-		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
-		assert.ErrorIs(t, got.Err, errNoTime, text)
+		_, err := ParseTime([]byte(text))
+		assert.ErrorIs(t, err, errNoTime, text)
 	}
 }
 
@@ -90,44 +83,49 @@ func TestUnix_partsSecondsFromMilliseconds(t *testing.T) {
 
 func TestInt_readsWholeNumbers(t *testing.T) {
 	for text, want := range map[string]int64{
-		`42`: 42, `"42"`: 42, `42.9`: 42, `-3`: -3, `null`: 0, `""`: 0, `1e3`: 1000, `9007199254740993`: 1<<53 + 1,
+		`42`: 42, `"42"`: 42, `42.9`: 42, `-3`: -3, `1e3`: 1000, `0`: 0, `9007199254740993`: 1<<53 + 1,
 		`9223372036854775807`: math.MaxInt64, `-9223372036854775808`: math.MinInt64, `"18014398509481985"`: 1<<54 + 1,
 	} {
-		got := Int{Value: 99}
-		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
-		require.NoError(t, got.Err, text)
-		assert.Equal(t, want, got.Value, text)
+		got, found, err := ParseInt([]byte(text))
+		require.NoError(t, err, text)
+		assert.True(t, found, text)
+		assert.Equal(t, want, got, text)
+	}
+	for _, text := range []string{`null`, `""`, ``} {
+		got, found, err := ParseInt([]byte(text))
+		require.NoError(t, err, text)
+		assert.False(t, found, text)
+		assert.Zero(t, got, text)
 	}
 }
 
-func TestInt_keepsWhatItCannotRead(t *testing.T) {
-	for _, text := range []string{`"many"`, `true`, `{}`, `1e300`, `-1e300`, `9223372036854775808`, `1e16`, `9007199254740993.5`, `"42%"`, `"1_000"`, `"0x2a"`, `"+42"`, `"042"`, `"4 2"`} {
-		got := Int{Value: 99}
-		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
-		require.Error(t, got.Err, text)
-		assert.Zero(t, got.Value, text)
+func TestInt_tellsWhatItCannotRead(t *testing.T) {
+	for _, text := range []string{
+		`"many"`, `true`, `{}`, `1e300`, `-1e300`, `9223372036854775808`, `1e16`, `9007199254740993.5`, `"42%"`, `"1_000"`, `"0x2a"`, `"+42"`, `"042"`, `"4 2"`,
+	} {
+		got, found, err := ParseInt([]byte(text))
+		require.Error(t, err, text)
+		assert.False(t, found, text)
+		assert.Zero(t, got, text)
 	}
 }
 
 func TestFloat_tellsNoneFromZero(t *testing.T) {
 	for text, want := range map[string]float64{`0`: 0, `0.97`: 0.97, `"0.97"`: 0.97, `-1e-3`: -0.001} {
-		var got Float
-		require.NoError(t, json.Unmarshal([]byte(text), &got), text)
-		require.NoError(t, got.Err, text)
-		require.NotNil(t, got.Value, text)
-		assert.InDelta(t, want, *got.Value, 1e-12, text)
+		got, found, err := ParseFloat([]byte(text))
+		require.NoError(t, err, text)
+		assert.True(t, found, text)
+		assert.InDelta(t, want, got, 1e-12, text)
 	}
-	one := 1.0
 	for _, text := range []string{`null`, `""`} {
-		got := Float{Value: &one}
-		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
-		require.NoError(t, got.Err, text)
-		assert.Nil(t, got.Value, text)
+		_, found, err := ParseFloat([]byte(text))
+		require.NoError(t, err, text)
+		assert.False(t, found, text)
 	}
 	for _, text := range []string{`"NaN"`, `"Infinity"`, `"-inf"`, `"0x1p-2"`, `"1_000.5"`, `".5"`, `1e999`, `"much"`, `true`, `[]`} {
-		got := Float{Value: &one}
-		require.NoError(t, got.UnmarshalJSON([]byte(text)), text)
-		require.Error(t, got.Err, text)
-		assert.Nil(t, got.Value, text)
+		got, found, err := ParseFloat([]byte(text))
+		require.Error(t, err, text)
+		assert.False(t, found, text)
+		assert.Zero(t, got, text)
 	}
 }

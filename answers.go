@@ -25,34 +25,52 @@ func unmarshalObject[T any, P interface {
 // errNoID is why an answer that is valid JSON may still be no answer.
 var errNoID = errors.New("it has no id")
 
-// decodeObject reads an object, bare (API version 2025-08-20) or in an envelope
-// (2025-01-01: meta, data). One without an id is an error, never a zero value. One with
-// an id and an odd member comes back together with an error.
-func decodeObject[T any, P object[T]](body []byte) (*T, error) {
-	if err := jsonx.Check(body); err != nil {
-		return nil, err
-	}
-	result, err := decodeBare[T, P](body)
-	if result == nil {
-		if data := envelope(body).Data; jsonx.IsObject(data) {
-			return decodeBare[T, P](data)
-		}
-	}
-	return result, err
+// objectAnswer is an answer that is one object: where object is not nil, it is all or, with
+// an error, some of value.
+type objectAnswer[T any, P object[T]] struct {
+	object *T
+	value  T
 }
 
-func decodeBare[T any, P object[T]](data []byte) (*T, error) {
-	result := new(T)
-	err := P(result).fromJSON(data)
-	switch {
-	case P(result).objectID() != "" && err != nil:
-		return result, &pipeline.OddAnswerError{Err: err}
-	case P(result).objectID() != "":
-		return result, nil
-	case err == nil:
-		err = errNoID
+// Decode implements [pipeline.Decoder].
+func (a *objectAnswer[T, P]) Decode(resp pipeline.Response) error {
+	return unusable(resp, a.read(resp.Body))
+}
+
+// read reads an object, bare (API version 2025-08-20) or in an envelope (2025-01-01: meta,
+// data). One without an id is an error, never a zero value. One with an id and an odd
+// member is there together with an error.
+func (a *objectAnswer[T, P]) read(body []byte) error {
+	if err := jsonx.Check(body); err != nil {
+		return err
 	}
-	return nil, err
+	err := a.readBare(body)
+	if a.object == nil {
+		if data := envelope(body).Data; jsonx.IsObject(data) {
+			return a.readBare(data)
+		}
+	}
+	return err
+}
+
+func (a *objectAnswer[T, P]) readBare(data []byte) error {
+	err := P(&a.value).fromJSON(data)
+	if P(&a.value).objectID() == "" {
+		return cmp.Or(err, errNoID)
+	}
+	a.object = &a.value
+	if err != nil {
+		return &pipeline.OddAnswerError{Err: err}
+	}
+	return nil
+}
+
+// unusable says that an answer can't be used, unless err is nil.
+func unusable(resp pipeline.Response, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("ittybit: can't use the answer (status %d): %w", resp.StatusCode, err)
 }
 
 // isOddAnswer reports whether err comes together with what could be read of an answer.

@@ -265,16 +265,12 @@ type call struct {
 // can't be read, comes back together with the error, as far as it could be read: a
 // caller who has created something must get to know its id.
 func do[T any, P object[T]](ctx context.Context, c *Client, in call, opts []RequestOption) (*T, error) {
-	var result *T
-	_, err := c.send(ctx, in, opts, func(body []byte) error {
-		var err error
-		result, err = decodeObject[T, P](body)
-		return err
-	})
+	answer := new(objectAnswer[T, P])
+	_, err := c.send(ctx, in, opts, answer)
 	if err != nil && !isOddAnswer(err) {
 		return nil, err
 	}
-	return result, err
+	return answer.object, err
 }
 
 // doByID is do for /<collection>/<id>.
@@ -303,8 +299,8 @@ func escapeID(id string) string {
 	return url.PathEscape(id)
 }
 
-// send makes a call and hands the body of a 2xx answer to decode.
-func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode func([]byte) error) (pipeline.Response, error) {
+// send makes a call and hands a 2xx answer to decoder.
+func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decoder pipeline.Decoder) (pipeline.Response, error) {
 	if ctx == nil {
 		return pipeline.Response{}, &ParamError{Param: "ctx", Reason: "is nil"}
 	}
@@ -314,7 +310,7 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 	}
 	req := pipeline.Request{
 		Method: in.method, Path: in.path, Query: in.query,
-		Header: cfg.header, Creates: in.creates, Patient: in.patient,
+		Header: cfg.header, Creates: in.creates, Patient: in.patient, Decoder: decoder,
 	}
 	if in.method == http.MethodPost {
 		req.IdempotencyKey = cfg.idempotencyKey()
@@ -322,14 +318,6 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 	if in.body != nil {
 		if req.Body, err = marshalBody(in.body); err != nil {
 			return pipeline.Response{}, err
-		}
-	}
-	if decode != nil {
-		req.Decode = func(resp pipeline.Response) error {
-			if err := decode(resp.Body); err != nil {
-				return fmt.Errorf("ittybit: can't use the answer (status %d): %w", resp.StatusCode, err)
-			}
-			return nil
 		}
 	}
 	resp, err := c.pipeline.Do(ctx, req)

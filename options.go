@@ -177,6 +177,13 @@ type requestConfig struct {
 }
 
 func newRequestConfig(opts []RequestOption) (requestConfig, error) {
+	if len(opts) == 0 {
+		return requestConfig{}, nil
+	}
+	return optionalRequestConfig(opts)
+}
+
+func optionalRequestConfig(opts []RequestOption) (requestConfig, error) {
 	var cfg requestConfig
 	err := applyOptions(opts, func(o RequestOption) error { return o.applyRequest(&cfg) })
 	return cfg, err

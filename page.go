@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/google/go-querystring/query"
+	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
 
 // maxLimit is the largest page (API reference, pagination).
@@ -59,11 +60,11 @@ func list[T any, P object[T]](ctx context.Context, c *Client, path string, param
 func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, values url.Values, opts []RequestOption) (*Page[T], error) {
 	page := &Page[T]{query: values}
 	var nextURL string
-	resp, oddity := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, func(body []byte) error {
+	resp, oddity := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, pipeline.DecoderFunc(func(resp pipeline.Response) error {
 		var err error
-		page.Items, page.odd, nextURL, err = decodeList[T, P](body)
-		return err
-	})
+		page.Items, page.odd, nextURL, err = decodeList[T, P](resp.Body)
+		return unusable(resp, err)
+	}))
 	if oddity != nil && !isOddAnswer(oddity) {
 		return nil, oddity
 	}

@@ -384,7 +384,7 @@ func (u *uploading) request(part uploadPart, body *partBody) pipeline.Request {
 		Stream: body.open, ContentLength: part.length, Patient: true,
 	}
 	if part.finishes {
-		req.Decode = func(resp pipeline.Response) error { return u.decode(part, resp) }
+		req.Decoder = pipeline.DecoderFunc(func(resp pipeline.Response) error { return u.decode(part, resp) })
 	}
 	return req
 }
@@ -419,16 +419,14 @@ func (u *uploading) decode(part uploadPart, resp pipeline.Response) error {
 	if jsonx.IsNull(resp.Body) {
 		return nil
 	}
-	file, err := decodeObject[File](resp.Body)
-	switch {
+	var answer objectAnswer[File, *File]
+	err := answer.read(resp.Body)
+	switch file := answer.object; {
 	case file == nil:
 		return fmt.Errorf("%w: the answer (status %d) describes no file: %w", ErrUploadUnconfirmed, resp.StatusCode, err)
 	case file.isTask():
 		return file.accepted()
 	}
-	u.result.File = file
-	if err != nil {
-		return fmt.Errorf("ittybit: can't use the answer (status %d): %w", resp.StatusCode, err)
-	}
-	return nil
+	u.result.File = answer.object
+	return unusable(resp, err)
 }

@@ -1,23 +1,26 @@
 package pipeline
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 )
 
-// authenticate adds the key to requests for the API's own scheme and host. It
-// stands behind the http.Client, so that a redirect to another host goes out
-// without it.
-type authenticate struct {
-	next http.RoundTripper
-	base *url.URL
-	key  Secret
+// authenticator adds the key to requests for the scheme and host of the call. It stands
+// behind the http.Client, so that a redirect to another host goes out without the key, and
+// no policy of the caller's gets to see it.
+type authenticator struct {
+	origin *url.URL // nil: the call is anonymous
+	bearer Secret   // what carries the key in its header
 }
 
-func (a *authenticate) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme == a.base.Scheme && req.URL.Host == a.base.Host {
-		req = req.Clone(req.Context()) // a RoundTripper must not change its request
-		req.Header.Set("Authorization", "Bearer "+a.key())
+// authenticate adds the key to req, which must be the transport's own, but for its headers.
+// value is where the header's value is kept.
+func (a *authenticator) authenticate(req *http.Request, value *[1]string) {
+	if a.origin == nil || req.URL.Scheme != a.origin.Scheme || req.URL.Host != a.origin.Host {
+		return
 	}
-	return a.next.RoundTrip(req)
+	value[0] = a.bearer()
+	req.Header = maps.Clone(req.Header)
+	req.Header["Authorization"] = value[:]
 }

@@ -2,33 +2,63 @@ package pipeline
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"net/url"
+	"net/http/cookiejar"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func TestAuthenticate_addsTheKeyForItsOwnSchemeAndHostOnly(t *testing.T) {
+func TestAuthenticate_aRedirectTakesTheKeyToItsOwnSchemeAndHostOnly(t *testing.T) {
 	for target, want := range map[string]string{
 		"https://api.example/tasks":              "Bearer " + testKey,
 		"https://api.example/other/path":         "Bearer " + testKey,
+		"/v1/elsewhere":                          "Bearer " + testKey,
 		"http://api.example/tasks":               "", // in the clear
 		"https://api.example:8443/tasks":         "",
 		"https://evil.example/tasks":             "",
+		"https://sub.api.example/tasks":          "", // where net/http by itself takes it
 		"https://api.example.evil.example/":      "",
 		"https://api.example@evil.example/tasks": "",
 	} {
-		s := &script{steps: []roundTrip{answer(200, "")}}
-		base := &url.URL{Scheme: "https", Host: "api.example"}
-		req := httptest.NewRequest(http.MethodGet, target, http.NoBody)
-		_, err := (&authenticate{next: roundTrip(func(req *http.Request) (*http.Response, error) {
-			s.requests = append(s.requests, req)
-			return &http.Response{Body: http.NoBody}, nil
-		}), base: base, key: func() string { return testKey }}).RoundTrip(req)
-		require.NoError(t, err)
-		assert.Equal(t, want, s.requests[0].Header.Get("Authorization"), target)
-		assert.Empty(t, req.Header.Get("Authorization"), "a RoundTripper must not change its request")
+		r := get
+		r.Header = http.Header{"X-Mine": {"1"}}
+		s, _, err := do(t.Context(), t, r, nil, answer(302, "", "Location", target), answer(200, "{}"))
+		require.NoError(t, err, target)
+		require.Equal(t, 2, s.tries(), target)
+		assert.Equal(t, "Bearer "+testKey, s.requests[0].Header.Get("Authorization"))
+		got := s.requests[1].Header.Get("Authorization")
+		assert.Equal(t, want != "", got == want && got != "", target)
+		assert.Equal(t, want != "", strings.Contains(got, testKey), target)
+		assert.Equal(t, want != "", s.requests[1].Header.Get("X-Mine") != "", target)
+		assert.Equal(t, "2025-08-20", s.requests[1].Header.Get("Accept-Version"), target)
 	}
+}
+
+func TestAuthenticate_aCallersPolicyAndJarDoNotChangeIt(t *testing.T) {
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	asked := 0
+	s, _, err := do(t.Context(), t, get, func(cfg *Config) {
+		cfg.HTTPClient.Jar = jar
+		cfg.HTTPClient.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+			asked++
+			assert.Empty(t, req.Header.Get("Authorization"), "nobody else gets to see it")
+			assert.Empty(t, via[0].Header.Get("Authorization"), "nobody else gets to see it")
+			return nil
+		}
+	}, answer(302, "", "Location", "https://evil.example/", "Set-Cookie", "a=b"), answer(200, "{}"))
+	require.NoError(t, err)
+	require.Equal(t, 2, s.tries())
+	assert.Equal(t, 1, asked)
+	assert.Empty(t, s.requests[1].Header.Get("Authorization"))
+}
+
+func TestAuthenticate_anonymousCallsHaveNoKey(t *testing.T) {
+	r := get
+	r.Anonymous = true
+	s, _, err := do(t.Context(), t, r, nil, answer(200, "{}"))
+	require.NoError(t, err)
+	assert.NotContains(t, s.requests[0].Header, "Authorization")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 
 	"github.com/hashicorp/go-retryablehttp"
 )
@@ -15,30 +16,38 @@ import (
 // On the wire, header names know no case.
 const idempotencyHeader = "idempotency-key"
 
-// build makes the HTTP request of a call.
-func (p *Pipeline) build(ctx context.Context, r Request) (*retryablehttp.Request, error) {
-	req, err := retryablehttp.NewRequestWithContext(ctx, r.Method, p.address(r), r.body())
+// mediaType is what the API takes and gives.
+const mediaType = "application/json"
+
+// build makes the HTTP request of the call.
+func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {
+	r := &c.request
+	req, err := retryablehttp.NewRequestWithContext(ctx, r.Method, c.pipeline.address(r), r.body())
 	if err != nil {
 		return nil, fmt.Errorf("ittybit: %s %s: %w", r.Method, r.Path, withoutURL(err))
 	}
 	if r.Stream != nil {
 		req.ContentLength = r.ContentLength // which go-retryablehttp can't tell
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Accept-Version", p.cfg.APIVersion)
-	req.Header.Set("User-Agent", p.cfg.UserAgent)
-	if r.Body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	maps.Copy(req.Header, r.Header)
-	if r.IdempotencyKey != "" {
-		req.Header[idempotencyHeader] = []string{r.IdempotencyKey}
-	}
+	c.fill(req.Header)
 	return req, nil
 }
 
+// fill sets the headers of the call, whose values share the memory of the call.
+func (c *call) fill(header http.Header) {
+	c.values = [...]string{mediaType, c.cfg.APIVersion, c.cfg.UserAgent, c.request.IdempotencyKey}
+	header["Accept"], header["Accept-Version"], header["User-Agent"] = c.values[0:1:1], c.values[1:2:2], c.values[2:3:3]
+	if c.request.Body != nil {
+		header["Content-Type"] = c.values[0:1:1]
+	}
+	maps.Copy(header, c.request.Header)
+	if c.request.IdempotencyKey != "" {
+		header[idempotencyHeader] = c.values[3:4:4]
+	}
+}
+
 // address is the URL of a call.
-func (p *Pipeline) address(r Request) string {
+func (p *Pipeline) address(r *Request) string {
 	if r.URL != nil {
 		return r.URL.String()
 	}
@@ -50,7 +59,7 @@ func (p *Pipeline) address(r Request) string {
 }
 
 // body is what go-retryablehttp takes for a body: an untyped nil, where there is none.
-func (r Request) body() any {
+func (r *Request) body() any {
 	switch {
 	case r.Stream != nil:
 		return retryablehttp.ReaderFunc(func() (io.Reader, error) { return r.Stream(), nil })

@@ -7,13 +7,14 @@ import (
 	"net/url"
 	"testing"
 
+	"github.com/hashicorp/go-retryablehttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
 func TestBuild_setsWhatEveryRequestCarries(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodPut, http.MethodDelete} {
-		req, err := New(testConfig(t, nil)).build(t.Context(), Request{Method: method, Path: "/tasks"})
+		req, err := build(t, Request{Method: method, Path: "/tasks"})
 		require.NoError(t, err)
 		assert.Equal(t, method, req.Method)
 		assert.Equal(t, "https://api.example/v1/tasks", req.URL.String())
@@ -26,7 +27,7 @@ func TestBuild_setsWhatEveryRequestCarries(t *testing.T) {
 }
 
 func TestBuild_keepsEscapedPathsAndQueries(t *testing.T) {
-	req, err := New(testConfig(t, nil)).build(t.Context(), Request{
+	req, err := build(t, Request{
 		Method: http.MethodGet, Path: "/tasks/a%2Fb%3Fc", Query: url.Values{"limit": {"2"}, "kind": {"a&b"}},
 	})
 	require.NoError(t, err)
@@ -35,7 +36,7 @@ func TestBuild_keepsEscapedPathsAndQueries(t *testing.T) {
 }
 
 func TestBuild_sendsTheBodyWithItsLengthAndType(t *testing.T) {
-	req, err := New(testConfig(t, nil)).build(t.Context(), create)
+	req, err := build(t, create)
 	require.NoError(t, err)
 	assert.Equal(t, "application/json", req.Header.Get("Content-Type"))
 	assert.Equal(t, int64(len(create.Body)), req.ContentLength)
@@ -47,7 +48,7 @@ func TestBuild_sendsTheBodyWithItsLengthAndType(t *testing.T) {
 }
 
 func TestBuild_spellsTheIdempotencyKeySoThatNetHTTPDoesNotReplay(t *testing.T) {
-	req, err := New(testConfig(t, nil)).build(t.Context(), create)
+	req, err := build(t, create)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"idem-1"}, keyOf(req.Header))
 	assert.NotContains(t, req.Header, "Idempotency-Key")
@@ -56,7 +57,7 @@ func TestBuild_spellsTheIdempotencyKeySoThatNetHTTPDoesNotReplay(t *testing.T) {
 func TestBuild_lastWordIsTheCallers(t *testing.T) {
 	r := create
 	r.Header = http.Header{"Accept-Version": {"latest"}, "X-Mine": {"1"}}
-	req, err := New(testConfig(t, nil)).build(t.Context(), r)
+	req, err := build(t, r)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"latest"}, req.Header["Accept-Version"])
 	assert.Equal(t, "1", req.Header.Get("X-Mine"))
@@ -67,4 +68,11 @@ func TestDo_givesTheErrorOfARequestThatCannotBeMade(t *testing.T) {
 	require.ErrorContains(t, err, "ittybit: BAD METHOD /tasks")
 	assert.Zero(t, resp)
 	assert.Zero(t, s.tries())
+}
+
+// build makes the request of a call.
+func build(t *testing.T, r Request) (*retryablehttp.Request, error) {
+	t.Helper()
+	p := New(testConfig(t, nil))
+	return (&call{pipeline: p, cfg: &p.cfg, request: r}).build(t.Context())
 }

@@ -5,7 +5,7 @@
 //	retry         decide what is tried again, and when          retry.go
 //	  log           a line for each try                         log.go
 //	  trace         note whether a try reached the wire         trace.go
-//	  authenticate  add the key, for the API's own host only    authenticate.go
+//	  authenticate  add the key, for the call's own host only   authenticate.go
 //	fail          give an error its shape and its sentinel      failure.go
 //
 // The inner steps run for every try (and every redirect of a GET) and are
@@ -71,9 +71,18 @@ type Request struct {
 	// Creates says that a second run of this call may cost money, so that it is
 	// tried again only where the service has not acted on the first.
 	Creates bool
-	// Decode reads the body of a 2xx answer; nil: it is of no interest.
-	Decode func(Response) error
+	// Decoder reads the body of a 2xx answer; nil: it is of no interest.
+	Decoder Decoder
 }
+
+// Decoder makes something of a 2xx answer. An error means that it can't be used.
+type Decoder interface{ Decode(Response) error }
+
+// DecoderFunc is a function that is a Decoder.
+type DecoderFunc func(Response) error
+
+// Decode implements Decoder.
+func (f DecoderFunc) Decode(resp Response) error { return f(resp) }
 
 // Response is the last answer to a call.
 type Response struct {
@@ -95,27 +104,28 @@ type Problem struct {
 }
 
 // Pipeline is the chain. It is safe for concurrent use.
-type Pipeline struct{ cfg Config }
+type Pipeline struct {
+	cfg    Config
+	bearer Secret // what carries the key in its header
+}
 
 // New makes a pipeline.
-func New(cfg Config) *Pipeline { return &Pipeline{cfg: cfg} }
+func New(cfg Config) *Pipeline {
+	bearer := "Bearer " + cfg.Key()
+	return &Pipeline{cfg: cfg, bearer: func() string { return bearer }}
+}
 
 // Do makes a call and returns the last answer, also together with an error where
 // there was an answer at all.
 func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
-	req, err := p.build(ctx, r)
+	c := &call{pipeline: p, cfg: &p.cfg, request: r}
+	req, err := c.build(ctx)
 	if err != nil {
 		return Response{}, err
 	}
-	c := &call{cfg: &p.cfg, request: r, url: req.URL}
-	client := p.client(r)
-	next := transportOf(client)
-	if !r.Anonymous {
-		next = &authenticate{next: next, base: p.target(r), key: p.cfg.Key}
-	}
-	next = &traced{next: next, trace: &c.trace, creates: r.Creates}
-	next = &logged{next: next, call: c}
-	c.run(c.retrying(client, next), req)
+	c.url = req.URL
+	c.chain(p.client(r))
+	c.run(req)
 	return c.answer, c.failure(ctx)
 }
 
@@ -127,13 +137,6 @@ func (p *Pipeline) client(r Request) *http.Client {
 		return p.cfg.PatientHTTPClient
 	}
 	return p.cfg.HTTPClient
-}
-
-func (p *Pipeline) target(r Request) *url.URL {
-	if r.URL != nil {
-		return r.URL
-	}
-	return p.cfg.BaseURL
 }
 
 func transportOf(client *http.Client) http.RoundTripper {

@@ -37,10 +37,19 @@ var (
 // call is the state of one call, which the closures given to go-retryablehttp share.
 // That library calls them in one goroutine, one after the other.
 type call struct {
-	cfg     *Config
-	request Request
-	url     *url.URL
-	trace   atomic.Pointer[wireTrace]
+	pipeline *Pipeline
+	cfg      *Config
+	request  Request
+	url      *url.URL
+	values   [4]string // of its headers
+	trace    atomic.Pointer[wireTrace]
+
+	// The chain, which stands here to be one piece of memory with the call.
+	retrying   retryablehttp.Client
+	httpClient http.Client
+	logged     logged
+	traced     traced
+	limited    io.LimitedReader // the last answer's body
 
 	answer     Response      // the last answer; Attempts counts every try
 	err        error         // why the last try did not succeed
@@ -56,18 +65,23 @@ type call struct {
 // secrets are what no log and no error must show: the key, and what the URL was signed with.
 func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.cfg.Key()) }
 
-// retrying makes the go-retryablehttp client of one call. A client for each call is
-// cheap, and the only way to give its hooks the call's own state: they are told
-// neither the request nor the context.
-func (c *call) retrying(base *http.Client, transport http.RoundTripper) *retryablehttp.Client {
-	client := *base
-	client.Transport = transport
-	client.CheckRedirect = c.redirectPolicy(base.CheckRedirect)
-	return &retryablehttp.Client{
-		HTTPClient: &client,
+// chain puts the steps together. A go-retryablehttp client for each call is cheap, and the
+// only way to give its hooks the call's own state: they are told neither the request nor
+// the context.
+func (c *call) chain(base *http.Client) {
+	c.traced = traced{next: transportOf(base), trace: &c.trace, creates: c.request.Creates}
+	if !c.request.Anonymous {
+		c.traced.authenticator = authenticator{origin: c.url, bearer: c.pipeline.bearer}
+	}
+	c.logged = logged{next: &c.traced, call: c}
+	c.httpClient = *base
+	c.httpClient.Transport = &c.logged
+	c.httpClient.CheckRedirect = c.redirectPolicy(base.CheckRedirect)
+	c.retrying = retryablehttp.Client{
+		HTTPClient: &c.httpClient,
 		RetryMax:   c.cfg.Policy.MaxAttempts - 1,
 		CheckRetry: c.check,
-		Backoff:    func(_, _ time.Duration, _ int, _ *http.Response) time.Duration { return c.wait },
+		Backoff:    func(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait }, // RetryWaitMin
 		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) {
 			return resp, err
 		},
@@ -97,8 +111,8 @@ func (c *call) redirectPolicy(callers func(*http.Request, []*http.Request) error
 }
 
 // run makes the tries.
-func (c *call) run(client *retryablehttp.Client, req *retryablehttp.Request) {
-	resp, err := client.Do(req)
+func (c *call) run(req *retryablehttp.Request) {
+	resp, err := c.retrying.Do(req)
 	if resp != nil {
 		_ = resp.Body.Close() // check has read it; this is http.NoBody
 	}
@@ -155,7 +169,8 @@ func (c *call) read(resp *http.Response) error {
 	var body []byte
 	var err error
 	if resp.StatusCode >= 200 { // below, the protocol was switched, and what comes has no end
-		body, err = io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+		c.limited = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
+		body, err = io.ReadAll(&c.limited)
 	}
 	if closeErr := resp.Body.Close(); err == nil {
 		err = closeErr
@@ -197,10 +212,10 @@ func permanent(err error) bool {
 // judgeSuccess decodes a 2xx answer.
 func (c *call) judgeSuccess() bool {
 	c.err = nil
-	if c.request.Decode == nil {
+	if c.request.Decoder == nil {
 		return false
 	}
-	if err := c.request.Decode(c.answer); err != nil {
+	if err := c.request.Decoder.Decode(c.answer); err != nil {
 		c.err = err
 		// An answer that names what it is about leaves no doubt that the call was carried out.
 		if c.request.Creates && !errors.As(err, new(*OddAnswerError)) {
@@ -255,7 +270,7 @@ func (c *call) plan(ctx context.Context) bool {
 		c.ended = context.DeadlineExceeded
 		return false
 	}
-	c.waiting = true
+	c.waiting, c.retrying.RetryWaitMin = true, c.wait
 	if logger := c.cfg.Logger; logger != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
 			slog.String("method", c.request.Method),

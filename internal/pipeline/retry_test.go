@@ -102,12 +102,12 @@ var ambiguous = map[string]roundTrip{
 
 func creating() Request {
 	r := create
-	r.Decode = func(resp Response) error {
+	r.Decoder = DecoderFunc(func(resp Response) error {
 		if string(resp.Body) != "{}" {
 			return errors.New("ittybit: no id")
 		}
 		return nil
-	}
+	})
 	return r
 }
 

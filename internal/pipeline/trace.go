@@ -118,56 +118,78 @@ func givenUp(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || (errors.As(err, &timeout) && timeout.Timeout())
 }
 
-// traced renews the trace for each try.
+// traced renews the trace for each try, and adds the key.
 type traced struct {
 	next    http.RoundTripper
 	trace   *atomic.Pointer[wireTrace]
 	creates bool
+	authenticator
+}
+
+// try is one way through the transport. What it needs is one piece of memory.
+type try struct {
+	wireTrace
+	hooks   httptrace.ClientTrace
+	creates bool
+	cancel  context.CancelCauseFunc
+	key     [1]string
+	body    io.ReadCloser // of the answer
 }
 
 func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
-	trace := &wireTrace{}
-	t.trace.Store(trace)
+	try := &try{creates: t.creates}
+	t.trace.Store(&try.wireTrace)
 	if err := req.Context().Err(); err != nil { // a transport would say so without a trace
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
 		return nil, err
 	}
-	trace.started.Store(true)
+	try.started.Store(true)
 	ctx, cancel := context.WithCancelCause(req.Context())
-	hooks := &httptrace.ClientTrace{
-		GetConn: trace.heads,
-		GotConn: func(info httptrace.GotConnInfo) {
-			trace.got.Store(true)
-			if trace.mustStop(info.Conn, t.creates) {
-				trace.stopped.Store(true)
-				cancel(errSentAgain)
-			}
-		},
-		WroteHeaders: trace.wroteHeaders,
-	}
+	try.cancel = cancel
+	try.hooks.GetConn, try.hooks.GotConn, try.hooks.WroteHeaders = try.heads, try.gotConn, try.wroteHeaders
 	if req.URL.Scheme == "http" { // HTTP/2 without TLS shows by its pseudo-headers only
-		hooks.WroteHeaderField = trace.wroteField
+		try.hooks.WroteHeaderField = try.wroteField
 	}
-	ctx = httptrace.WithClientTrace(ctx, hooks)
-	resp, err := t.next.RoundTrip(guarded(req.WithContext(ctx), trace))
+	ctx = httptrace.WithClientTrace(ctx, &try.hooks)
+	req = guarded(req.WithContext(ctx), &try.wireTrace)
+	t.authenticate(req, &try.key)
+	resp, err := t.next.RoundTrip(req)
 	if err != nil || resp == nil || resp.Body == nil {
 		cancel(nil)
-		if trace.stopped.Load() && err != nil {
+		if try.stopped.Load() && err != nil {
 			err = errSentAgain
 		}
 		return resp, err
 	}
-	resp.Body = &endingBody{resp.Body, cancel}
+	try.body, resp.Body = resp.Body, try
 	return resp, nil
+}
+
+func (t *try) gotConn(info httptrace.GotConnInfo) {
+	t.got.Store(true)
+	if t.mustStop(info.Conn, t.creates) {
+		t.stopped.Store(true)
+		t.cancel(errSentAgain)
+	}
+}
+
+// Read reads the answer.
+func (t *try) Read(p []byte) (int, error) { return t.body.Read(p) }
+
+// Close ends the context too: the answer has been read.
+func (t *try) Close() error {
+	err := t.body.Close()
+	t.cancel(nil)
+	return err
 }
 
 // guarded makes a body that is read once more fail where the request must not be sent
 // again: its headers may go out before the end of the context is seen, but never all of
 // it.
 func guarded(req *http.Request, trace *wireTrace) *http.Request {
-	if rewind := req.GetBody; rewind != nil {
+	if rewind := req.GetBody; rewind != nil && req.Body != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := rewind()
 			return &guardedBody{body, trace}, err
@@ -186,16 +208,4 @@ func (b *guardedBody) Read(p []byte) (int, error) {
 		return 0, errSentAgain
 	}
 	return b.ReadCloser.Read(p)
-}
-
-// endingBody ends the try's context when the answer has been read.
-type endingBody struct {
-	io.ReadCloser
-	cancel context.CancelCauseFunc
-}
-
-func (b *endingBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel(nil)
-	return err
 }

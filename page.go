@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/google/go-querystring/query"
+
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
 

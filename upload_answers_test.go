@@ -159,11 +159,11 @@ func TestUpload_isSentWithoutExpectWhereThatIsRefused(t *testing.T) {
 			assert.Equal(t, "file_1", result.File.ID)
 			assert.Equal(t, data, storage.file("/dir/x.mp4"))
 			assert.Equal(t, ittybit.UploadProgress{Sent: int64(len(data)), Confirmed: int64(len(data)), Total: int64(len(data))}, last)
-			var expected []string
+			var expects []string
 			for _, put := range storage.all() {
-				expected = append(expected, put.Header.Get("Expect"))
+				expects = append(expects, put.Header.Get("Expect"))
 			}
-			assert.Equal(t, append([]string{"100-continue"}, make([]string, len(expected)-1)...), expected, "once")
+			assert.Equal(t, append([]string{"100-continue"}, make([]string, len(expects)-1)...), expects, "once")
 		}
 	}
 }

@@ -169,6 +169,12 @@ type clientConfig struct {
 	retry      RetryPolicy
 }
 
+// CloseIdleConnections closes the connections that no call uses just now, as the method of
+// [net/http.Client] does: without it they stay for 90 seconds. Calls that are on their way go
+// on, and the client can be used afterwards. Of a client given with [WithHTTPClient] it closes
+// those of its Transport, whoever shares that, and nothing where the Transport has no such method.
+func (c *Client) CloseIdleConnections() { c.pipeline.CloseIdleConnections() }
+
 // String names the client without its key.
 func (c *Client) String() string { return fmt.Sprintf("ittybit.Client(%s)", c.baseURL) }
 

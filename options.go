@@ -39,7 +39,7 @@ func WithBaseURL(baseURL string) ClientOption {
 
 // WithHTTPClient makes the client use a copy of hc: its transport, timeout (which
 // bounds each try), cookies and redirect policy (asked for GET only). hc itself is
-// never changed, and its idle connections are left alone.
+// never changed, and its idle connections are left alone until [Client.CloseIdleConnections].
 func WithHTTPClient(hc *http.Client) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if hc == nil {

@@ -165,6 +165,9 @@ func (u *Uploader) Upload(ctx context.Context, params UploadParams, opts ...Requ
 	return upload(ctx, u.pipeline, params, opts)
 }
 
+// CloseIdleConnections is [Client.CloseIdleConnections].
+func (u *Uploader) CloseIdleConnections() { u.pipeline.CloseIdleConnections() }
+
 // uploading is one upload on its way.
 type uploading struct {
 	pipeline *pipeline.Pipeline

@@ -129,6 +129,14 @@ func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 	return c.answer, c.failure(ctx)
 }
 
+// CloseIdleConnections closes what no call uses just now, of the transports that can do so.
+func (p *Pipeline) CloseIdleConnections() {
+	p.cfg.HTTPClient.CloseIdleConnections()
+	if patient := p.cfg.PatientHTTPClient; patient != nil && patient != p.cfg.HTTPClient {
+		patient.CloseIdleConnections()
+	}
+}
+
 // Redacted gives text without the key and without signatures.
 func (p *Pipeline) Redacted(text string) string { return redact.Text(text, p.cfg.Key()) }
 

@@ -21,6 +21,13 @@ const maxLimit = 100
 // others to the next page, and where a page is small all of them: once is no proof.
 const maxRepeats = 5
 
+// maxReturns is how often the items of a page may come back with others in between, and maxEmptyPages
+// how many pages in a row may have none: a filter may leave some empty.
+const (
+	maxReturns    = 20
+	maxEmptyPages = 1000
+)
+
 // Page is one page of a list.
 type Page[T any] struct {
 	Items []T
@@ -196,8 +203,7 @@ func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*
 	}
 }
 
-// marks tells a page by the ids of its items. Pages without items are all alike, and no repeat: a
-// filter may leave some empty.
+// marks tells a page by the ids of its items; it is empty where there are none.
 func (p *Page[T]) marks() string {
 	var b strings.Builder
 	for i := range p.Items {
@@ -210,14 +216,13 @@ func (p *Page[T]) marks() string {
 }
 
 // pages walks from page to page. A page with items that have members that can't be read is
-// yielded together with the error; any other failure alone, and last. Pages that begin to
-// repeat themselves are such a failure, and so is one of pause, which is called before each
-// request where it is not nil.
+// yielded together with the error; any other failure alone, and last. A list without an end is
+// such a failure, and so is one of pause, which is called before each request where it is not nil.
+// What the walk keeps in memory does not grow with the list.
 func pages[T any](ctx context.Context, first func() (*Page[T], error), pause func(context.Context) error) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
-		seen := make(map[string]bool)
-		fetch, before, repeats := first, "", 0
-		for {
+		var way walk
+		for fetch := first; ; {
 			if pause != nil {
 				if err := pause(ctx); err != nil {
 					yield(nil, err)
@@ -226,24 +231,80 @@ func pages[T any](ctx context.Context, first func() (*Page[T], error), pause fun
 			}
 			page, err := fetch()
 			if page != nil {
-				marks := page.marks()
-				if repeats++; marks == "" || marks != before {
-					before, repeats = marks, 0
-				}
-				if repeats == maxRepeats {
-					yield(nil, errors.New("ittybit: the list repeats itself: page after page has the same items"))
+				if endless := way.items(page.marks()); endless != nil {
+					yield(nil, endless)
 					return
 				}
 			}
 			if !yield(page, err) || page == nil || !page.HasNext() {
 				return
 			}
-			seen[page.query.Encode()] = true
-			if seen[page.next.Encode()] {
-				yield(nil, errors.New("ittybit: the list repeats itself: a page names one as its next that came before"))
+			if endless := way.goes(page.query.Encode(), page.next.Encode()); endless != nil {
+				yield(nil, endless)
 				return
 			}
 			fetch = func() (*Page[T], error) { return page.Next(ctx) }
 		}
 	}
+}
+
+// walk notices that a list has no end.
+type walk struct {
+	positions, contents circle
+	begun               bool
+	before              string // the items of the page before
+	repeats, empty      int
+}
+
+// items takes the marks of a page. Empty pages are all alike, and no repeat.
+func (w *walk) items(marks string) error {
+	if marks == "" {
+		if w.empty++; w.empty == maxEmptyPages {
+			return errors.New("ittybit: the list repeats itself: page after page has no items")
+		}
+		w.before = ""
+		return nil
+	}
+	w.empty = 0
+	if w.repeats++; marks != w.before {
+		w.before, w.repeats = marks, 0
+	}
+	if w.repeats == maxRepeats || w.contents.meets(marks) == maxReturns {
+		return errors.New("ittybit: the list repeats itself: page after page has the same items")
+	}
+	return nil
+}
+
+// goes takes the position of a page, and of the one that it names as its next.
+func (w *walk) goes(from, to string) error {
+	if !w.begun {
+		w.begun = true
+		w.positions.meets(from)
+	}
+	if w.positions.meets(to) > 0 {
+		return errors.New("ittybit: the list repeats itself: a page names one as its next that came before")
+	}
+	return nil
+}
+
+// circle notices that marks come again. It keeps one of them, a later one after 1, 2, 4, 8, …
+// others (Brent's algorithm), and so finds every circle, after at most some three times its length
+// and the way to it.
+type circle struct {
+	mark         string
+	steps, limit int
+	met          int
+}
+
+// meets takes the next mark, and gives how often the one that is kept has come again.
+func (c *circle) meets(mark string) int {
+	if c.limit > 0 && mark == c.mark {
+		c.steps = 0
+		c.met++
+		return c.met
+	}
+	if c.steps++; c.steps > c.limit {
+		*c = circle{mark: mark, limit: max(2*c.limit, 1)}
+	}
+	return 0
 }

@@ -305,12 +305,12 @@ func (v *WebhookVerifier) String() string {
 // GoString is String, so that %#v prints no secret either.
 func (v *WebhookVerifier) GoString() string { return v.String() }
 
-// signature is a header taken apart. An empty timestamp means the bare form, whose
-// one value is in values.
+// signature is a header taken apart. An empty timestamp means the bare form.
 type signature struct {
 	timestamp string
 	time      time.Time
-	values    string // the header again: nextValue finds the v1 values in it
+	value     string // the first v1
+	more      string // what may hold further ones
 }
 
 // parseSignature reads a header without allocating.
@@ -322,9 +322,9 @@ func parseSignature(header string) (signature, error) {
 		return signature{}, fmt.Errorf("%w: it is longer than %d bytes", ErrSignatureMalformed, maxSignatureHeader)
 	}
 	if bare := strings.TrimSpace(header); isHexMAC(bare) {
-		return signature{values: bare}, nil
+		return signature{value: bare}, nil
 	}
-	sig := signature{values: header}
+	var sig signature
 	hasValue := false
 	for rest, more := header, true; more; {
 		var key, value string
@@ -340,7 +340,9 @@ func parseSignature(header string) (signature, error) {
 			}
 			sig.timestamp, sig.time = value, at
 		case "v1":
-			hasValue = true
+			if !hasValue {
+				hasValue, sig.value, sig.more = true, value, rest
+			}
 		}
 	}
 	switch {
@@ -410,13 +412,10 @@ func (p *macPool) matches(content func(hash.Hash, string, []byte), body []byte, 
 		state.writeSigned(sig.timestamp, body)
 	}
 	sum := state.mac.Sum(state.sum[:0])
-	if sig.timestamp == "" {
-		return state.equal(sum, sig.values)
-	}
-	found := false
-	for rest, more := sig.values, true; more; {
+	found := state.equal(sum, sig.value)
+	for rest := sig.more; rest != ""; {
 		var key, value string
-		key, value, rest, more = nextPart(rest)
+		key, value, rest, _ = nextPart(rest)
 		if key == "v1" && state.equal(sum, value) {
 			found = true
 		}
@@ -426,13 +425,14 @@ func (p *macPool) matches(content func(hash.Hash, string, []byte), body []byte, 
 
 // writeSigned is defaultSignedContent, by way of the scratch space.
 func (s *macState) writeSigned(timestamp string, body []byte) {
-	for len(timestamp) > 0 {
+	for len(timestamp) >= len(s.scratch) { // RFC 3339 bears any number of digits
 		n := copy(s.scratch[:], timestamp)
 		s.mac.Write(s.scratch[:n])
 		timestamp = timestamp[n:]
 	}
-	s.scratch[0] = '.'
-	s.mac.Write(s.scratch[:1])
+	n := copy(s.scratch[:], timestamp)
+	s.scratch[n] = '.'
+	s.mac.Write(s.scratch[:n+1])
 	s.mac.Write(body)
 }
 

@@ -404,3 +404,14 @@ func TestSignWebhook_makesWhatVerifyAccepts(t *testing.T) {
 	assert.NoError(t, webhookVerifier(t).Verify([]byte("body"), header))
 	assert.Equal(t, ittybit.SignatureHeader, http.CanonicalHeaderKey(ittybit.SignatureHeader))
 }
+
+func TestVerify_timestampsOfAnyLengthAreSignedAsTheyStand(t *testing.T) {
+	v := webhookVerifier(t)
+	body := []byte(webhookPageBody)
+	for digits := range 150 {
+		timestamp := "2025-01-10T12:35:22" + "." + strings.Repeat("0", digits+1) + "Z"
+		header := "t=" + timestamp + ",v1=" + signedHex(timestamp, webhookPageBody)
+		require.NoError(t, v.Verify(body, header), timestamp)
+		require.ErrorIs(t, v.Verify(body, strings.Replace(header, ".0", ".00", 1)), ittybit.ErrSignatureMismatch, timestamp)
+	}
+}

@@ -2,7 +2,13 @@ package ittybit_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -11,10 +17,17 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-func TestVerify_doesNotAllocateWhenItSucceeds(t *testing.T) {
+// skipUnderRace ends a test whose count would be another one: sync.Pool, which
+// encoding/json and net/http use too, allocates under the race detector.
+func skipUnderRace(t *testing.T) {
+	t.Helper()
 	if raceEnabled {
 		t.Skip("sync.Pool allocates under the race detector")
 	}
+}
+
+func TestVerify_doesNotAllocateWhenItSucceeds(t *testing.T) {
+	skipUnderRace(t)
 	for size, body := range map[string][]byte{"300 B": bytes.Repeat([]byte("x"), 300), "64 KiB": bytes.Repeat([]byte("x"), 64<<10), "no body": nil} {
 		inHex := ittybit.SignWebhook(webhookSecret, signedAt, body)
 		inBase64 := "t=1736512522,v1=" + base64.RawURLEncoding.EncodeToString(signedMAC("1736512522", string(body)))
@@ -50,4 +63,93 @@ func TestVerify_doesNotAllocateWhenItSucceeds(t *testing.T) {
 			}))
 		})
 	}
+}
+
+// A plain struct costs json.Unmarshal 13 allocations for the same task.
+func TestParseEvent_allocatesLittleMoreThanItsStrings(t *testing.T) {
+	skipUnderRace(t)
+	nested := `{"id":"evt_1","object":"event","kind":"task.completed","created_at":1735689886,"data":` + webhookPageBody + `}`
+	for name, c := range map[string]struct {
+		body string
+		most float64
+	}{
+		"bare task":        {webhookPageBody, 6}, // the body, the event, and four strings
+		"task of an event": {nested, 8},
+	} {
+		body := []byte(c.body)
+		event, err := ittybit.ParseEvent(body)
+		require.NoError(t, err)
+		require.NotNil(t, event.Task, name)
+		assert.LessOrEqual(t, testing.AllocsPerRun(100, func() {
+			if _, err := ittybit.ParseEvent(body); err != nil {
+				t.Error(err)
+			}
+		}), c.most, name)
+	}
+}
+
+// What is nested stays where it is in the body, however large it is.
+func TestParseEvent_doesNotCopyWhatIsNested(t *testing.T) {
+	skipUnderRace(t)
+	count := func(results string) float64 {
+		body := []byte(`{"id":"task_1","object":"task","status":"completed","results":` + results + `}`)
+		return testing.AllocsPerRun(20, func() {
+			if _, err := ittybit.ParseEvent(body); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	assert.Equal(t, count(`{}`), count(`[`+strings.Repeat(`{"text":"a word","at":1.5},`, 4000)+`{}]`))
+}
+
+func TestTasksGet_allocatesLittleMoreThanABareClient(t *testing.T) {
+	skipUnderRace(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, webhookPageBody)
+	}))
+	defer server.Close()
+	client, err := ittybit.NewClient("key", ittybit.WithBaseURL(server.URL))
+	require.NoError(t, err)
+	defer client.CloseIdleConnections()
+	bare := &http.Client{Transport: &http.Transport{}}
+	defer bare.CloseIdleConnections()
+
+	ours := allocations(t, func() error {
+		_, err := client.Tasks.Get(context.Background(), "task_1")
+		return err
+	})
+	theirs := allocations(t, func() error {
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL+"/tasks/task_1", nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer key")
+		req.Header.Set("Accept", "application/json")
+		req.Header.Set("Accept-Version", ittybit.APIVersion)
+		req.Header.Set("User-Agent", "bare")
+		resp, err := bare.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		data, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		var task plainTask
+		return json.Unmarshal(data, &task)
+	})
+	t.Logf("%.1f allocations, a bare client %.1f, with the server's", ours, theirs)
+	assert.LessOrEqual(t, ours-theirs, 20.0)
+}
+
+// allocations counts those of one call, the server's own included.
+func allocations(t *testing.T, call func() error) float64 {
+	t.Helper()
+	return testing.AllocsPerRun(500, func() {
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -316,7 +316,7 @@ func (e *Event) readEvent(event *Task, data json.RawMessage) {
 	object, _, _ := strings.Cut(string(kind), ".")
 	switch object {
 	case "task":
-		task := new(Task)
+		task := event           // whose memory is free by now
 		_ = task.fromJSON(data) // an odd member does not spoil the rest
 		if task.ID == "" {
 			break

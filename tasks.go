@@ -220,11 +220,11 @@ func (w *taskWire) scan(o *jsonx.Object) {
 		case "id":
 			jsonx.String(o, &w.ID)
 		case "object":
-			jsonx.String(o, &w.Object)
+			jsonx.String(o, &w.Object, "task", "event", "media", "job")
 		case "kind":
 			jsonx.String(o, &w.Kind)
 		case "status":
-			jsonx.String(o, &w.Status)
+			jsonx.String(o, &w.Status, TaskStatusCompleted, TaskStatusSucceeded, TaskStatusFailed, TaskStatusProcessing)
 		case "progress":
 			jsonx.Whole(o, &w.Progress)
 		case "created_by":

@@ -98,10 +98,16 @@ func (o *Object) FailAt(name string, err error) {
 	}
 }
 
-// String reads a string.
-func String[T ~string](o *Object, to *T) {
+// String reads a string. One of the usual ones costs no allocation.
+func String[T ~string](o *Object, to *T, usual ...T) {
 	if isNull(o.value) {
 		return
+	}
+	for _, text := range usual {
+		if len(o.value) == len(text)+2 && o.value[0] == '"' && string(o.value[1:len(o.value)-1]) == string(text) {
+			*to = text
+			return
+		}
 	}
 	text, err := unquote(o.value)
 	if err != nil {

@@ -79,6 +79,35 @@ func TestObject_readsWhatItIsAskedFor(t *testing.T) {
 	assert.True(t, ended.Equal(at), ended)
 }
 
+func TestString_takesTheUsualOnesWithoutAnAllocation(t *testing.T) {
+	for text, want := range map[string]string{
+		`"task"`: "task", `"event"`: "event", `"tas"`: "tas", `"tasks"`: "tasks", `"t\u0061sk"`: "task", `"TASK"`: "TASK", `""`: "", `null`: "before",
+	} {
+		object := Open([]byte(`{"x":` + text + `}`))
+		require.True(t, object.Next())
+		got := "before"
+		String(&object, &got, "task", "event")
+		require.NoError(t, object.Err(), text)
+		assert.Equal(t, want, got, text)
+	}
+	for _, text := range []string{`xtaskx`, `[task]`, `123456`} { // as long as "task"
+		object := Open([]byte(`{"x":` + text + `}`))
+		require.True(t, object.Next())
+		got := "before"
+		String(&object, &got, "task", "event", "2345")
+		require.ErrorContains(t, object.Err(), "is not a string", text)
+		assert.Equal(t, "before", got)
+	}
+	text, got := []byte(`{"x":"task"}`), ""
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		object := Open(text)
+		for object.Next() {
+			String(&object, &got, "event", "task")
+		}
+	}))
+	assert.Equal(t, "task", got)
+}
+
 func TestObject_nullAndWhatCanNotBeReadChangeNothing(t *testing.T) {
 	at := time.Unix(1, 0)
 	for _, text := range []string{

@@ -196,3 +196,11 @@ func webhookBackground(srv *httptest.Server, body string) <-chan webhookAnswer {
 	go func() { answers <- webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body)) }()
 	return answers
 }
+
+// webhookAnswerText is the body of an answer: none, where all is well.
+func webhookAnswerText(status int) string {
+	if status == http.StatusOK {
+		return ""
+	}
+	return http.StatusText(status) + "\n"
+}

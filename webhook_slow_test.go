@@ -124,7 +124,7 @@ func TestWebhookHandler_cutsSlowSendersOff(t *testing.T) {
 				answer = webhookReadAnswer(t, reader)
 			}
 			assert.Equal(t, tt.status, answer.Status)
-			assert.Equal(t, http.StatusText(tt.status)+"\n", answer.Body)
+			assert.Equal(t, webhookAnswerText(tt.status), answer.Body)
 			assert.True(t, answer.Close)
 			webhookClosed(t, reader)
 			assert.Equal(t, tt.status, recorder.next(t).Status)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -56,7 +57,8 @@ type Delivery struct {
 // when too much is going on at once. It refuses other methods than POST (405), bodies
 // that are too large (413) or too slow (408), deliveries that are not signed as
 // [WebhookVerifier] wants it (401), and signed bodies that are no JSON object (400).
-// The answer's body never repeats anything of the request, nor of an error.
+// A 200 has no body; that of any other answer is the status' standard text, and never repeats
+// anything of the request, nor of an error.
 //
 // The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown]
 // waits for it. Its context has a deadline, counted from the request's start, and does
@@ -329,16 +331,18 @@ func bodyOutcome(err error) (Outcome, int) {
 	}
 }
 
-// answer sends a status and its standard text, nothing else.
+// answer sends a status, a refusal with its standard text, and nothing else.
 func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration) {
-	header := w.Header()
-	header.Set("Content-Type", "text/plain; charset=utf-8")
-	header.Set("X-Content-Type-Options", "nosniff")
+	header, text := w.Header(), ""
+	if status != http.StatusOK { // which is what counts, and all that Ittybit looks at
+		text = http.StatusText(status) + "\n"
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+		header.Set("X-Content-Type-Options", "nosniff")
+	}
 	if status == http.StatusServiceUnavailable {
 		seconds := max(1, int64(math.Ceil(retryAfter.Seconds())))
 		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	text := []byte(http.StatusText(status) + "\n")
 	control := http.NewResponseController(w)
 	if !serverLimitsWrites(r) {
 		// A sender that does not take its answer must not hold the connection.
@@ -347,8 +351,8 @@ func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.
 	}
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // a sender that has gone needs no answer
-	_ = control.Flush()  // left to itself, the server sends it when the handler has returned
+	_, _ = io.WriteString(w, text) // a sender that has gone needs no answer
+	_ = control.Flush()            // left to itself, the server sends it when the handler has returned
 }
 
 // tell writes the log line and calls the observer. Neither has a say in what becomes of

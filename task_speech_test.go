@@ -1,6 +1,7 @@
 package ittybit_test
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -51,4 +52,15 @@ func TestSpeech_silenceIsAResult(t *testing.T) {
 		require.NoError(t, err, text)
 		assert.Equal(t, &want, got, text)
 	}
+}
+
+func TestSpeech_refusesANumberThatHasNoRoom(t *testing.T) {
+	got, err := clientResults(`{"text":["a"],"speakers":4294967298}`).Speech() // the last 32 bits of it are 2
+	if strconv.IntSize == 32 {
+		require.ErrorContains(t, err, `member "speakers": is out of range`)
+		assert.Nil(t, got)
+		return
+	}
+	require.NoError(t, err)
+	assert.Equal(t, "4294967298", strconv.Itoa(*got.Speakers))
 }

@@ -45,7 +45,7 @@ func snapshots(w workspace) (map[string]string, error) {
 		if len(api) == 0 {
 			continue
 		}
-		name := fileName(p)
+		name := fileName(w, p)
 		if _, taken := texts[name]; taken {
 			return nil, fmt.Errorf("two packages want the snapshot %s", name)
 		}
@@ -54,13 +54,13 @@ func snapshots(w workspace) (map[string]string, error) {
 	return texts, nil
 }
 
-// fileName is named after the folder of a package below its module's parent, so that a
-// module's own package has the module's name.
-func fileName(p listed) string {
-	module := p.Module.Path
-	inside := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+// fileName gives a package's snapshot the name of its folder in the outermost module, and
+// that module's own package its own name.
+func fileName(w workspace, p listed) string {
+	outermost := slices.IndexFunc(w.modules, func(module string) bool { return within(p.ImportPath, module) })
+	inside := strings.TrimPrefix(p.ImportPath[len(w.modules[outermost]):], "/")
 	if inside == "" {
-		return p.Name + extension
+		inside = p.Name
 	}
 	return strings.ReplaceAll(inside, "/", "-") + extension
 }

@@ -33,10 +33,10 @@ func internal(importPath string) bool {
 	return slices.Contains(strings.Split(importPath, "/"), "internal")
 }
 
-// workspace is its public packages, with their export data, and its modules' paths.
+// workspace is what matters of a workspace here.
 type workspace struct {
-	packages []listed
-	modules  []string
+	packages []listed // the public ones, with their export data
+	modules  []string // the modules' paths, sorted, so that an outer one is before those in it
 }
 
 // publicPackages has Go find and compile the public packages of the workspace at root.
@@ -63,7 +63,7 @@ func publicPackages(ctx context.Context, root string) (workspace, error) {
 	slices.Sort(found.modules)
 	found.modules = slices.Compact(found.modules)
 
-	found.packages, err = goList(ctx, root, append([]string{"-export", "-json=ImportPath,Name,Export,Module"}, paths...)...)
+	found.packages, err = goList(ctx, root, append([]string{"-export", "-json=ImportPath,Name,Export"}, paths...)...)
 	if err != nil {
 		return workspace{}, err
 	}
@@ -73,9 +73,12 @@ func publicPackages(ctx context.Context, root string) (workspace, error) {
 
 // owns reports whether a package is part of the workspace.
 func (w workspace) owns(importPath string) bool {
-	return slices.ContainsFunc(w.modules, func(module string) bool {
-		return importPath == module || strings.HasPrefix(importPath, module+"/")
-	})
+	return slices.ContainsFunc(w.modules, func(module string) bool { return within(importPath, module) })
+}
+
+// within reports whether a package's path is that of a module or below it.
+func within(importPath, module string) bool {
+	return importPath == module || strings.HasPrefix(importPath, module+"/")
 }
 
 // goList runs `go list` in a folder.

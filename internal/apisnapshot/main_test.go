@@ -52,7 +52,7 @@ func TestCommand(t *testing.T) {
 	for _, entry := range entries {
 		files = append(files, entry.Name())
 	}
-	assert.Equal(t, []string{"README.md", "api.txt", "deep.txt", "sub.txt"}, files)
+	assert.Equal(t, []string{"README.md", "api.txt", "nested-deep.txt", "sub.txt"}, files)
 	status, stdout, stderr = apisnapshot(t, root)
 	assert.Equal(t, exitSame, status)
 	assert.Equal(t, "3 packages export what api/ says.\n", stdout)
@@ -69,7 +69,7 @@ func TestCommand(t *testing.T) {
   changed  field Client.Name string
        to  field Client.Name []byte
   added    field Client.Names []string
-api/deep.txt: 1 removed, 0 changed, 0 added
+api/nested-deep.txt: 1 removed, 0 changed, 0 added
   removed  const Depth untyped int = 2
 `
 	status, stdout, _ = apisnapshot(t, root)
@@ -79,7 +79,7 @@ api/deep.txt: 1 removed, 0 changed, 0 added
 	status, stdout, stderr = apisnapshot(t, root, "-update")
 	assert.Equal(t, exitSame, status, stderr)
 	assert.Equal(t, want, stdout)
-	assert.NoFileExists(t, filepath.Join(root, "api", "deep.txt"))
+	assert.NoFileExists(t, filepath.Join(root, "api", "nested-deep.txt"))
 	status, _, _ = apisnapshot(t, root)
 	assert.Equal(t, exitSame, status)
 }

@@ -61,7 +61,8 @@ type Delivery struct {
 // anything of the request, nor of an error.
 //
 // The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown]
-// waits for it. Its context has a deadline, counted from the request's start, and does
+// waits for it; over HTTP/2, not where the sender has hung up, to whom nothing was
+// acknowledged. Its context has a deadline, counted from the request's start, and does
 // not end when the sender hangs up: work that is nearly done is finished. A success
 // that comes late is a success. Mind that an answer after 5 seconds comes too late for
 // Ittybit, which will deliver again: wrap handlers in [Deduplicate].

@@ -33,7 +33,7 @@ import (
 
 // shutdownTimeout is how long requests in flight may take to finish. Deliveries take four
 // seconds at most, if their handlers follow their contexts.
-const shutdownTimeout = 10 * time.Second
+const shutdownTimeout = 15 * time.Second
 
 func main() {
 	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -79,7 +79,16 @@ func run(ctx context.Context, logger *slog.Logger, getenv func(string) string) e
 
 // serve runs until ctx ends, and then finishes what is in flight.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, logger *slog.Logger) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn)}
+	server := &http.Server{
+		Handler:  handler,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		// What never reaches the webhook's handler is the server's to end. SECURITY.md says why so.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       7 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		IdleTimeout:       10 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	logger.Info("listening", "address", listener.Addr().String())

@@ -131,10 +131,13 @@ func countAllocations(runs int, run func() error) (allocations, error) {
 }
 
 // ratio gives the time of one contender over the time of another, round by round.
-func (c *comparison) ratio(of, over string) spread {
-	ratios := make([]float64, len(c.nanos[of]))
-	for i, nanos := range c.nanos[of] {
-		ratios[i] = nanos / c.nanos[over][i]
+func (c *comparison) ratio(of, over string) spread { return ratio(c.nanos[of], c.nanos[over]) }
+
+// ratio gives the spread of the ratios of values that belong together.
+func ratio(of, over []float64) spread {
+	ratios := make([]float64, len(of))
+	for i := range of {
+		ratios[i] = of[i] / over[i]
 	}
 	return spreadOf(ratios)
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/pprof"
 	"strings"
 	"time"
 )
@@ -34,6 +35,12 @@ func sections() []section {
 	return []section{
 		{"verify", measureVerify},
 		{"parse", measureParse},
+		{"handler", measureHandler},
+		{"loopback", measureLoopback},
+		{"client", measureClient},
+		{"list", measureList},
+		{"memory", measureMemory},
+		{"deduplicator", measureDeduplicator},
 	}
 }
 
@@ -46,11 +53,19 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	only := flags.String("section", "", "run this section only: "+strings.Join(names, ", "))
 	rounds := flags.Int("rounds", 41, "how often each contender has its turn")
+	profile := flags.String("cpuprofile", "", "write a processor profile to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *rounds < 1 {
 		return fmt.Errorf("rounds: %d is not 1 or more", *rounds)
+	}
+	if *profile != "" {
+		stop, err := startProfile(*profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
 	start := time.Now()
 	r := &report{plan: plan{rounds: *rounds, slice: 5 * time.Millisecond, budget: 2 * time.Second}}
@@ -69,4 +84,20 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("section %q: there are %s", *only, strings.Join(names, ", "))
 	}
 	return r.write(stdout, time.Since(start))
+}
+
+// startProfile writes a processor profile until it is stopped.
+func startProfile(name string) (stop func(), err error) {
+	file, err := os.Create(name) //nolint:gosec // named by whoever runs the command
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // a profile that was cut is seen when it is read
+	}, nil
 }

@@ -140,14 +140,16 @@ func peerVersions() []string {
 	}
 	var versions []string
 	for _, module := range info.Deps {
-		for _, peer := range []string{
-			"github.com/stripe/stripe-go/", "github.com/standard-webhooks/", "github.com/svix/",
-			"github.com/google/go-github/", "github.com/openai/openai-go/",
-		} {
-			if strings.HasPrefix(module.Path, peer) {
-				versions = append(versions, strings.TrimPrefix(module.Path, "github.com/")+" "+module.Version)
+		for _, peer := range peerModules() {
+			if name := strings.TrimPrefix(module.Path, "github.com/"); strings.HasPrefix(name, peer) {
+				versions = append(versions, name+" "+module.Version)
 			}
 		}
 	}
 	return versions
+}
+
+// peerModules are how the peers' modules begin, on GitHub.
+func peerModules() []string {
+	return []string{"stripe/stripe-go/", "standard-webhooks/standard-webhooks/", "svix/svix-webhooks", "google/go-github/", "openai/openai-go/"}
 }

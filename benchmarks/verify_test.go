@@ -20,7 +20,7 @@ func TestPayloads_areAsLongAsTheySay(t *testing.T) {
 
 // Whoever is compared must really check what it is given.
 func TestPeers_takeWhatIsSignedAndRefuseAFlippedByte(t *testing.T) {
-	for _, size := range sizes() {
+	for _, size := range sizes()[:3] {
 		for _, p := range peers() {
 			for name, tt := range map[string]struct {
 				body    []byte

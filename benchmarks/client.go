@@ -161,8 +161,12 @@ func measureClient(r *report) error {
 	r.printf("### Tasks.Get\n\n")
 	r.ratios(all)
 	loopback := all[0]
-	over := loopback.ratio(ourName, plainClientName)
-	r.target("Tasks.Get, loopback", "≤ 1.10 × http.Client + json.Unmarshal", over.median <= 1.10, "%v", over)
+	over := ratio(loopback.wall[ourName], loopback.wall[plainClientName])
+	r.printf("On loopback, the server's part of the processor time is included. By the clock on the wall a call takes %v × as long as by hand (%s).\n\n",
+		over, duration(spreadOf(loopback.wall[plainClientName]).median))
+	r.target("Tasks.Get, loopback, on the wall", "≤ 1.10 × http.Client + json.Unmarshal", over.median <= 1.10, "%v", over)
+	over = loopback.ratio(ourName, plainClientName)
+	r.target("Tasks.Get, loopback, processor time", "≤ 1.10 × http.Client + json.Unmarshal", over.median <= 1.10, "%v", over)
 	for _, c := range all {
 		more := c.allocs[ourName].count - c.allocs[plainClientName].count
 		r.target("Tasks.Get, "+c.group.name, "≤ 20 allocations more", more <= 20, "%.0f more", more)

@@ -37,6 +37,7 @@ const minRounds = 11
 type comparison struct {
 	group  group
 	nanos  map[string][]float64 // of one run, by contender, one value a round
+	wall   map[string][]float64 // the same by the clock on the wall
 	allocs map[string]allocations
 }
 
@@ -46,8 +47,11 @@ type allocations struct{ count, bytes float64 }
 // compare lets the contenders of a group run in turns, in another order each round, so
 // that whatever else the machine does hits all of them. The heap is collected before each
 // turn: nobody pays for another one's garbage.
+//
+// What is compared is the processor time of the process, its collector included, where the system tells: other
+// programs do not count then. Otherwise it is the time on the wall.
 func compare(p plan, g group) (*comparison, error) {
-	c := &comparison{group: g, nanos: map[string][]float64{}, allocs: map[string]allocations{}}
+	c := &comparison{group: g, nanos: map[string][]float64{}, wall: map[string][]float64{}, allocs: map[string]allocations{}}
 	runs := make([]int, len(g.contenders))
 	for i, contender := range g.contenders {
 		n, err := runsIn(p.slice, contender.run)
@@ -67,13 +71,18 @@ func compare(p plan, g group) (*comparison, error) {
 		}
 		rand.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] }) //nolint:gosec // no secret hangs on the order
 		for _, i := range order {
+			name := g.contenders[i].name
 			runtime.GC()
+			before, known := processorTime()
 			took, err := timeRuns(runs[i], g.contenders[i].run)
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", g.name, g.contenders[i].name, err)
+				return nil, fmt.Errorf("%s, %s: %w", g.name, name, err)
 			}
-			name := g.contenders[i].name
-			c.nanos[name] = append(c.nanos[name], float64(took.Nanoseconds())/float64(runs[i]))
+			c.wall[name] = append(c.wall[name], float64(took)/float64(runs[i]))
+			if after, _ := processorTime(); known {
+				took = after - before
+			}
+			c.nanos[name] = append(c.nanos[name], float64(took)/float64(runs[i]))
 		}
 	}
 	for i, contender := range g.contenders {

@@ -29,10 +29,9 @@ func matches(body []byte, header string) bool {
 	return hmac.Equal(mac.Sum(nil), want)
 }
 
-// poolSize is how many deliveries of a size are made. One comes back only when a deduplicator
-// for half as many has forgotten it; for small ones that store has as many locks as the usual
-// one.
-func poolSize(size int) int { return max(10<<20/size, 16) }
+// poolSize is how many deliveries of a size are made. One comes back only when a deduplicator for half as many
+// has forgotten it, and, on loopback, not while it may still be on its way.
+func poolSize(size int) int { return min(64<<20/size, 36_000) }
 
 // handlerGroups take a delivery from the request to the answer, without a network.
 func handlerGroups() ([]group, error) {

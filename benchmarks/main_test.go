@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 func TestRun_printsTheSectionThatWasAskedFor(t *testing.T) {
 	for section, wants := range map[string][]string{
 		"verify": {"### Targets", "### Verify\n", "| Verify, 64 KB |", "| stripe-go |"},
-		"client": {"| Tasks.Get, loopback |", "| ittybit-go |"},
+		"client": {"| Tasks.Get, loopback, on the wall |", "| ittybit-go |"},
 	} {
 		t.Run(section, func(t *testing.T) {
 			var out bytes.Buffer

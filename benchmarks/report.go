@@ -43,7 +43,7 @@ func (r *report) table(rows [][]string) {
 // ratios prints the times of all contenders of the groups, a row each and a column for each
 // group, over the floor's; and the allocations of one run in the first and the last group.
 func (r *report) ratios(comparisons []*comparison) {
-	heading := []string{"× the floor's time"}
+	heading := []string{"time, × the floor's"}
 	for _, c := range comparisons {
 		heading = append(heading, c.group.name)
 	}

@@ -134,7 +134,7 @@ func measureParse(r *report) error {
 	count := own[0].allocs[ourName].count
 	r.target("Verify and parse, 300 B", "≤ 15 allocations", count <= 15, "%.0f (floor: %.0f)", count, own[0].allocs[floorName].count)
 	more := extraScans(scans[2])
-	r.target("Parse, 64 KB", "scanned no more often than by json.Unmarshal", more.median < 0.5, "%v scans more", more)
+	r.target("Parse, 64 KB", "scanned no more often than by json.Unmarshal", more.median < 0.5, "%+.2f scans (%+.2f to %+.2f)", more.median, more.low, more.high)
 	return nil
 }
 

@@ -45,7 +45,7 @@ func TestPeers_takeWhatIsSignedAndRefuseAFlippedByte(t *testing.T) {
 	}
 }
 
-// ParseEvent keeps the payload and makes an Event of it; a plain struct does neither.
+// A plain struct is the floor, and stripe-go and openai-go are those that parse what they verify.
 func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector adds allocations")
@@ -71,10 +71,9 @@ func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
 	common, commonErr := parseCommonGroups()
 	for _, size := range sizes() {
 		assert.Zero(t, count(verify, verifyErr, size.name, ourName), "Verify, %s", size.name)
-		assert.LessOrEqual(t, count(parse, parseErr, size.name, ourName), count(parse, parseErr, size.name, floorName)+6, "parse, %s, floor", size.name)
-		for _, name := range []string{stripeName, openAIName} { // those that parse what they verify
-			assert.Less(t, count(parse, parseErr, size.name, ourName), count(parse, parseErr, size.name, name), "parse, %s, %s", size.name, name)
-			assert.Less(t, count(common, commonErr, size.name, ourName), count(common, commonErr, size.name, name), "parse common, %s, %s", size.name, name)
+		for _, name := range []string{floorName, stripeName, openAIName} {
+			assert.LessOrEqual(t, count(parse, parseErr, size.name, ourName), count(parse, parseErr, size.name, name), "parse, %s, %s", size.name, name)
+			assert.LessOrEqual(t, count(common, commonErr, size.name, ourName), count(common, commonErr, size.name, name), "parse common, %s, %s", size.name, name)
 		}
 	}
 }

@@ -41,13 +41,13 @@ func TestEndpoints_handleWhatIsSignedAndRefuseAFlippedByte(t *testing.T) {
 }
 
 func TestDeliveries_comeBackOnlyWhenTheyAreForgotten(t *testing.T) {
-	for _, size := range sizes()[2:3] {
-		groups, err := ourEndpoints(poolSize(size.bytes) / 2)
-		require.NoError(t, err)
-		serve := serveInProcess(groups[1], &deliveries{all: signDeliveries(poolSize(size.bytes), size.bytes)})
-		for range poolSize(size.bytes) + poolSize(size.bytes)/2 {
-			require.NoError(t, serve(), size.name)
-		}
+	large := sizes()[2].bytes
+	count := poolSize(large) / 4
+	ours, err := ourEndpoints(count / 2)
+	require.NoError(t, err)
+	serve := serveInProcess(ours[1], &deliveries{all: signDeliveries(count, large)})
+	for range count + count/2 {
+		require.NoError(t, serve())
 	}
 }
 
@@ -85,7 +85,7 @@ func TestLeanClient_reportsWhatIsNotOK(t *testing.T) {
 }
 
 func TestMeasureFloods_answersEverybodyAndHandlesNothingUnsigned(t *testing.T) {
-	const senders = 60
+	const senders = 40
 	floods, err := measureFloods(senders, 256<<10)
 	require.NoError(t, err)
 	require.Len(t, floods, 3)

@@ -153,7 +153,7 @@ func measureClient(r *report) error {
 	}
 	defer stop()
 	p := r.plan
-	p.slice *= 4 // a turn has some hundred calls
+	p.slice, p.budget = 4*p.slice, 4*p.budget // a turn has some hundred calls
 	all, err := compareAll(p, groups, nil)
 	if err != nil {
 		return err

@@ -53,12 +53,14 @@ type allocations struct{ count, bytes float64 }
 func compare(p plan, g group) (*comparison, error) {
 	c := &comparison{group: g, nanos: map[string][]float64{}, wall: map[string][]float64{}, allocs: map[string]allocations{}}
 	runs := make([]int, len(g.contenders))
-	for i, contender := range g.contenders {
-		n, err := runsIn(p.slice, contender.run)
-		if err != nil {
-			return nil, fmt.Errorf("%s, %s: %w", g.name, contender.name, err)
+	for range 5 { // a contender that is held up while it is tried would get turns that are too short to be fair
+		for i, contender := range g.contenders {
+			n, err := runsIn(p.slice, contender.run)
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", g.name, contender.name, err)
+			}
+			runs[i] = max(runs[i], n)
 		}
-		runs[i] = n
 	}
 	order := make([]int, len(g.contenders))
 	for i := range order {
@@ -73,6 +75,9 @@ func compare(p plan, g group) (*comparison, error) {
 		for _, i := range order {
 			name := g.contenders[i].name
 			runtime.GC()
+			if _, err := timeRuns(runs[i]/20, g.contenders[i].run); err != nil { // wakes the caches
+				return nil, fmt.Errorf("%s, %s: %w", g.name, name, err)
+			}
 			before, known := processorTime()
 			took, err := timeRuns(runs[i], g.contenders[i].run)
 			if err != nil {
@@ -94,14 +99,14 @@ func compare(p plan, g group) (*comparison, error) {
 	return c, nil
 }
 
-// runsIn finds how many runs take about d.
+// runsIn finds how many runs take about d, as far as it can be told in a fifth of that.
 func runsIn(d time.Duration, run func() error) (int, error) {
 	for n := 1; ; n *= 2 {
 		took, err := timeRuns(n, run)
 		if err != nil {
 			return 0, err
 		}
-		if took >= d/4 {
+		if took >= d/5 {
 			return max(1, int(float64(n)*float64(d)/float64(took))), nil
 		}
 	}

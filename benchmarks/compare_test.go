@@ -35,7 +35,6 @@ func TestCompare_givesEverybodyATurnInEachRound(t *testing.T) {
 	assert.Len(t, c.nanos["busy"], 5)
 	assert.Equal(t, "idle", c.floor())
 	assert.GreaterOrEqual(t, c.wall["busy"][0], 3e6)
-	assert.Less(t, c.nanos["busy"][0], 3e6, "what it sleeps does not count")
 	assert.GreaterOrEqual(t, c.allocs["busy"].bytes, 1000.0)
 	assert.Equal(t, turns[0], turns[1])
 }

@@ -3,6 +3,9 @@ package ittybit
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
@@ -12,7 +15,8 @@ import (
 type NSFWResults struct {
 	// IsNSFW is the verdict: is_nsfw in webhooks, detected in the file's JSON of API
 	// version 2025-08-20. Later versions give no verdict of their own: there it is
-	// whether any category was found.
+	// whether any category was found, by its name, by a true or by a severity other than
+	// none. A null says nothing; a score is no verdict.
 	IsNSFW     bool     `json:"is_nsfw"`
 	Confidence *float64 `json:"confidence,omitempty"` // 0 to 1
 
@@ -45,7 +49,8 @@ type NSFWSegment struct {
 }
 
 // NSFW gives the results of an NSFW task. Results without a verdict in any of the
-// documented shapes are [ErrNoResults], never a "not NSFW".
+// documented shapes are [ErrNoResults], never a "not NSFW", and so is a verdict that can't be
+// read an error, such as an empty text for the categories: treat both as unsafe, or look.
 func (t *Task) NSFW() (*NSFWResults, error) { return taskResults[NSFWResults](t, TaskKindNSFW) }
 
 // UnmarshalJSON implements [json.Unmarshaler]. JSON without a verdict is
@@ -71,29 +76,55 @@ func (r *NSFWResults) read(m *resultMembers) (found bool) {
 	case detected != nil:
 		r.IsNSFW, found = *detected, true
 	default:
-		r.IsNSFW, found = r.categoriesFound()
+		r.IsNSFW, found = r.judge(m)
 	}
 	return found
 }
 
-// categoriesFound reports whether any category was found, and whether anything was
-// said of categories at all.
-func (r *NSFWResults) categoriesFound() (found, said bool) {
-	for _, signal := range []*NSFWSignal{r.Nudity, r.Sexual, r.Violence, r.Gore} {
-		if signal != nil && signal.Detected != nil {
+// judge reports whether anything was found, and whether what was sent says so or denies it. Where
+// nothing was found, what can't be read may have hidden it, and is an error.
+func (r *NSFWResults) judge(m *resultMembers) (found, said bool) {
+	var odd []memberError
+	scored := false
+	for _, member := range []struct {
+		name   string
+		signal *NSFWSignal
+	}{{"nudity", r.Nudity}, {"sexual", r.Sexual}, {"violence", r.Violence}, {"gore", r.Gore}} {
+		switch signal := member.signal; {
+		case signal == nil:
+		case signal.Detected != nil:
 			said = true
 			found = found || *signal.Detected
+		case signal.Score != nil:
+			scored = true
+		default:
+			odd = append(odd, memberError{member.name, errors.New("is neither a number nor a boolean")})
 		}
 	}
-	if r.Categories != nil {
+	if m.has("categories") {
 		said = true
-		found = found || len(r.Categories) > 0
+		named := slices.ContainsFunc(r.Categories, func(category string) bool { return strings.TrimSpace(category) != "" })
+		found = found || named
+		if list, err := readRawList(m.values["categories"]); !named && (err != nil || len(list) > 0) {
+			odd = append(odd, memberError{"categories", errors.New("names none, and is no empty list")})
+		}
 	}
-	for _, severity := range r.Severity {
+	for category, severity := range r.Severity {
 		said = true
-		found = found || severity != "none"
+		severity = strings.TrimSpace(severity)
+		found = found || severity != "" && !strings.EqualFold(severity, "none")
+		if severity == "" {
+			odd = append(odd, memberError{"severity", fmt.Errorf("member %q is empty", category)})
+		}
 	}
-	return found, said
+	if found {
+		return true, true
+	}
+	if m.err == nil {
+		m.err = firstError(odd...)
+	}
+	// Nobody has said from which score on something counts as found; a list of categories knows.
+	return false, said && (!scored || m.has("categories"))
 }
 
 // MarshalJSON gives the score, or else true or false, as Ittybit sends it.

@@ -2,6 +2,7 @@ package ittybit_test
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -56,6 +57,90 @@ func TestNSFW_verdictOfTheLaterShapeIsWhetherAnythingWasFound(t *testing.T) {
 		`{"is_nsfw":false,"nudity":true,"detected":true}`: false, // a verdict of its own goes first
 		`{"detected":false,"categories":["gore"]}`:        false,
 		`{"is_nsfw":null,"detected":true}`:                true,
+	} {
+		got, err := clientResults(results).NSFW()
+		require.NoError(t, err, results)
+		assert.Equal(t, want, got.IsNSFW, results)
+	}
+}
+
+func TestNSFW_theSeverityNoneIsNoneInAnyCase(t *testing.T) {
+	for _, none := range []string{"none", "None", "NONE", " none\n"} {
+		got, err := clientResults(`{"severity":{"gore":` + strconv.Quote(none) + `}}`).NSFW()
+		require.NoError(t, err, none)
+		assert.False(t, got.IsNSFW, none)
+		assert.Equal(t, none, got.Severity["gore"], "as it was sent")
+	}
+	for _, some := range []string{"mild", "None of your business", "nonе"} { // the last with a Cyrillic letter
+		got, err := clientResults(`{"severity":{"sexual":"None","gore":` + strconv.Quote(some) + `}}`).NSFW()
+		require.NoError(t, err, some)
+		assert.True(t, got.IsNSFW, some)
+	}
+}
+
+// Moderation fails closed: what can't be read is not taken for harmless.
+func TestNSFW_aVerdictThatCanNotBeReadIsAnError(t *testing.T) {
+	for results, member := range map[string]string{
+		`{"categories":""}`:                               "categories",
+		`{"categories":" "}`:                              "categories",
+		`{"categories":[""]}`:                             "categories",
+		`{"categories":[null]}`:                           "categories",
+		`{"categories":[null,null],"nudity":false}`:       "categories",
+		`{"categories":["",null],"gore":false}`:           "categories",
+		`{"severity":{"gore":""}}`:                        "severity",
+		`{"severity":{"gore":" ","sexual":"none"}}`:       "severity",
+		`{"nudity":"","gore":false}`:                      "nudity",
+		`{"nudity":false,"gore":""}`:                      "gore",
+		`{"nudity":"1_0","gore":false}`:                   "nudity",
+		`{"categories":[],"severity":{"gore":""}}`:        "severity",
+		`{"is_nsfw":"","detected":false,"nudity":false}`:  "is_nsfw",
+		`{"is_nsfw":"false"}`:                             "is_nsfw",
+		`{"is_nsfw":0}`:                                   "is_nsfw",
+		`{"detected":"no"}`:                               "detected",
+		`{"categories":{}}`:                               "categories",
+		`{"categories":0}`:                                "categories",
+		`{"categories":false}`:                            "categories",
+		`{"severity":"none"}`:                             "severity",
+		`{"severity":[]}`:                                 "severity",
+		`{"severity":{"gore":false}}`:                     "severity",
+		`{"nudity":{"detected":true},"gore":false}`:       "nudity",
+		`{"violence":[],"categories":[],"nudity":false}`:  "violence",
+		`{"categories":[["gore"]]}`:                       "categories",
+		`{"output":"x","categories":"\t","sexual":false}`: "categories",
+	} {
+		got, err := clientResults(results).NSFW()
+		require.ErrorContains(t, err, `ittybit: results of task_1: member "`+member+`"`, results)
+		require.NotErrorIs(t, err, ittybit.ErrNoResults, results)
+		assert.Nil(t, got, results)
+	}
+}
+
+func TestNSFW_whatIsOddBesideAVerdictOfItsOwnOrSomethingFoundDoesNotHideIt(t *testing.T) {
+	for results, want := range map[string]bool{
+		`{"is_nsfw":true,"categories":""}`:                      true,
+		`{"is_nsfw":false,"categories":"","severity":{"a":""}}`: false,
+		`{"detected":true,"categories":[null]}`:                 true,
+		`{"categories":["gore",null]}`:                          true,
+		`{"categories":["gore",""]}`:                            true,
+		`{"nudity":true,"categories":""}`:                       true,
+		`{"severity":{"gore":"","sexual":"mild"}}`:              true,
+	} {
+		got, err := clientResults(results).NSFW()
+		require.NoError(t, err, results)
+		assert.Equal(t, want, got.IsNSFW, results)
+	}
+}
+
+func TestNSFW_aScoreIsNoVerdictBesideOthersEither(t *testing.T) {
+	for _, results := range []string{`{"nudity":0.99,"gore":false}`, `{"nudity":0.99,"severity":{"gore":"none"}}`} {
+		got, err := clientResults(results).NSFW()
+		require.ErrorIs(t, err, ittybit.ErrNoResults, results)
+		assert.Nil(t, got, results)
+	}
+	for results, want := range map[string]bool{
+		`{"nudity":0.01,"gore":true}`:           true,
+		`{"nudity":0.99,"categories":[]}`:       false, // which speaks of all categories
+		`{"nudity":0.01,"categories":["gore"]}`: true,
 	} {
 		got, err := clientResults(results).NSFW()
 		require.NoError(t, err, results)

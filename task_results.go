@@ -205,19 +205,32 @@ func readResultList[V any](m *resultMembers, name string, read func(*resultMembe
 		if err != nil {
 			return nil, err
 		}
-		elements = slices.DeleteFunc(elements, jsonx.IsNull)
-		list := make([]V, len(elements))
-		for i, element := range elements {
+		return readElements(elements, func(element json.RawMessage) (V, error) {
 			m, err := resultMembersOf(element)
-			if err == nil {
-				list[i], err = read(m), m.err
-			}
 			if err != nil {
-				return nil, fmt.Errorf("element %d: %w", i, err)
+				var none V
+				return none, err
 			}
-		}
-		return list, nil
+			value := read(m)
+			return value, m.err
+		})
 	})
+}
+
+// readElements reads the elements of a list, and leaves out those that are null.
+func readElements[V any](elements []json.RawMessage, read func(json.RawMessage) (V, error)) ([]V, error) {
+	list := make([]V, 0, len(elements))
+	for i, element := range elements {
+		if jsonx.IsNull(element) {
+			continue
+		}
+		value, err := read(element)
+		if err != nil {
+			return nil, fmt.Errorf("element %d: %w", i, err)
+		}
+		list = append(list, value)
+	}
+	return list, nil
 }
 
 // readRawList reads a list, its nulls too.
@@ -277,12 +290,5 @@ func readResultTexts(raw json.RawMessage) ([]string, error) {
 	if err != nil {
 		return nil, errors.New("is neither a string nor a list of strings")
 	}
-	elements = slices.DeleteFunc(elements, jsonx.IsNull)
-	texts := make([]string, len(elements))
-	for i, element := range elements {
-		if texts[i], err = readResultText(element); err != nil {
-			return nil, fmt.Errorf("element %d: %w", i, err)
-		}
-	}
-	return texts, nil
+	return readElements(elements, readResultText)
 }

@@ -3,11 +3,9 @@ package ittybit
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"maps"
 	"math"
-	"slices"
+	"net/http"
 	"time"
 )
 
@@ -37,28 +35,10 @@ type ReconcileParams struct {
 	// that is handed on. 0 is [DefaultReconcileRate].
 	Rate float64
 	// OnCheckpoint is called after each page of the list with what a run that is cut here
-	// would go on from. Store it where a crash does not reach it.
+	// would go on from. Store it where a crash does not reach it. It is a copy, with all ids
+	// of the open tasks each time: call for as few of them as there are, with Kind and Select.
 	OnCheckpoint func(ReconcileCheckpoint)
 }
-
-// ReconcileCheckpoint says which tasks are dealt with. It is made by [Reconcile], to be
-// stored as JSON and given to the next run.
-type ReconcileCheckpoint struct {
-	// Since: the tasks created before are dealt with, but for those of Open.
-	Since time.Time `json:"since,omitzero"`
-	// Done holds what a run that was cut has dealt with after Since, but for those of Open.
-	Done []ReconcileSpan `json:"done,omitempty"`
-	// Open are the ids of tasks that had not ended, or whose event was not handled.
-	Open []string `json:"open,omitempty"`
-}
-
-// ReconcileSpan is a span of creation times, its ends excluded.
-type ReconcileSpan struct {
-	From time.Time `json:"from"`
-	To   time.Time `json:"to"`
-}
-
-func (s ReconcileSpan) holds(t time.Time) bool { return t.After(s.From) && t.Before(s.To) }
 
 // ReconcileReport is what a run has found.
 type ReconcileReport struct {
@@ -94,17 +74,24 @@ type reconcileConfig struct {
 // The report comes back also together with an error, with a checkpoint from which the next
 // run goes on: nothing is skipped, and what lies within the last minute before the newest task
 // is looked at again. A failed handler does not end the run: its task stays in the checkpoint
-// and is tried again in the next one. A run needs memory for one page, and for the ids of the
-// tasks that stay in the checkpoint.
+// and is tried again in the next one. A task of the checkpoint that can't be fetched ends it, and
+// is given up only where a 404 comes in Ittybit's own words, and not in those of a proxy. A run needs
+// memory for the ids of three pages, and for those of the tasks that stay in the checkpoint.
 //
 // Webhooks of later API versions, which are events with ids of their own, have other keys:
 // behind them, [DeduplicateBy] must name tasks by their id and status.
 //
 // The events are those of tasks only, and of how they ended; webhooks about progress and media
 // are not made up for. They carry what the list says of a task, which has no ProjectID and no
-// AutomationID. Where the list is not sorted newest first, which API version 2025-08-20 does not
-// document, a run that is cut begins anew; and a task that moves up in the list while it is read, because
-// another one vanished from it, is passed over. Errors are those of [TasksService.List], of ctx, or a [*ParamError].
+// AutomationID.
+//
+// API version 2025-08-20 does not document how a list is sorted. Where the newest tasks are seen to
+// come first, the list is read as far as the checkpoint, and else to its end. A run that is cut goes on
+// where it was also where the oldest come first, and begins anew where there is no order. Pages that have
+// numbers are looked at again when the next one has been read, because a task that vanishes
+// meanwhile moves others up, from a page that is still to be read to one that was. What moves up
+// and back within that moment, or past a whole page, is passed over. Errors are those of
+// [TasksService.List], of ctx, or a [*ParamError].
 func Reconcile(ctx context.Context, client *Client, next EventHandler, params ReconcileParams, opts ...ReconcileOption) (*ReconcileReport, error) {
 	var cfg reconcileConfig
 	err := applyOptions(opts, func(o ReconcileOption) error { return o.applyReconcile(&cfg) })
@@ -119,7 +106,7 @@ func Reconcile(ctx context.Context, client *Client, next EventHandler, params Re
 	}
 	r := &reconciliation{
 		client: client, next: next, params: params, cfg: cfg,
-		pace: pacer{gap: rateGap(params.Rate)}, sorted: true, started: time.Now(),
+		pace: pacer{gap: rateGap(params.Rate)}, falling: true, rising: true, started: time.Now(),
 		open: newIDSet(params.Checkpoint.Open),
 	}
 	err = r.run(ctx)
@@ -157,10 +144,11 @@ type reconciliation struct {
 	started time.Time
 
 	// How far the list was read.
-	sorted         bool            // no task was listed after an older one, so far, but for repeats
-	newest, oldest time.Time       // of the tasks that were looked at
-	page, before   map[string]bool // the ids on this page, and on the one before
-	whole          bool            // the list was read to its end, or to Since
+	falling, rising bool               // no task was listed after an older one, or a newer one, so far, but for repeats
+	rises           int                // how often one was listed after an older one
+	newest, oldest  time.Time          // of the tasks that were looked at
+	pages           [3]map[string]bool // the ids on this page, on the one before, and on the one before that
+	whole           bool               // the list was read to its end, or to Since
 }
 
 func (r *reconciliation) run(ctx context.Context) error {
@@ -180,70 +168,79 @@ func (r *reconciliation) readList(ctx context.Context) error {
 	list := func() (*Page[Task], error) {
 		return r.client.Tasks.List(ctx, TaskListParams{Kind: r.params.Kind, Limit: maxLimit})
 	}
+	var before *Page[Task] // without its items
 	for page, err := range pages(ctx, list, r.pace.wait) {
 		if page == nil {
 			return err
 		}
-		r.before, r.page = r.page, make(map[string]bool, len(page.Items))
+		r.pages = [3]map[string]bool{idsOf(page), r.pages[0], r.pages[1]}
+		if before != nil && page.query.Has("page") {
+			if err := r.lookBack(ctx, before); err != nil {
+				return err
+			}
+		}
 		for i := range page.Items {
 			if err := r.lookAt(ctx, &page.Items[i]); err != nil {
 				return err
 			}
 		}
 		// Times that are all the same tell nothing of the order.
-		if r.sorted && r.oldest.Before(r.newest) && r.oldest.Before(r.params.Checkpoint.Since) {
+		if r.falling && r.oldest.Before(r.newest) && r.oldest.Before(r.params.Checkpoint.Since) {
 			return nil
 		}
 		r.save()
+		before = &Page[Task]{query: page.query, fetch: page.fetch}
+	}
+	return nil
+}
+
+func idsOf(page *Page[Task]) map[string]bool {
+	ids := make(map[string]bool, len(page.Items))
+	for i := range page.Items {
+		ids[page.Items[i].ID] = true
+	}
+	return ids
+}
+
+// lookBack deals with the tasks that have moved to the page before this one after that was read.
+// Where they stand there says nothing of the order of the list.
+func (r *reconciliation) lookBack(ctx context.Context, before *Page[Task]) error {
+	if err := r.pace.wait(ctx); err != nil {
+		return err
+	}
+	page, err := before.fetch(ctx, before.query)
+	if page == nil {
+		return err
+	}
+	for i := range page.Items {
+		task := &page.Items[i]
+		if r.pages[0][task.ID] || r.pages[1][task.ID] || r.pages[2][task.ID] || r.isDealtWith(task) {
+			continue
+		}
+		if err := r.deal(ctx, task); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 // lookAt deals with a listed task. Its error is that of ctx.
 func (r *reconciliation) lookAt(ctx context.Context, task *Task) error {
-	r.page[task.ID] = true
-	if r.before[task.ID] {
+	if r.pages[1][task.ID] {
 		return nil // new tasks have pushed it from the page before to this one
 	}
-	created := task.Created
-	if !created.IsZero() && r.isDone(created) || r.open.has(task.ID) {
-		r.passed(created)
-		return nil
+	if !r.isDealtWith(task) {
+		if err := r.deal(ctx, task); err != nil {
+			return err
+		}
 	}
-	if err := r.deal(ctx, task); err != nil {
-		return err
-	}
-	r.passed(created)
+	r.passed(task.Created)
 	return nil
 }
 
-// isDone reports whether the checkpoint says that tasks of that time are dealt with.
-func (r *reconciliation) isDone(created time.Time) bool {
-	if created.Before(r.params.Checkpoint.Since) {
-		return true
-	}
-	for _, span := range r.params.Checkpoint.Done {
-		if span.holds(created) {
-			return true
-		}
-	}
-	return false
-}
-
-// passed notes that a task created then has been looked at.
-func (r *reconciliation) passed(created time.Time) {
-	if created.IsZero() {
-		return
-	}
-	if !r.oldest.IsZero() && created.After(r.oldest) {
-		r.sorted = false
-	}
-	if r.oldest.IsZero() || created.Before(r.oldest) {
-		r.oldest = created
-	}
-	if created.After(r.newest) {
-		r.newest = created
-	}
+// isDealtWith reports whether the checkpoint says so, or that the task is looked at later.
+func (r *reconciliation) isDealtWith(task *Task) bool {
+	return !task.Created.IsZero() && r.isDone(task.Created) || r.open.has(task.ID)
 }
 
 // readOpen looks again at tasks that the checkpoint left open. The one that can't be had
@@ -255,7 +252,7 @@ func (r *reconciliation) readOpen(ctx context.Context, ids []string) error {
 		}
 		task, err := r.client.Tasks.Get(ctx, id)
 		switch {
-		case errors.Is(err, ErrNotFound):
+		case isGone(err):
 			r.open.remove(id)
 			r.report.Gone++
 			continue
@@ -271,6 +268,17 @@ func (r *reconciliation) readOpen(ctx context.Context, ids []string) error {
 		}
 	}
 	return nil
+}
+
+// isGone reports whether it is the API that does not find something, and not a proxy, or a server
+// that is just being replaced: these have other words, or none.
+func isGone(err error) bool {
+	var answer *APIError
+	if !errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound {
+		return false
+	}
+	kind, message := decodeErrorBody(answer.Body)
+	return kind != "" || message != ""
 }
 
 // deal hands the event of a task on, or leaves the task open. Its error is that of ctx, which
@@ -317,128 +325,6 @@ func (r *reconciliation) tooYoung(task *Task) bool {
 	ended := firstNonZero(task.Completed, task.Updated, task.Created)
 	return r.params.MinAge > 0 && time.Since(ended) < r.params.MinAge
 }
-
-func (r *reconciliation) save() {
-	if r.params.OnCheckpoint != nil {
-		r.params.OnCheckpoint(r.checkpoint())
-	}
-}
-
-// checkpoint says what is dealt with by now.
-func (r *reconciliation) checkpoint() ReconcileCheckpoint {
-	old := r.params.Checkpoint
-	now := ReconcileCheckpoint{Since: old.Since, Open: r.open.all()}
-	top := earlier(r.newest, r.started).Add(-reconcileOverlap) // what has come since may have moved past this run
-	switch {
-	case r.whole:
-		if !r.newest.IsZero() && top.After(now.Since) {
-			now.Since = top
-		}
-		return now
-	case r.newest.IsZero() || !r.sorted: // it can't be said which times were looked at
-		now.Done = old.Done
-		return now
-	}
-	read := ReconcileSpan{From: r.oldest, To: top}
-	var apart []ReconcileSpan
-	for _, span := range old.Done {
-		if span.To.Before(read.From) || !read.From.Before(read.To) {
-			apart = append(apart, span)
-			continue
-		}
-		read.From = earlier(read.From, span.From)
-	}
-	if read.From.Before(read.To) {
-		now.Done = append(now.Done, read)
-	}
-	now.Done = append(now.Done, apart...)
-	return now
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// idSet is a set of ids that keeps their order.
-type idSet struct {
-	place map[string]int
-	last  int
-}
-
-func newIDSet(ids []string) *idSet {
-	s := &idSet{place: make(map[string]int, len(ids))}
-	for _, id := range ids {
-		s.add(id)
-	}
-	return s
-}
-
-func (s *idSet) add(id string) {
-	if id != "" && !s.has(id) {
-		s.last++
-		s.place[id] = s.last
-	}
-}
-
-func (s *idSet) remove(id string) { delete(s.place, id) }
-
-func (s *idSet) has(id string) bool { _, ok := s.place[id]; return ok }
-
-func (s *idSet) all() []string {
-	return slices.SortedFunc(maps.Keys(s.place), func(a, b string) int { return s.place[a] - s.place[b] })
-}
-
-// tell writes a log line and calls the observer, as a [WebhookHandler] does. What is
-// settled as it was before is of interest only at Debug.
-func (r *reconciliation) tell(ctx context.Context, d Delivery, stack []byte) {
-	level := levelOf(d.Outcome)
-	if d.Outcome == OutcomeDuplicate || d.Outcome == OutcomeIgnored {
-		level = slog.LevelDebug
-	}
-	if logger := r.cfg.logger; logger != nil {
-		survive(func() {
-			attrs := []slog.Attr{
-				slog.String("outcome", string(d.Outcome)),
-				slog.Duration("duration", d.Duration),
-				slog.String("event", r.redacted(string(d.Event.Type))),
-				slog.String("key", r.redacted(d.Event.Key())),
-			}
-			if d.Err != nil {
-				attrs = append(attrs, slog.String("error", r.redacted(fmt.Sprint(d.Err))))
-			}
-			if stack != nil {
-				attrs = append(attrs, slog.String("stack", r.redacted(string(stack))))
-			}
-			logger.LogAttrs(ctx, level, "ittybit: reconciled", attrs...)
-		})
-	}
-	observe(ctx, r.cfg.observer, d, r.cfg.logger, r.redacted)
-}
-
-func (r *reconciliation) logReport(ctx context.Context, err error) {
-	logger := r.cfg.logger
-	if logger == nil {
-		return
-	}
-	level := slog.LevelInfo
-	if err != nil || r.report.Failed > 0 {
-		level = slog.LevelWarn
-	}
-	attrs := []slog.Attr{
-		slog.Int("handled", r.report.Handled), slog.Int("duplicates", r.report.Duplicates),
-		slog.Int("ignored", r.report.Ignored), slog.Int("discarded", r.report.Discarded),
-		slog.Int("failed", r.report.Failed), slog.Int("unfinished", r.report.Unfinished), slog.Int("gone", r.report.Gone),
-	}
-	if err != nil {
-		attrs = append(attrs, slog.String("error", r.redacted(err.Error())))
-	}
-	survive(func() { logger.LogAttrs(ctx, level, "ittybit: reconciliation", attrs...) })
-}
-
-func (r *reconciliation) redacted(text string) string { return r.client.pipeline.Redacted(text) }
 
 // pacer spaces out what many loops do, by a gap between two of them.
 type pacer struct {

@@ -54,6 +54,7 @@ func TestReconcile_aTaskThatVanishesHidesNoOther(t *testing.T) {
 				assert.Subset(t, next.handled, slices.DeleteFunc(reconcileIDs(59), func(id string) bool { return slices.Contains(vanished, id) }))
 				assert.Zero(t, report.Failed+report.Unfinished)
 				assert.NotEmpty(t, vanished)
+				assert.Len(t, next.handled, next.calls, "each once, on whatever pages it was")
 			})
 		}
 	}
@@ -128,28 +129,59 @@ func TestReconcile_aRunThatIsCutGoesOnWhereTheOldestComeFirst(t *testing.T) {
 	assert.Less(t, next.calls, 100+5*4, "what was dealt with is handed on again only at the ends")
 }
 
-// A few tasks that happen to stand that way prove no order.
+// Tasks that happen to stand that way for a while prove no order.
 func TestReconcile_aListThatOnlyBeginsWithTheOldestIsNotTakenForSorted(t *testing.T) {
-	order := []int{10, 20, 30, 40, 50, 60, 70, 80, 90, 15, 25, 35}
-	var items string
-	for _, n := range order {
-		items += fmt.Sprintf(`,{"id":"task_%03d","status":"completed","created":%q}`, n, reconcileStart.Add(time.Duration(n)*time.Minute).Format(time.RFC3339))
+	for name, tt := range map[string]struct {
+		order []int
+		cut   int
+	}{
+		"too few to tell": {[]int{10, 20, 30, 40, 50, 60, 70, 80, 90, 15, 25, 35}, 9},
+		"not any more":    {[]int{10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 15, 25, 35}, 14},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var items string
+			for _, n := range tt.order {
+				items += fmt.Sprintf(`,{"id":"task_%03d","status":"completed","created":%q}`, n, reconcileStart.Add(time.Duration(n)*time.Minute).Format(time.RFC3339))
+			}
+			client, _ := apiFake(t, apiAlways(200, "["+items[1:]+"]"))
+			next := new(reconcileNext)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			left := tt.cut
+			report, err := ittybit.Reconcile(ctx, client, next, ittybit.ReconcileParams{Rate: 1e6, Select: func(*ittybit.Task) bool {
+				if left--; left == 0 {
+					cancel()
+				}
+				return true
+			}})
+			require.ErrorIs(t, err, context.Canceled)
+			assert.Empty(t, report.Checkpoint.Done)
+			_, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, report.Checkpoint)})
+			require.NoError(t, err)
+			assert.Len(t, next.handled, len(tt.order))
+		})
 	}
-	client, _ := apiFake(t, apiAlways(200, "["+items[1:]+"]"))
-	next := new(reconcileNext)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	left := 9
-	report, err := ittybit.Reconcile(ctx, client, next, ittybit.ReconcileParams{Rate: 1e6, Select: func(*ittybit.Task) bool {
-		if left--; left == 0 {
-			cancel()
+}
+
+func TestReconcile_handsNothingOnTwiceThatNewTasksPushToOtherPages(t *testing.T) {
+	api := newReconcileAPI()
+	for n := range 60 {
+		api.set(n, "completed")
+	}
+	tasks := 60
+	client, _ := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+		resp, err := api.answer(n, req)
+		if n <= 8 {
+			api.set(tasks, "completed")
+			tasks++
 		}
-		return true
-	}})
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, report.Checkpoint)})
+		return resp, err
+	})
+	next := new(reconcileNext)
+	_, err := reconcile(t, client, next, ittybit.ReconcileParams{})
 	require.NoError(t, err)
-	assert.Len(t, next.handled, len(order))
+	assert.Subset(t, next.handled, reconcileIDs(59))
+	assert.Len(t, next.handled, next.calls)
 }
 
 // Two spans that only meet at a time say nothing of the tasks of just that time.

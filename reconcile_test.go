@@ -279,6 +279,7 @@ func TestReconcile_spansThatDoNotMeetAreKeptApart(t *testing.T) {
 	for name, tt := range map[string]struct{ done, want []ittybit.ReconcileSpan }{
 		"apart":     {[]ittybit.ReconcileSpan{span(30, 50), span(5, 10)}, []ittybit.ReconcileSpan{span(70, 98), span(30, 50), span(5, 10)}},
 		"met":       {[]ittybit.ReconcileSpan{span(60, 80), span(5, 10)}, []ittybit.ReconcileSpan{span(60, 98), span(5, 10)}},
+		"beyond":    {[]ittybit.ReconcileSpan{span(80, 120), span(5, 10)}, []ittybit.ReconcileSpan{span(70, 120), span(5, 10)}},
 		"swallowed": {[]ittybit.ReconcileSpan{span(80, 85), span(5, 10)}, []ittybit.ReconcileSpan{span(70, 98), span(5, 10)}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,8 @@ type UploadParams struct {
 	Resume UploadToken
 	// OnCheckpoint is called with a token for Resume after each chunk that Ittybit has
 	// confirmed; never twice at once, and other chunks wait meanwhile. Store it where a
-	// crash does not reach it.
+	// crash does not reach it. A token has seven bytes for each chunk of the file, and is
+	// made anew each time: where there are tens of thousands, take a larger ChunkSize.
 	OnCheckpoint func(UploadToken)
 	// OnProgress is called as bytes are sent; never twice at once. It must return quickly.
 	OnProgress func(UploadProgress)

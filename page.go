@@ -28,7 +28,8 @@ const (
 	maxEmptyPages = 1000
 )
 
-// Page is one page of a list.
+// Page is one page of a list. The All methods walk from page to page in constant memory, and end
+// with an error where a list has no end: its pages go in circles, or a thousand in a row are empty.
 type Page[T any] struct {
 	Items []T
 

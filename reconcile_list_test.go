@@ -60,6 +60,25 @@ func TestReconcile_aTaskThatVanishesHidesNoOther(t *testing.T) {
 	}
 }
 
+func TestReconcile_handsNothingOnTwiceThatMovesUpToThePageBefore(t *testing.T) {
+	api := newReconcileAPI()
+	for n := range 30 {
+		api.set(n, "completed")
+	}
+	client, _ := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+		resp, err := api.answer(n, req)
+		if n == 2 { // the second page was read, and the first one is about to be looked at again
+			api.remove(25)
+		}
+		return resp, err
+	})
+	next := new(reconcileNext)
+	_, err := reconcile(t, client, next, ittybit.ReconcileParams{})
+	require.NoError(t, err)
+	assert.ElementsMatch(t, reconcileIDs(29), next.handled)
+	assert.Equal(t, 30, next.calls)
+}
+
 // Lists with cursors move nothing: they are read once.
 func TestReconcile_looksBackAtNumberedPagesOnly(t *testing.T) {
 	for position, want := range map[string]int{"page": 2 + 1, "after": 2} {

@@ -285,7 +285,7 @@ func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
 	case TaskKindSpeech:
 		return decodeOptions[SpeechOptions]
 	case TaskKindIngest:
-		return decodeOptions[IngestOptions]
+		return decodeIngestOptions
 	case TaskKindConditions:
 		return decodeOptions[ConditionsOptions]
 	case TaskKindWorkflow:
@@ -296,6 +296,13 @@ func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
 
 func decodeOptions[T TaskOptions](raw json.RawMessage) (TaskOptions, error) {
 	var options T
+	err := json.Unmarshal(raw, &options)
+	return options, err
+}
+
+// decodeIngestOptions keeps the numbers of the metadata as they are.
+func decodeIngestOptions(raw json.RawMessage) (TaskOptions, error) {
+	var options IngestOptions
 	err := readField(raw, reflect.ValueOf(&options).Elem())
 	return options, err
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -170,7 +171,7 @@ func (c *call) read(resp *http.Response) error {
 	var err error
 	if resp.StatusCode >= 200 { // below, the protocol was switched, and what comes has no end
 		c.limited = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
-		body, err = io.ReadAll(&c.limited)
+		body, err = readAll(&c.limited, resp.ContentLength)
 	}
 	if closeErr := resp.Body.Close(); err == nil {
 		err = closeErr
@@ -184,6 +185,15 @@ func (c *call) read(resp *http.Response) error {
 		return nil // the status says enough, whatever became of the explanation
 	}
 	return err
+}
+
+// readAll reads src to its end. What it is said to hold saves growing, and is not believed
+// beyond a size that does no harm.
+func readAll(src io.Reader, claimed int64) ([]byte, error) {
+	const most = 64 << 10
+	buffer := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+int(min(max(claimed, 0), most))))
+	_, err := buffer.ReadFrom(src)
+	return buffer.Bytes(), err
 }
 
 // judgeTransport: the try brought no answer, or only a part of one.

@@ -149,7 +149,7 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	try.cancel = cancel
 	try.hooks.GetConn, try.hooks.GotConn, try.hooks.WroteHeaders = try.heads, try.gotConn, try.wroteHeaders
-	if req.URL.Scheme == "http" { // HTTP/2 without TLS shows by its pseudo-headers only
+	if req.URL.Scheme == "http" && maySpeakHTTP2(t.next) { // which shows by its pseudo-headers only
 		try.hooks.WroteHeaderField = try.wroteField
 	}
 	ctx = httptrace.WithClientTrace(ctx, &try.hooks)
@@ -165,6 +165,13 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	try.body, resp.Body = resp.Body, try
 	return resp, nil
+}
+
+// maySpeakHTTP2 reports whether a transport may use HTTP/2 without TLS. Go's own does so
+// only where it is told to; of others nothing is known.
+func maySpeakHTTP2(transport http.RoundTripper) bool {
+	known, ok := transport.(*http.Transport)
+	return !ok || known.Protocols != nil && known.Protocols.UnencryptedHTTP2()
 }
 
 func (t *try) gotConn(info httptrace.GotConnInfo) {

@@ -106,7 +106,7 @@ var errOutOfRange = errors.New("is out of range")
 // is cut off). null and an empty string are none.
 func ParseInt(data []byte) (number int64, found bool, err error) {
 	text := unquoted(data)
-	if whole, err := strconv.ParseInt(string(text), 10, 64); err == nil && isNumber(text) {
+	if whole, err := strconv.ParseInt(string(text), 10, 64); err == nil && isNumber(text, data) {
 		return whole, true, nil
 	}
 	float, found, err := ParseFloat(data) // one with a fraction or an exponent
@@ -122,12 +122,12 @@ func ParseInt(data []byte) (number int64, found bool, err error) {
 // ParseFloat reads a JSON value as a number, which may be quoted. null and an empty string
 // are none.
 func ParseFloat(data []byte) (number float64, found bool, err error) {
-	data = unquoted(data)
-	if isNull(data) {
+	text := unquoted(data)
+	if isNull(text) {
 		return 0, false, nil
 	}
-	number, err = strconv.ParseFloat(string(data), 64)
-	if err != nil || !isNumber(data) {
+	number, err = strconv.ParseFloat(string(text), 64)
+	if err != nil || !isNumber(text, data) {
 		return 0, false, errors.New("is not a number")
 	}
 	return number, true, nil
@@ -142,8 +142,11 @@ func unquoted(data []byte) []byte {
 	return data
 }
 
-// isNumber tells JSON's numbers from the many others that strconv knows: 0x1p-2, 1_000,
-// Inf, +1.
-func isNumber(text []byte) bool {
-	return len(text) > 0 && (text[0] == '-' || text[0] >= '0' && text[0] <= '9') && json.Valid(text)
+// isNumber tells JSON's numbers from the many others that strconv knows and that may stand
+// between quotes: 0x1p-2, 1_000, Inf, +1. text is data, unquoted.
+func isNumber(text, data []byte) bool {
+	if len(text) == 0 || text[0] != '-' && (text[0] < '0' || text[0] > '9') {
+		return false
+	}
+	return len(text) == len(data) || json.Valid(text) // not in quotes, it is JSON already
 }

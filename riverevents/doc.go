@@ -18,7 +18,8 @@
 //
 // Nothing that was acknowledged is lost: [Enqueue] commits the event's key and its job in
 // one transaction, and only then is the delivery answered 200. While the database is away
-// it is answered 503, and comes again.
+// it is answered 503, and comes again. A commit is as durable as PostgreSQL is told to make it: with
+// synchronous_commit off, a crash of its machine can lose what was acknowledged just before.
 //
 // An event is enqueued once. Its key is in a table of this package, which outlives River's
 // jobs: River deletes completed and cancelled jobs after 24 hours and discarded ones after
@@ -71,6 +72,9 @@
 //   - ittybit_river_subject has a row for each task with the newest state that was handled.
 //
 // Both grow until [Prune] is called.
+//
+// Supabase serves the tables of the schema public to anybody who has the project's public key, unless row level
+// security is on. Payloads are in River's tables: keep all of them in a schema of their own, by Config.Schema.
 //
 // # Setting up River
 //

@@ -13,7 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/ittybit/ittybit-go"
 )
@@ -21,12 +20,13 @@ import (
 const (
 	// retryAfterFailure is how long the sender is asked to wait while the database is away.
 	retryAfterFailure = 5 * time.Second
-	// endingTimeout is how long it may take to end a transaction. The context of the work may
-	// be over by then.
+	// endingTimeout is how long it may take to end a transaction when the context of the work is over.
 	endingTimeout = 5 * time.Second
 	// maxName bounds what goes into an index, whose entries PostgreSQL limits to a third of a
 	// page.
 	maxName = 512
+	// inTransaction is how PostgreSQL's protocol names a transaction in which no statement has failed.
+	inTransaction = 'T'
 )
 
 // EnqueueOption sets up [Enqueue].
@@ -50,13 +50,17 @@ func WithName(name string) EnqueueOption {
 	})
 }
 
-// WithInsertOpts sets the queue, priority, maximum of attempts, tags and so on of the jobs.
-// UniqueOpts panic: a job that River skips would be an event that is lost.
+// WithInsertOpts sets the queue, priority, maximum of attempts, tags and so on of the jobs. The
+// queue must be one of the workers' Config.Queues. UniqueOpts and Pending panic: a job that River
+// skips, or does not work, would be an event that is lost.
 func WithInsertOpts(opts river.InsertOpts) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		u := opts.UniqueOpts
 		if u.ByArgs || u.ByPeriod != 0 || u.ByQueue || u.ByState != nil || u.ExcludeKind {
 			panic("riverevents: WithInsertOpts: events are unique by their key; leave UniqueOpts out")
+		}
+		if opts.Pending {
+			panic("riverevents: WithInsertOpts: nobody works pending jobs; leave Pending out")
 		}
 		q.opts = opts
 	})
@@ -74,8 +78,9 @@ func WithKey(key func(*ittybit.Event) string) EnqueueOption {
 }
 
 // WithMetadata adds what fn gives to the job's arguments, for the worker to find in
-// [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. River's middleware for
-// insertion (otelriver's, say) sees the same context as fn, and needs no such option.
+// [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. NUL and what is not
+// UTF-8, which PostgreSQL refuses, become U+FFFD. River's middleware for insertion (otelriver's, say) sees
+// the same context as fn, and needs no such option.
 func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]string) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		if fn == nil {
@@ -91,8 +96,9 @@ func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]stri
 // it (200, too); and [ittybit.RetryLater] when the database fails (503). A client without
 // Workers will do. A nil client panics.
 //
-// Where the client has Workers, but none for these jobs, the error is permanent (500), as
-// it is for an event that has no payload because it was made by hand.
+// What River itself refuses (because the client has Workers, but none for these jobs, or because of
+// a queue's name that is none) is a mistake that waiting does not mend: the error is not RetryLater (500).
+// So it is with an event that has no payload, because it was made by hand.
 func Enqueue(client *river.Client[pgx.Tx], opts ...EnqueueOption) ittybit.EventHandler {
 	if client == nil {
 		panic("riverevents: Enqueue: nil client")
@@ -123,18 +129,33 @@ func (q *enqueuer) HandleEvent(ctx context.Context, e *ittybit.Event) error {
 		args.Key = "each:" + rand.Text()
 	}
 	if q.metadata != nil {
-		args.Metadata = q.metadata(ctx, e)
+		args.Metadata = clean(q.metadata(ctx, e))
 	}
 	err := q.insert(ctx, args)
-	var unknown *rivertype.UnknownJobKindError
+	var refused *refusedError
 	switch {
 	case err == nil, errors.Is(err, ittybit.ErrAlreadyHandled):
 		return err
-	case errors.As(err, &unknown), errors.Is(err, errSkipped):
+	case errors.As(err, &refused):
 		return fmt.Errorf("riverevents: enqueuing: %w", err)
 	default:
 		return ittybit.RetryLater(retryAfterFailure, fmt.Errorf("riverevents: enqueuing: %w", err))
 	}
+}
+
+// refusedError says why River, and not the database, did not take a job.
+type refusedError struct{ err error }
+
+func (e *refusedError) Error() string { return e.err.Error() }
+func (e *refusedError) Unwrap() error { return e.err }
+
+// clean gives metadata as PostgreSQL's jsonb takes it: without NUL. What is not UTF-8, JSON can't hold.
+func clean(metadata map[string]string) map[string]string {
+	cleaned := make(map[string]string, len(metadata))
+	for name, value := range metadata {
+		cleaned[strings.ReplaceAll(name, "\x00", "\uFFFD")] = strings.ReplaceAll(value, "\x00", "\uFFFD")
+	}
+	return cleaned
 }
 
 var errSkipped = errors.New("the job was skipped as a duplicate, though events are unique by their key")
@@ -156,17 +177,19 @@ func (q *enqueuer) insert(ctx context.Context, args Args) error {
 	}
 	opts := q.opts
 	job, err := q.client.InsertTx(ctx, tx, args, &opts)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() == nil && tx.Conn().PgConn().TxStatus() == inTransaction:
+		return &refusedError{err} // an error of the database's would have spoilt the transaction
+	case err != nil:
 		return err
-	}
-	if job.UniqueSkippedAsDuplicate {
-		return errSkipped
+	case job.UniqueSkippedAsDuplicate:
+		return &refusedError{errSkipped}
 	}
 	return tx.Commit(ctx)
 }
 
 // begin begins a transaction on the client's own pool. River calls its driver's methods
-// unstable; they are the only way there, and this is the only place that uses them.
+// unstable; they are the only way there.
 func begin(ctx context.Context, client *river.Client[pgx.Tx]) (pgx.Tx, error) {
 	driver := client.Driver()
 	tx, err := driver.GetExecutor().Begin(ctx)
@@ -178,14 +201,18 @@ func begin(ctx context.Context, client *river.Client[pgx.Tx]) (pgx.Tx, error) {
 
 // rollback ends a transaction that may have ended already.
 func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := ending(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endingTimeout)
 	defer cancel()
 	_ = tx.Rollback(ctx) // where it fails, the connection is gone, and the transaction with it
 }
 
-// ending is the context for ending something that was begun in ctx, which may be over.
+// ending is the context for ending what was begun in ctx, which may be over: it ends
+// endingTimeout after ctx. While ctx lives, there is time to wait for a connection, or for
+// another event of the same task.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), endingTimeout)
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(endingTimeout, cancel) })
+	return lasting, func() { stop(); cancel() }
 }
 
 // storable gives s, or its digest where PostgreSQL can't keep or index s: it has a NUL, or is

@@ -78,6 +78,35 @@ func TestEnqueue_keepsEveryByteOfThePayload(t *testing.T) {
 	}
 }
 
+// Jobs lie in queues while programs are replaced: what one version writes, the others must read.
+func TestArgs_areWrittenAndReadAsEver(t *testing.T) {
+	assert.Equal(t, "ittybit_event", riverevents.Args{}.Kind())
+	args := riverevents.Args{Name: "n", Key: "k", Payload: riverevents.Payload(`{"id":1}`), Metadata: map[string]string{"a": "b"}}
+	encoded, err := json.Marshal(args)
+	require.NoError(t, err)
+	assert.Equal(t, `{"name":"n","key":"k","payload":"{\"id\":1}","metadata":{"a":"b"}}`, string(encoded))
+	var read riverevents.Args
+	require.NoError(t, json.Unmarshal([]byte(`{"key":"k","payload":"base64:e30=","of_a_later_version":true}`), &read))
+	assert.Equal(t, riverevents.Args{Key: "k", Payload: riverevents.Payload("{}")}, read)
+}
+
+func TestEnqueue_metadataThatPostgreSQLCannotKeep(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	metadata := make(chan map[string]string, 1)
+	w := q.work(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+		job, _ := riverevents.JobFromContext(ctx)
+		metadata <- job.Args.Metadata
+		return nil
+	}))
+	odd := riverevents.WithMetadata(func(_ context.Context, e *ittybit.Event) map[string]string {
+		return map[string]string{"of the body": e.Task.ID, "\x00": "\xff"}
+	})
+	assertAnswer(t, riverevents.Enqueue(q.client, odd), `{"id":"a\u0000b","object":"task","status":"completed"}`, 200, ittybit.OutcomeHandled)
+	assert.Equal(t, map[string]string{"of the body": "a\uFFFDb", "\uFFFD": "\uFFFD"}, receive(t, metadata))
+	w.next(river.EventKindJobCompleted)
+}
+
 func TestPayload_readsWhatItWrites(t *testing.T) {
 	for _, body := range []string{"{}", "{\"x\":\"\xff\"}", `{"x":"base64:e30="}`, ""} {
 		encoded, err := json.Marshal(riverevents.Payload(body))
@@ -184,6 +213,15 @@ func TestEnqueue_mistakesAreNotTriedAgain(t *testing.T) {
 	recorder := assertAnswer(t, riverevents.Enqueue(client), taskEvent(t, "task_1", "completed").RawJSON(), 500, ittybit.OutcomeFailed)
 	assert.Empty(t, recorder.Header().Get("Retry-After"))
 
+	for name, opts := range map[string]river.InsertOpts{
+		"must be between": {Priority: 9}, "queue name is invalid": {Queue: "no queue's name!"}, "tags should match": {Tags: []string{"no tag!"}},
+	} {
+		h := riverevents.Enqueue(q.client, riverevents.WithInsertOpts(opts))
+		_, seen := deliver(t, h, taskEvent(t, "task_1", "completed").RawJSON())
+		assert.Equal(t, ittybit.OutcomeFailed, seen.Outcome)
+		assert.ErrorContains(t, seen.Err, name)
+	}
+
 	outcome, _ := ittybit.OutcomeOf(riverevents.Enqueue(q.client).HandleEvent(t.Context(), &ittybit.Event{ID: "evt_1"}))
 	assert.Equal(t, ittybit.OutcomeFailed, outcome, "no payload")
 
@@ -225,6 +263,7 @@ func TestOptions_mistakesPanicAtStartUp(t *testing.T) {
 			opts := river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true}}
 			riverevents.Enqueue(client, riverevents.WithInsertOpts(opts))
 		},
+		"jobs nobody works": func() { riverevents.Enqueue(client, riverevents.WithInsertOpts(river.InsertOpts{Pending: true})) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() { assert.Contains(t, recover(), "riverevents: ") }()

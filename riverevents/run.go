@@ -68,6 +68,7 @@ type run struct {
 	client  *river.Client[pgx.Tx]
 	tables  tables
 	job     *river.Job[Args]
+	key     string // of the event, in its table
 	subject string // empty: without order
 	state   subjectState
 
@@ -84,7 +85,7 @@ type run struct {
 // matches ErrAlreadyHandled.
 func (r *run) look(ctx context.Context) error {
 	var outcome, kept *string
-	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.look, r.job.Args.Name, r.job.Args.Key, r.subject)
+	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.look, r.job.Args.Name, r.key, r.subject)
 	if err := row.Scan(&outcome, &kept); err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ func (r *run) lock(ctx context.Context) (_ pgx.Tx, err error) {
 	}()
 	outcome, kept, err := r.lockRows(ctx, tx)
 	if errors.Is(err, pgx.ErrNoRows) { // it was pruned while its job waited
-		if _, err = tx.Exec(ctx, r.tables.restoreEvent, r.job.Args.Name, r.job.Args.Key); err == nil {
+		if _, err = tx.Exec(ctx, r.tables.restoreEvent, r.job.Args.Name, r.key); err == nil {
 			outcome, kept, err = r.lockRows(ctx, tx)
 		}
 	}
@@ -164,7 +165,7 @@ func (r *run) lock(ctx context.Context) (_ pgx.Tx, err error) {
 // lockRows locks the event's row, then its subject's: always in this order.
 func (r *run) lockRows(ctx context.Context, tx pgx.Tx) (outcome, kept *string, err error) {
 	batch := new(pgx.Batch)
-	batch.Queue(r.tables.lockEvent, r.job.Args.Name, r.job.Args.Key)
+	batch.Queue(r.tables.lockEvent, r.job.Args.Name, r.key)
 	if r.subject != "" {
 		batch.Queue(r.tables.lockSubject, r.job.Args.Name, r.subject)
 	}
@@ -218,7 +219,7 @@ func (r *run) settle(ctx context.Context, outcome ittybit.Outcome) error {
 // mark writes what became of the event, and its state where it is the newest that was handled.
 func (r *run) mark(ctx context.Context, tx pgx.Tx, outcome ittybit.Outcome) error {
 	batch := new(pgx.Batch)
-	batch.Queue(r.tables.settleEvent, r.job.Args.Name, r.job.Args.Key, string(outcome))
+	batch.Queue(r.tables.settleEvent, r.job.Args.Name, r.key, string(outcome))
 	news := !r.known || r.state.supersedes(r.newest)
 	if outcome == ittybit.OutcomeHandled && r.subject != "" && news {
 		batch.Queue(r.tables.settleSubject, r.job.Args.Name, r.subject, r.state.String())

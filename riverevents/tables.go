@@ -52,8 +52,8 @@ func schemaOf(prefix string) []string {
 func Schema() string { return strings.Join(schemaOf(""), ";\n\n") + ";\n" }
 
 // Migrate makes the tables, where they are missing, in the schema of the client's own. It can
-// be called at every start, by several processes at once. River's tables are made by
-// package rivermigrate.
+// be called at every start, by several processes at once: where the tables are there already, it
+// locks nothing, and needs no right to make any. River's tables are made by package rivermigrate.
 func Migrate(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	if err := migrate(ctx, client); err != nil {
 		return fmt.Errorf("riverevents: migrating: %w", err)
@@ -62,6 +62,10 @@ func Migrate(ctx context.Context, client *river.Client[pgx.Tx]) error {
 }
 
 func migrate(ctx context.Context, client *river.Client[pgx.Tx]) error {
+	there, err := migrated(ctx, client)
+	if err != nil || there {
+		return err
+	}
 	tx, err := begin(ctx, client)
 	if err != nil {
 		return err
@@ -76,6 +80,17 @@ func migrate(ctx context.Context, client *river.Client[pgx.Tx]) error {
 		}
 	}
 	return tx.Commit(ctx)
+}
+
+// migrated reports whether all of it is there. To make an index that is there, though in vain, would wait for all who write
+// to its table, and have everybody else wait behind it.
+func migrated(ctx context.Context, client *river.Client[pgx.Tx]) (there bool, err error) {
+	prefix := prefixOf(client.Schema())
+	row := client.Driver().GetExecutor().QueryRow(ctx,
+		"SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL",
+		prefix+"ittybit_river_event", prefix+"ittybit_river_event_enqueued_at", prefix+"ittybit_river_subject")
+	err = row.Scan(&there)
+	return there, err
 }
 
 // Prune forgets events that came, and were last dealt with, longer ago than olderThan, and

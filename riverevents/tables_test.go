@@ -1,10 +1,13 @@
 package riverevents_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -25,6 +28,55 @@ func TestMigrate_canBeCalledAgainAndAtOnce(t *testing.T) {
 	q.enqueue(taskEvent(t, "task_1", "completed"))
 	require.NoError(t, riverevents.Migrate(t.Context(), q.client))
 	assert.Empty(t, q.outcome(done1), "what is there stays")
+}
+
+// Who writes to a table has whoever makes an index for it wait, and everybody who comes later behind that.
+func TestMigrate_whereAllIsThereWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	q.enqueue(taskEvent(t, "task_1", "completed"))
+	writing, err := q.pool.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = writing.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = writing.Exec(t.Context(), "UPDATE ittybit_river_event SET outcome = outcome; UPDATE ittybit_river_subject SET newest = newest")
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	require.NoError(t, riverevents.Migrate(ctx, q.client))
+	require.NoError(t, writing.Rollback(t.Context()))
+
+	for _, missing := range []string{"INDEX ittybit_river_event_enqueued_at", "TABLE ittybit_river_subject", "TABLE ittybit_river_event"} {
+		q.exec("DROP " + missing)
+		require.NoError(t, riverevents.Migrate(t.Context(), q.client))
+		q.exec("DROP " + missing) // it was made
+		require.NoError(t, riverevents.Migrate(t.Context(), q.client))
+	}
+}
+
+func TestMigrate_whereAllIsThereNeedsNoRightToMakeTables(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	role := q.schema + "_role"
+	q.exec("CREATE ROLE " + role)
+	t.Cleanup(func() {
+		_, err := q.pool.Exec(context.WithoutCancel(t.Context()), "DROP OWNED BY "+role+"; DROP ROLE "+role)
+		assert.NoError(t, err)
+	})
+	q.exec("GRANT USAGE ON SCHEMA " + q.schema + " TO " + role)
+	q.exec("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + q.schema + " TO " + role)
+	q.exec("GRANT USAGE ON ALL SEQUENCES IN SCHEMA " + q.schema + " TO " + role)
+	config, err := pgxpool.ParseConfig(q.url)
+	require.NoError(t, err)
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, "SET ROLE "+role)
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer pool.Close()
+	client := newClient(t, pool, &river.Config{Schema: q.schema})
+	require.NoError(t, riverevents.Migrate(t.Context(), client))
+	require.NoError(t, riverevents.Enqueue(client).HandleEvent(t.Context(), taskEvent(t, "task_1", "completed")))
 }
 
 func TestSchema_makesTheSameTables(t *testing.T) {

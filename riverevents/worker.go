@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,8 +56,8 @@ func WithLogger(logger *slog.Logger) WorkerOption {
 	return workerOption(func(w *worker) { w.logger = logger })
 }
 
-// WithObserver calls fn after each attempt, for metrics, in the worker's goroutine. Nil is no
-// observer.
+// WithObserver calls fn after each attempt, for metrics, in the worker's goroutine. A panic in fn is
+// logged and goes no further. Nil is no observer.
 func WithObserver(fn func(context.Context, Attempt)) WorkerOption {
 	return workerOption(func(w *worker) { w.observer = fn })
 }
@@ -123,7 +124,7 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 	if a.Event, err = ittybit.ParseEvent(a.Job.Args.Payload); err != nil {
 		return river.JobCancel(a.end(ittybit.OutcomeMalformedEvent, err)) // Enqueue inserts no such thing
 	}
-	r := &run{client: client, tables: tablesOf(client), job: a.Job}
+	r := &run{client: client, tables: tablesOf(client), job: a.Job, key: keyOf(a.Job)}
 	if !w.unordered {
 		r.subject, r.state = subjectOf(a.Event)
 	}
@@ -140,6 +141,14 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 	}
 	err = next.HandleEvent(context.WithValue(ctx, runKey{}, r), a.Event)
 	return r.conclude(ctx, a, err)
+}
+
+// keyOf gives the key of a job's event. A job that somebody inserted without one must not be taken for a repeat of another.
+func keyOf(job *river.Job[Args]) string {
+	if job.Args.Key == "" {
+		return "job:" + strconv.FormatInt(job.ID, 10)
+	}
+	return storable(job.Args.Key)
 }
 
 // conclude does what a handler's error asks for, and gives River its word for it.
@@ -204,35 +213,54 @@ func (a *Attempt) skip(why error) error {
 	return a.end(ittybit.OutcomeDuplicate, nil)
 }
 
-// tell logs the attempt, and calls the observer.
+// tell logs the attempt, and calls the observer. A panic of either must not decide what becomes of the job.
 func (w *worker) tell(ctx context.Context, a *Attempt) {
 	ctx = context.WithoutCancel(ctx)
-	if level := a.level(); w.logger != nil && w.logger.Enabled(ctx, level) {
-		attrs := []slog.Attr{
-			slog.String("outcome", string(a.Outcome)),
-			slog.Duration("duration", a.Duration),
-			slog.String("key", a.Job.Args.Key),
-			slog.Int64("job", a.Job.ID),
-			slog.Int("attempt", a.Job.Attempt),
-			slog.Int("max_attempts", a.Job.MaxAttempts),
-		}
-		if a.Job.Args.Name != "" {
-			attrs = append(attrs, slog.String("name", a.Job.Args.Name))
-		}
-		if a.Event != nil {
-			attrs = append(attrs, slog.String("event", string(a.Event.Type)))
-		}
-		if a.Err != nil {
-			attrs = append(attrs, slog.String("error", a.Err.Error()))
-		}
-		if w.logger.Enabled(ctx, slog.LevelDebug) {
-			attrs = append(attrs, slog.String("payload", string(a.Job.Args.Payload)))
-		}
-		w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
+	survive(func() { w.log(ctx, a) })
+	if w.observer == nil {
+		return
 	}
-	if w.observer != nil {
-		w.observer(ctx, *a)
+	if reason := survive(func() { w.observer(ctx, *a) }); reason != nil && w.logger != nil {
+		survive(func() {
+			w.logger.ErrorContext(ctx, "ittybit: the observer panicked", slog.String("error", fmt.Sprint(reason)), slog.Int64("job", a.Job.ID))
+		})
 	}
+}
+
+// survive calls fn and gives what it panicked with.
+func survive(fn func()) (reason any) {
+	defer func() { reason = recover() }()
+	fn()
+	return nil
+}
+
+// log writes a line for the attempt, where there is a log.
+func (w *worker) log(ctx context.Context, a *Attempt) {
+	level := a.level()
+	if w.logger == nil || !w.logger.Enabled(ctx, level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("outcome", string(a.Outcome)),
+		slog.Duration("duration", a.Duration),
+		slog.String("key", a.Job.Args.Key),
+		slog.Int64("job", a.Job.ID),
+		slog.Int("attempt", a.Job.Attempt),
+		slog.Int("max_attempts", a.Job.MaxAttempts),
+	}
+	if a.Job.Args.Name != "" {
+		attrs = append(attrs, slog.String("name", a.Job.Args.Name))
+	}
+	if a.Event != nil {
+		attrs = append(attrs, slog.String("event", string(a.Event.Type)))
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.String("error", fmt.Sprint(a.Err))) // fmt bears an error that panics
+	}
+	if w.logger.Enabled(ctx, slog.LevelDebug) {
+		attrs = append(attrs, slog.String("payload", string(a.Job.Args.Payload)))
+	}
+	w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
 }
 
 func (a *Attempt) level() slog.Level {

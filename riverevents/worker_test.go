@@ -1,8 +1,11 @@
 package riverevents_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -264,3 +267,63 @@ func TestWorker_aTimeoutIsTriedAgain(t *testing.T) {
 	w.next(river.EventKindJobCompleted)
 	assert.Equal(t, 1, q.effects(done1))
 }
+
+func TestWorker_jobsThatSomebodyInsertedWithAnOddKey(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	w := q.work(ittybit.EventHandlerFunc(write))
+	for _, key := range []string{"", "", strings.Repeat("long", 2500)} {
+		payload := riverevents.Payload(taskEvent(t, "task_1", "completed").RawJSON())
+		_, err := q.client.Insert(t.Context(), riverevents.Args{Key: key, Payload: payload}, nil)
+		require.NoError(t, err)
+		w.next(river.EventKindJobCompleted)
+	}
+	assert.Equal(t, 3, q.effects(done1), "one without a key is no repeat of another")
+}
+
+// oddError panics when it is asked what it says.
+type oddError struct{}
+
+func (oddError) Error() string { panic("nothing") }
+
+func TestWorker_aPanicOfItsObserverOrLogDecidesNothing(t *testing.T) {
+	t.Parallel()
+	for kind, failure := range map[river.EventKind]error{
+		river.EventKindJobSnoozed:   &ittybit.RetryLaterError{After: time.Hour, Err: errBroken},
+		river.EventKindJobCancelled: ittybit.Discard(errBroken),
+		river.EventKindJobCompleted: nil,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			q := newQueue(t)
+			var log bytes.Buffer
+			panicking := riverevents.WithObserver(func(context.Context, riverevents.Attempt) { panic("in the observer") })
+			w := q.work(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error { return errors.Join(write(ctx, e), failure) }),
+				panicking, riverevents.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			q.enqueue(taskEvent(t, "task_1", "completed"))
+			w.next(kind)
+			assert.Contains(t, log.String(), "in the observer")
+		})
+	}
+	t.Run("an error that panics", func(t *testing.T) {
+		t.Parallel()
+		q := newQueue(t)
+		w := q.work(ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return ittybit.RetryLater(time.Hour, oddError{}) }),
+			riverevents.WithLogger(slog.New(slog.NewTextHandler(new(bytes.Buffer), nil))))
+		q.enqueue(taskEvent(t, "task_1", "completed"))
+		w.next(river.EventKindJobSnoozed)
+	})
+	t.Run("a log that panics", func(t *testing.T) {
+		t.Parallel()
+		q := newQueue(t)
+		w := q.work(ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return ittybit.RetryLater(time.Hour, errBroken) }),
+			riverevents.WithLogger(slog.New(panicHandler{})))
+		q.enqueue(taskEvent(t, "task_1", "completed"))
+		w.next(river.EventKindJobSnoozed)
+	})
+}
+
+// panicHandler is a log that panics.
+type panicHandler struct{ slog.Handler }
+
+func (panicHandler) Enabled(context.Context, slog.Level) bool { panic("no log") }

@@ -15,7 +15,9 @@
 //   - What a handler writes through [Tx] is there exactly once for each event, however
 //     often it is delivered, to however many processes, and wherever one of them crashes.
 //   - A delivery is answered 200 only when the key is committed. Before that it is not, and
-//     the event comes again.
+//     the event comes again. A commit is as durable as the database is told to make it: with
+//     synchronous_commit off in Postgres, or synchronous below FULL in SQLite, a crash of the machine can
+//     lose what was acknowledged just before.
 //   - Of two deliveries of one event at the same time one runs the handler. The other waits for
 //     it in the database, and is then a duplicate; where its context ends first, it is answered
 //     503, and comes again.
@@ -53,8 +55,16 @@
 // Any driver does; its errors should have the method SQLState() string, as those of pgx
 // and lib/pq have. A pgx pool becomes a *sql.DB with stdlib.OpenDBFromPool. A serialization failure
 // (40001) or deadlock (40P01), in the inbox's statements, in the handler's, or at the commit, runs
-// the transaction again, up to five times within the context. A duplicate that waits
-// for the first delivery holds a connection of db's pool meanwhile.
+// the transaction again, up to five times within the context. The database's encoding must be UTF8.
+//
+// A delivery holds a connection of db's pool while its handler runs, and so does a duplicate that waits
+// for the first one. Bound them by db.SetMaxOpenConns, below what the server allows; a delivery that gets none
+// in time is answered 503. Handlers should then not ask db for a second connection: when each holds one, none
+// gets another before its context ends.
+//
+// Supabase serves the tables of the schema public to anybody who has the project's public key, unless row level
+// security is on: that could read payloads, and write keys by which events are taken for duplicates. Make a
+// schema that it does not serve, and give WithTable("private.ittybit_inbox").
 //
 // # SQLite
 //
@@ -64,8 +74,16 @@
 // the first thing written, so that a transaction never has to turn from reading to writing,
 // which SQLite can refuse for good. A handler that writes with db in place of Tx(ctx) waits for itself.
 //
+// With a rollback journal, readers keep a commit waiting: for as long as the connection's busy_timeout
+// says, or 5 seconds where it has none; then the handler runs again, up to five times within the context.
+//
+// When the disk is full, or the context of a writing statement ends, SQLite rolls the whole transaction back by itself,
+// and what is written with Tx after that is kept at once, whatever becomes of the event. A handler should therefore
+// return the error of a statement, and write nothing more.
+//
 // For more than one process set the journal mode to WAL, for example with modernc.org/sqlite:
-// "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(3000)".
+// "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(3000)". A database in memory is its
+// connection's own: use db.SetMaxOpenConns(1).
 //
 // # The table
 //

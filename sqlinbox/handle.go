@@ -19,7 +19,7 @@ var (
 	// errBefore says that the key is in the table.
 	errBefore = errors.New("sqlinbox: handled before")
 	// errNested says that an Inbox waits for itself.
-	errNested = errors.New("sqlinbox: the handler is inside another one of the same Inbox: wrap it once, and give Replay the handler itself")
+	errNested = errors.New("sqlinbox: the handler is inside another one, for which it would wait for ever: wrap it once, and give Replay the handler itself")
 )
 
 // handler is what [Inbox.Wrap] makes.
@@ -30,7 +30,7 @@ type handler struct {
 
 // HandleEvent implements [ittybit.EventHandler].
 func (h *handler) HandleEvent(ctx context.Context, e *ittybit.Event) error {
-	if outer, ok := ctx.Value(runKey{}).(*run); ok && outer.inbox == h.inbox {
+	if h.inbox.inside(ctx) {
 		return errNested
 	}
 	d := &delivery{handler: h, event: e, key: storedKey(h.inbox.cfg.key(e))}
@@ -122,7 +122,7 @@ func (in *Inbox) takeLock(ctx context.Context, tx *sql.Tx) error {
 
 // handle calls the handler. It gives nil where the event is settled.
 func (d *delivery) handle(ctx context.Context, tx *sql.Tx) error {
-	err := d.next.HandleEvent(context.WithValue(ctx, runKey{}, &run{d.inbox, tx}), d.event)
+	err := d.next.HandleEvent(context.WithValue(ctx, runKey{}, &run{d.inbox, tx, runOf(ctx)}), d.event)
 	if err == nil {
 		d.verdict = nil
 		return nil

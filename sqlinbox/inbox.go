@@ -123,7 +123,8 @@ func quoteTable(dialect Dialect, table string) string {
 
 // Wrap gives a handler that calls next once for each event, inside a transaction that
 // [Tx] gives, as the package documentation says. A nil next panics. What it returns must
-// not be wrapped by the same Inbox again.
+// not be called inside itself, nor inside another Inbox of the same table and name, nor in SQLite of the
+// same database: it would wait for itself, and gives an error instead.
 func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
 	if next == nil {
 		panic("sqlinbox: Wrap: nil handler")
@@ -138,8 +139,8 @@ func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
 // Outside a handler that [Inbox.Wrap] made, or [Inbox.Replay] called, Tx panics: it is a mistake in
 // the program, which should show at the first event, and not as a write that nothing protects.
 func Tx(ctx context.Context) *sql.Tx {
-	run, ok := ctx.Value(runKey{}).(*run)
-	if !ok {
+	run := runOf(ctx)
+	if run == nil {
 		panic("sqlinbox: Tx: the context is not that of a handler which Inbox.Wrap or Inbox.Replay called")
 	}
 	return run.tx
@@ -152,6 +153,24 @@ type runKey struct{}
 type run struct {
 	inbox *Inbox
 	tx    *sql.Tx
+	outer *run // inside which it is; nil as a rule
+}
+
+// runOf gives the run that ctx is of, or nil.
+func runOf(ctx context.Context) *run {
+	r, _ := ctx.Value(runKey{}).(*run)
+	return r
+}
+
+// inside reports whether a transaction of in, begun in ctx, would wait for one that waits for it.
+func (in *Inbox) inside(ctx context.Context) bool {
+	for r := runOf(ctx); r != nil; r = r.outer {
+		other := r.inbox
+		if other.db == in.db && (in.dialect == SQLite || other.table == in.table && other.cfg.name == in.cfg.name) {
+			return true
+		}
+	}
+	return false
 }
 
 // Limits of what is kept, in bytes.

@@ -63,6 +63,9 @@ func (in *Inbox) Replay(ctx context.Context, next ittybit.EventHandler, params R
 	if !in.cfg.payloads {
 		return result, ErrNoPayloads
 	}
+	if in.inside(ctx) {
+		return result, errNested
+	}
 	query, args, err := in.replayQuery(next, params)
 	if err != nil {
 		return result, err
@@ -194,7 +197,7 @@ func (in *Inbox) replayOne(ctx context.Context, next ittybit.EventHandler, key s
 		if err != nil {
 			return err
 		}
-		err = next.HandleEvent(context.WithValue(ctx, runKey{}, &run{in, tx}), e)
+		err = next.HandleEvent(context.WithValue(ctx, runKey{}, &run{in, tx, runOf(ctx)}), e)
 		if err != nil && settles(err) && !discards(err) {
 			return nil // handled before, it says
 		}

@@ -17,10 +17,6 @@ func (in *Inbox) statements() []string {
 	if in.dialect == SQLite {
 		bytes, timestamp = "BLOB", "TEXT"
 	}
-	_, bare, qualified := strings.Cut(in.cfg.table, ".")
-	if !qualified {
-		bare = in.cfg.table
-	}
 	return []string{
 		fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	name        text NOT NULL,
@@ -34,14 +30,22 @@ func (in *Inbox) statements() []string {
 	handled_at  %s NOT NULL,
 	PRIMARY KEY (name, event_key)
 )`, in.table, bytes, timestamp, timestamp),
-		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS "%s_received_at" ON %s (name, received_at)`, bare, in.table),
+		fmt.Sprintf(`CREATE INDEX IF NOT EXISTS %q ON %s (name, received_at)`, in.index(), in.table),
 	}
 }
 
+// index names the index, which lies in the schema of its table.
+func (in *Inbox) index() string {
+	return in.cfg.table[strings.IndexByte(in.cfg.table, '.')+1:] + indexSuffix
+}
+
+const indexSuffix = "_received_at"
+
 // Migrate makes the table and its index if they are missing. Each process may call it at its
-// start, many of them at once. Where the table is there already, it needs no right to make one.
+// start, many of them at once. Where both are there already, it locks nothing, and needs no right to make
+// them. In Postgres a table without a schema in its name is looked for, and made, by the search_path.
 func (in *Inbox) Migrate(ctx context.Context) error {
-	there, err := in.tableExists(ctx)
+	there, err := in.migrated(ctx)
 	if there || err != nil && !in.dialect.wantsAgain(err) {
 		return err
 	}
@@ -70,12 +74,15 @@ func (in *Inbox) lockNumber() int64 {
 	return int64(sum.Sum64())                            //nolint:gosec // any number does
 }
 
-func (in *Inbox) tableExists(ctx context.Context) (there bool, err error) {
-	query, name := "SELECT to_regclass($1) IS NOT NULL", in.table
+// migrated reports whether the table and its index are there.
+func (in *Inbox) migrated(ctx context.Context) (there bool, err error) {
+	query, args := "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL",
+		[]any{in.table, strings.TrimSuffix(in.table, `"`) + indexSuffix + `"`}
 	if in.dialect == SQLite {
-		query, name = "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1", in.cfg.table
+		query = "SELECT count(*) = 2 FROM sqlite_master WHERE type = 'table' AND name = $1 OR type = 'index' AND name = $2"
+		args = []any{in.cfg.table, in.index()}
 	}
-	if err := in.db.QueryRowContext(ctx, query, name).Scan(&there); err != nil {
+	if err := in.db.QueryRowContext(ctx, query, args...).Scan(&there); err != nil {
 		return false, failed("looking for the table", because(ctx, err))
 	}
 	return there, nil

@@ -1,6 +1,7 @@
 package sqlinbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -43,9 +44,7 @@ func (in *Inbox) transact(ctx context.Context, first, rest step) error {
 		if err == nil || !in.dialect.wantsAgain(err) {
 			return err
 		}
-		// Only SQLite's own waiting has no other end than the context's.
-		var own *databaseError
-		if n >= maxRuns && (in.dialect != SQLite || !errors.As(err, &own)) {
+		if n >= maxRuns {
 			return err
 		}
 		if waitErr := pause(ctx, n); waitErr != nil {
@@ -110,6 +109,7 @@ func (in *Inbox) turn(ctx context.Context) (done func(), err error) {
 type transaction struct {
 	tx      *sql.Tx
 	conn    *sql.Conn       // SQLite's; nil where the pool gave the connection
+	restore func()          // gives conn back its busy_timeout; nil where it has it
 	lasting context.Context // the transaction's own: see begin
 	cancel  context.CancelFunc
 }
@@ -160,30 +160,39 @@ func because(ctx context.Context, err error) error {
 }
 
 // beginSQLite waits for the lock in small pauses. The connection's own waiting is switched
-// off for as long: it would not end with ctx.
+// off for as long: it would not end with ctx. A commit has to wait in the connection, for it can't be
+// tried again without the handler.
 func (in *Inbox) beginSQLite(ctx context.Context, t *transaction, first step) (err error) {
 	if t.conn, err = in.db.Conn(ctx); err != nil {
 		return failed("getting a connection", because(ctx, err))
 	}
 	quick := context.WithoutCancel(ctx) // these never wait, and must not be left half done
-	var timeout int
-	if err := t.conn.QueryRowContext(quick, "PRAGMA busy_timeout").Scan(&timeout); err != nil {
+	var own int
+	if err := t.conn.QueryRowContext(quick, "PRAGMA busy_timeout").Scan(&own); err != nil {
 		return failed("reading busy_timeout", err)
 	}
-	if timeout > 0 {
-		if err := setBusyTimeout(quick, t.conn, 0); err != nil {
-			return failed("switching busy_timeout off", err)
+	now := own
+	set := func(timeout int) error {
+		if timeout == now {
+			return nil
 		}
-		defer func() {
-			if restoreErr := setBusyTimeout(quick, t.conn, timeout); restoreErr != nil {
-				_ = t.conn.Raw(func(any) error { return driver.ErrBadConn }) // drops the connection
-				err = errors.Join(err, failed("restoring busy_timeout", restoreErr))
-			}
-		}()
+		now = timeout
+		return setBusyTimeout(quick, t.conn, timeout)
+	}
+	t.restore = func() {
+		if err := set(own); err != nil {
+			_ = t.conn.Raw(func(any) error { return driver.ErrBadConn }) // drops the connection
+		}
+	}
+	if err := set(0); err != nil {
+		return failed("switching busy_timeout off", err)
 	}
 	for n := 1; ; n++ {
 		err := in.beginOnce(ctx, t, t.conn, first)
-		if err == nil || !in.dialect.wantsAgain(err) {
+		if err == nil {
+			break
+		}
+		if !in.dialect.wantsAgain(err) {
 			return err
 		}
 		_ = t.rollback() // it has written nothing
@@ -192,6 +201,10 @@ func (in *Inbox) beginSQLite(ctx context.Context, t *transaction, first step) (e
 			return failed("waiting for the lock", errors.Join(err, waitErr))
 		}
 	}
+	if err := set(cmp.Or(own, int(endTimeout.Milliseconds()))); err != nil {
+		return failed("setting busy_timeout", err)
+	}
+	return nil
 }
 
 func setBusyTimeout(ctx context.Context, conn *sql.Conn, milliseconds int) error {
@@ -221,6 +234,9 @@ func (t *transaction) rollback() error {
 func (t *transaction) close() {
 	_ = t.rollback() // what was not committed is gone either way
 	t.cancel()
+	if t.restore != nil {
+		t.restore()
+	}
 	if t.conn != nil {
 		_ = t.conn.Close() // the pool has it back
 	}

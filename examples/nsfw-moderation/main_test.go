@@ -142,6 +142,14 @@ func TestEvents_aFailedTaskIsNotTakenForASafeImage(t *testing.T) {
 	})
 }
 
+func TestOpenUploads_leavesNothingToStrangersOnSupabase(t *testing.T) {
+	table := openForTest(t, pgtest.Database(t), "")
+	var open int
+	require.NoError(t, table.db.QueryRowContext(t.Context(), `SELECT count(*) FROM pg_class
+		WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND NOT relrowsecurity`).Scan(&open))
+	assert.Zero(t, open, "tables without row level security")
+}
+
 func TestRun_refusesARealAccountWithoutAWebhookURL(t *testing.T) {
 	var out strings.Builder
 	err := run(t.Context(), &out, nil, func(name string) string {

@@ -54,6 +54,11 @@ func openUploads(ctx context.Context, databaseURL, file string) (*uploads, error
 			nsfw_confidence DOUBLE PRECISION
 		)`)
 	}
+	if err == nil && dialect == sqlinbox.Postgres {
+		// Supabase serves the tables of the schema public to anybody who has the project's public key, but none with
+		// row level security: that leaves them to their owner.
+		_, err = db.ExecContext(ctx, "ALTER TABLE uploads ENABLE ROW LEVEL SECURITY; ALTER TABLE ittybit_inbox ENABLE ROW LEVEL SECURITY")
+	}
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("making the tables: %w", err)

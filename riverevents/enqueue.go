@@ -178,14 +178,20 @@ func (q *enqueuer) insert(ctx context.Context, args Args) error {
 	opts := q.opts
 	job, err := q.client.InsertTx(ctx, tx, args, &opts)
 	switch {
-	case err != nil && ctx.Err() == nil && tx.Conn().PgConn().TxStatus() == inTransaction:
-		return &refusedError{err} // an error of the database's would have spoilt the transaction
+	case err != nil && ctx.Err() == nil && goesOn(tx):
+		return &refusedError{err}
 	case err != nil:
 		return err
 	case job.UniqueSkippedAsDuplicate:
 		return &refusedError{errSkipped}
 	}
 	return tx.Commit(ctx)
+}
+
+// goesOn reports whether a transaction still can: an error of the database's, or of the way to it, would have ended it.
+func goesOn(tx pgx.Tx) bool {
+	conn := tx.Conn().PgConn()
+	return !conn.IsClosed() && conn.TxStatus() == inTransaction
 }
 
 // begin begins a transaction on the client's own pool. River calls its driver's methods

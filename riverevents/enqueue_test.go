@@ -231,6 +231,43 @@ func TestEnqueue_mistakesAreNotTriedAgain(t *testing.T) {
 	assert.Equal(t, 0, value[int](q, "SELECT count(*) FROM ittybit_river_event"))
 }
 
+func TestEnqueue_whatEndsWhileTheJobIsInsertedComesAgain(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	url := q.url + "&application_name=" + q.schema
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for name, end := range map[string]func(){
+		"the context": cancel,
+		"the connection": func() {
+			q.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1", q.schema)
+		},
+	} {
+		client := newClient(t, connect(t, url), &river.Config{Schema: q.schema, Middleware: []rivertype.Middleware{&beforeInsert{do: end}}})
+		during := t.Context()
+		if name == "the context" {
+			during = ctx
+		}
+		outcome, _ := ittybit.OutcomeOf(riverevents.Enqueue(client).HandleEvent(during, taskEvent(t, "task_1", "completed")))
+		assert.Equal(t, ittybit.OutcomeRetryLater, outcome, name)
+	}
+	assert.Equal(t, 0, value[int](q, "SELECT count(*) FROM ittybit_river_event"))
+}
+
+// beforeInsert does something when the key is inserted, but not the job.
+type beforeInsert struct {
+	river.MiddlewareDefaults
+
+	do func()
+}
+
+func (b *beforeInsert) InsertMany(
+	ctx context.Context, _ []*rivertype.JobInsertParams, insert func(context.Context) ([]*rivertype.JobInsertResult, error),
+) ([]*rivertype.JobInsertResult, error) {
+	b.do()
+	return insert(ctx)
+}
+
 type otherArgs struct{}
 
 func (otherArgs) Kind() string { return "other" }

@@ -108,16 +108,17 @@ func TestRedelivery_25HoursLaterHasNoEffect(t *testing.T) {
 	})
 }
 
-// age makes all rows as if they had been received so much earlier.
-func (b *bench) age(t *testing.T, by time.Duration) {
+// age makes all rows as if they had been received so much earlier, and gives when.
+func (b *bench) age(t *testing.T, by time.Duration) time.Time {
 	t.Helper()
-	received := time.Now().UTC().Add(-by)
+	received := time.Now().UTC().Add(-by).Truncate(time.Microsecond)
 	var value any = received
 	if b.dialect == sqlinbox.SQLite {
 		value = received.Format("2006-01-02T15:04:05.000000Z")
 	}
 	_, err := b.db.ExecContext(t.Context(), "UPDATE ittybit_inbox SET received_at = $1, handled_at = $1", value)
 	require.NoError(t, err)
+	return received
 }
 
 func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) {

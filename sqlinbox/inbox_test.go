@@ -197,11 +197,18 @@ func TestWrap_theWaitForAnotherDeliveryEndsWithTheContext(t *testing.T) {
 	})
 }
 
-func TestWrap_aSuccessThatComesLateIsKept(t *testing.T) {
+func TestWrap_whatComesLateIsKept(t *testing.T) {
 	onEach(t, engines(), func(t *testing.T, b *bench) {
 		ctx, cancel := context.WithCancel(t.Context())
 		require.NoError(t, b.inbox.Wrap(effectAnd(func() error { cancel(); return nil })).HandleEvent(ctx, task(t, 1)))
 		assert.Equal(t, 1, b.effects(t))
+
+		ctx, cancel = context.WithCancel(t.Context())
+		discard := b.inbox.Wrap(effectAnd(func() error { cancel(); return ittybit.Discard(errNo) }))
+		outcome, _ := ittybit.OutcomeOf(discard.HandleEvent(ctx, task(t, 3)))
+		assert.Equal(t, ittybit.OutcomeDiscarded, outcome)
+		assert.Equal(t, 1, b.count(t, "SELECT count(*) FROM ittybit_inbox WHERE outcome = 'discarded'"))
+
 		later := new(ittybit.RetryLaterError)
 		require.ErrorAs(t, b.inbox.Wrap(effectAnd(func() error { return nil })).HandleEvent(ctx, task(t, 2)), &later, "not begun")
 		assert.Equal(t, 1, b.effects(t))

@@ -2,6 +2,7 @@ package sqlinbox_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -83,6 +84,35 @@ func TestReplay_handlesWhatIsWantedInOrder(t *testing.T) {
 	})
 }
 
+func TestReplay_keepsWhatAHandlerWroteThatSaysItWasHandledBefore(t *testing.T) {
+	onEach(t, engines(), func(t *testing.T, b *bench) {
+		inbox := b.with(sqlinbox.WithPayloads())
+		h := effectAnd(func() error { return ittybit.ErrAlreadyHandled })
+		assert.ErrorIs(t, inbox.Wrap(h).HandleEvent(t.Context(), task(t, 1)), ittybit.ErrAlreadyHandled)
+		result, err := inbox.Replay(t.Context(), h, sqlinbox.ReplayParams{})
+		require.NoError(t, err)
+		assert.Equal(t, 1, result.Handled)
+		assert.Equal(t, 2, b.effects(t), "as Wrap does")
+	})
+}
+
+func TestReplay_beginsWithSinceAndEndsBeforeUntil(t *testing.T) {
+	onEach(t, engines(), func(t *testing.T, b *bench) {
+		inbox := b.with(sqlinbox.WithPayloads())
+		require.NoError(t, inbox.Wrap(ittybit.EventHandlerFunc(effect)).HandleEvent(t.Context(), task(t, 1)))
+		at := b.age(t, 24*time.Hour)
+		east := time.FixedZone("east", 5*60*60)
+		for want, params := range []sqlinbox.ReplayParams{
+			{Until: at.In(east)},
+			{Since: at.In(east), Until: at.Add(time.Microsecond)},
+		} {
+			result, err := inbox.Replay(t.Context(), ittybit.EventHandlerFunc(effect), params)
+			require.NoError(t, err)
+			assert.Equal(t, want, result.Handled)
+		}
+	})
+}
+
 func TestReplay_goesOnWhereItStopped(t *testing.T) {
 	onEach(t, engines(), func(t *testing.T, b *bench) {
 		inbox := b.filled(t)
@@ -125,9 +155,10 @@ func TestReplay_goesOnWhereItStopped(t *testing.T) {
 		assert.Equal(t, sqlinbox.ReplayResult{Cursor: params.After}, result, "nothing is left")
 
 		ctx, cancel := context.WithCancel(t.Context())
-		_, err = inbox.Replay(ctx, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { cancel(); return ctx.Err() }),
+		result, err = inbox.Replay(ctx, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { cancel(); return ctx.Err() }),
 			sqlinbox.ReplayParams{OnError: func(string, error) error { return nil }})
 		assert.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, sqlinbox.ReplayResult{}, result, "the event did not fail: the next call begins with it")
 		b.idle(t)
 	})
 }
@@ -185,6 +216,8 @@ func TestReplay_refuses(t *testing.T) {
 			require.ErrorAs(t, err, &refused, param)
 			assert.Equal(t, param, refused.Param)
 		}
+		_, err = inbox.Replay(t.Context(), h, sqlinbox.ReplayParams{After: base64.RawURLEncoding.EncodeToString([]byte("1 \x00"))})
+		assert.ErrorContains(t, err, "is not the Cursor")
 		_, err = inbox.Replay(t.Context(), nil, sqlinbox.ReplayParams{})
 		assert.ErrorContains(t, err, "next is nil")
 	})

@@ -38,6 +38,13 @@ func TestWrap_needsNoMoreThanOneConnection(t *testing.T) {
 		_, err = inbox.Prune(t.Context(), time.Hour)
 		require.NoError(t, err)
 		b.idle(t)
+
+		busy, err := b.db.Conn(t.Context())
+		require.NoError(t, err)
+		defer func() { assert.NoError(t, busy.Close()) }()
+		status, seen := deliver(t, h, taskBody(5), ittybit.WithProcessingTimeout(50*time.Millisecond))
+		assert.Equal(t, http.StatusServiceUnavailable, status, "when it has none")
+		assert.ErrorIs(t, seen.Err, context.DeadlineExceeded)
 	})
 }
 

@@ -93,15 +93,7 @@ func TestPrune_forgetsWhatIsOldEnough(t *testing.T) {
 		old := sqlinbox.New(b.db, b.dialect, sqlinbox.WithName("another endpoint")).Wrap(ittybit.EventHandlerFunc(effect))
 		require.NoError(t, old.HandleEvent(t.Context(), task(t, 1)))
 		const many = 2300 // three batches
-		fill := "INSERT INTO ittybit_inbox (name, event_key, event_type, subject_id, outcome, received_at, handled_at) " +
-			"SELECT '', %s, '', '', 'handled', received_at, handled_at FROM ittybit_inbox, %s"
-		fill = map[sqlinbox.Dialect]string{
-			sqlinbox.Postgres: fmt.Sprintf(fill, "n::text", fmt.Sprintf("generate_series(1, %d) AS s(n)", many)),
-			sqlinbox.SQLite: fmt.Sprintf(fill, "n",
-				fmt.Sprintf("(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n FROM s)", many)),
-		}[b.dialect]
-		_, err := b.db.ExecContext(t.Context(), fill)
-		require.NoError(t, err)
+		b.multiply(t, many)
 		b.age(t, 40*24*time.Hour)
 		require.NoError(t, h.HandleEvent(t.Context(), task(t, 2)))
 
@@ -134,6 +126,46 @@ func TestPrune_forgetsWhatIsOldEnough(t *testing.T) {
 		cancel()
 		_, err = b.inbox.Prune(ended, time.Hour)
 		assert.ErrorIs(t, err, context.Canceled)
+	})
+}
+
+// multiply makes so many rows of the only one, under the name "".
+func (b *bench) multiply(t *testing.T, many int) {
+	t.Helper()
+	fill := "INSERT INTO ittybit_inbox (name, event_key, event_type, subject_id, outcome, received_at, handled_at) " +
+		"SELECT '', %s, '', '', 'handled', received_at, handled_at FROM ittybit_inbox, %s"
+	fill = map[sqlinbox.Dialect]string{
+		sqlinbox.Postgres: fmt.Sprintf(fill, "n::text", fmt.Sprintf("generate_series(1, %d) AS s(n)", many)),
+		sqlinbox.SQLite: fmt.Sprintf(fill, "n",
+			fmt.Sprintf("(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n FROM s)", many)),
+	}[b.dialect]
+	_, err := b.db.ExecContext(t.Context(), fill)
+	require.NoError(t, err)
+}
+
+func TestPrune_countsWhatItDeletedBeforeAnError(t *testing.T) {
+	onEach(t, engines(), func(t *testing.T, b *bench) {
+		other := b.with(sqlinbox.WithName("another endpoint"))
+		require.NoError(t, other.Wrap(ittybit.EventHandlerFunc(effect)).HandleEvent(t.Context(), task(t, 1)))
+		b.multiply(t, 1500)
+		b.age(t, 40*24*time.Hour)
+		protect := "CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox WHEN OLD.event_key = 'last' BEGIN SELECT RAISE(ABORT, 'it stays'); END"
+		later := time.Now().Add(-39 * 24 * time.Hour).UTC()
+		var at any = later
+		if b.dialect == sqlinbox.Postgres {
+			protect = `CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it stays'; END $$;
+				CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox FOR EACH ROW WHEN (OLD.event_key = 'last') EXECUTE FUNCTION stays()`
+		} else {
+			at = later.Format("2006-01-02T15:04:05.000000Z")
+		}
+		_, err := b.db.ExecContext(t.Context(), protect)
+		require.NoError(t, err)
+		_, err = b.db.ExecContext(t.Context(), "UPDATE ittybit_inbox SET event_key = 'last', received_at = $1 WHERE event_key = '7'", at)
+		require.NoError(t, err)
+		n, err := b.inbox.Prune(t.Context(), 30*24*time.Hour)
+		require.ErrorContains(t, err, "it stays")
+		assert.Equal(t, int64(1000), n)
+		assert.Equal(t, 501, b.kept(t))
 	})
 }
 
@@ -251,4 +283,26 @@ func TestWrap_deadlocksOfHandlersEnd(t *testing.T) {
 	}
 	all.Wait()
 	assert.Equal(t, 4, b.count(t, "SELECT sum(n) FROM pair"))
+}
+
+// What a handler said in a run that was not committed counts for nothing.
+func TestWrap_theRunThatIsCommittedDecides(t *testing.T) {
+	e := engines()["PostgreSQL"](t)
+	b := newBench(t, e, e.open(t))
+	_, err := b.db.ExecContext(t.Context(), `
+		CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$;
+		CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON ittybit_inbox DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW WHEN (NEW.outcome = 'discarded') EXECUTE FUNCTION again()`)
+	require.NoError(t, err)
+	runs := 0
+	h := b.inbox.Wrap(effectAnd(func() error {
+		if runs++; runs == 1 {
+			return ittybit.Discard(errNo)
+		}
+		return nil
+	}))
+	require.NoError(t, h.HandleEvent(t.Context(), task(t, 1)))
+	assert.Equal(t, 2, runs)
+	assert.Equal(t, 1, b.effects(t))
+	assert.Equal(t, 1, b.count(t, "SELECT count(*) FROM ittybit_inbox WHERE outcome = 'handled'"))
 }

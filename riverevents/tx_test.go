@@ -137,9 +137,11 @@ func TestTx_ofTwoRunsOneWrites(t *testing.T) {
 			assert.NotErrorIs(t, err, riverevents.ErrStale)
 			return err
 		},
-		"it swallows the error": func(ctx context.Context, e *ittybit.Event) error { _ = write(ctx, e); return nil },
-		"it returns another":    func(ctx context.Context, e *ittybit.Event) error { _ = write(ctx, e); return errBroken },
-		"it asks for a retry":   func(ctx context.Context, e *ittybit.Event) error { return ittybit.RetryLater(0, write(ctx, e)) },
+		"it swallows the error":   func(ctx context.Context, e *ittybit.Event) error { _ = write(ctx, e); return nil },
+		"it returns another":      func(ctx context.Context, e *ittybit.Event) error { _ = write(ctx, e); return errBroken },
+		"it gives up, without Tx": func(context.Context, *ittybit.Event) error { return ittybit.Discard(errBroken) },
+		"it succeeds without Tx":  func(context.Context, *ittybit.Event) error { return nil },
+		"it asks for a retry":     func(ctx context.Context, e *ittybit.Event) error { return ittybit.RetryLater(0, write(ctx, e)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

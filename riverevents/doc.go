@@ -49,7 +49,7 @@
 // # What errors do
 //
 //   - nil: the job is completed.
-//   - [ittybit.RetryLater]: the job is snoozed, which uses up none of its attempts.
+//   - [ittybit.RetryLater], and River's JobSnooze: the job is snoozed, which uses up none of its attempts.
 //   - [ittybit.Discard], and River's JobCancel: the job ends in River's state cancelled, with
 //     the error in its row, and the event is marked as discarded. River's state discarded is
 //     left for jobs whose attempts are used up: a mistake to look into, where Discard is a

@@ -52,6 +52,23 @@ func TestOrder_whatIsOlderThanWhatWasHandledIsSkipped(t *testing.T) {
 	assert.Equal(t, ittybit.OutcomeHandled, receive(t, attempts).Outcome)
 }
 
+func TestOrder_whatWasDiscardedMakesNothingStale(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	w := q.work(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+		if e.Task.Progress == 80 {
+			return ittybit.Discard(errBroken)
+		}
+		return write(ctx, e)
+	}))
+	q.enqueue(taskEvent(t, "task_1", "processing", `"progress":80`))
+	w.next(river.EventKindJobCancelled)
+	older := taskEvent(t, "task_1", "processing", `"progress":50`)
+	q.enqueue(older)
+	w.next(river.EventKindJobCompleted)
+	assert.Equal(t, 1, q.effects(older.Key()))
+}
+
 func TestOrder_otherPayloads(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)

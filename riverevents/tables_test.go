@@ -132,6 +132,18 @@ func TestPrune_forgetsWhatIsOld(t *testing.T) {
 	assert.Equal(t, "task:new", value[string](q, "SELECT string_agg(subject, ', ') FROM ittybit_river_subject"))
 }
 
+func TestPrune_keepsATaskOfWhichSomethingWasHeard(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	w := q.work(ittybit.EventHandlerFunc(write))
+	for _, progress := range []string{`"progress":10`, `"progress":20`} {
+		q.enqueue(taskEvent(t, "task_1", "processing", progress))
+		w.next(river.EventKindJobCompleted)
+		assert.Equal(t, 1, value[int](q, "SELECT count(*) FROM ittybit_river_subject WHERE seen_at > now() - interval '1 day'"))
+		q.exec("UPDATE ittybit_river_subject SET seen_at = now() - interval '61 days'")
+	}
+}
+
 func TestPrune_anEventWhoseJobWaitsIsHandledAllTheSame(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)

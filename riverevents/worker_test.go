@@ -103,6 +103,16 @@ func TestWorker_retryLaterSnoozes(t *testing.T) {
 	assert.InDelta(t, time.Hour, time.Until(job.ScheduledAt), float64(time.Minute))
 }
 
+func TestWorker_aSnoozeOfRiversIsRetryLater(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	observe, attempts := observed()
+	w := q.work(ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return river.JobSnooze(time.Hour) }), observe)
+	q.enqueue(taskEvent(t, "task_1", "completed"))
+	w.next(river.EventKindJobSnoozed)
+	assert.Equal(t, ittybit.OutcomeRetryLater, receive(t, attempts).Outcome)
+}
+
 func TestWorker_discardCancelsAndMarks(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]error{

@@ -287,6 +287,7 @@ func TestMistakesPanic(t *testing.T) {
 		"two schemas":        func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("a.b.c")) },
 		"a level of SQLite":  func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithIsolation(sql.LevelReadCommitted)) },
 		"a name with NUL":    func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName("\x00")) },
+		"a long endpoint":    func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName(strings.Repeat("a", 256))) },
 		"Tx outside":         func() { _ = next.HandleEvent(t.Context(), task(t, 1)) },
 	} {
 		assert.Panics(t, mistake, name)

@@ -192,6 +192,20 @@ func TestWrap_insideOneThatItWouldWaitForIsRefused(t *testing.T) {
 	})
 }
 
+func TestReplay_doesNotTakeAnEventForHandledThatIsWrappedOnItsWay(t *testing.T) {
+	onEach(t, engines(), func(t *testing.T, b *bench) {
+		inbox := b.with(sqlinbox.WithPayloads())
+		h := inbox.Wrap(ittybit.EventHandlerFunc(effect))
+		require.NoError(t, h.HandleEvent(t.Context(), task(t, 1)))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		logged := ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error { return h.HandleEvent(ctx, e) })
+		result, err := inbox.Replay(ctx, logged, sqlinbox.ReplayParams{})
+		assert.ErrorContains(t, err, "wrap it once")
+		assert.Zero(t, result.Handled)
+	})
+}
+
 // replaying is a handler that replays.
 type replaying struct {
 	inbox *sqlinbox.Inbox

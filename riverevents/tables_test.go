@@ -97,6 +97,25 @@ func TestSchema_makesTheSameTables(t *testing.T) {
 	assert.Equal(t, migrated, value[string](q, columns))
 }
 
+func TestMigrate_inASchemaWhoseNameNeedsQuotes(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	schema := "Quoted_" + q.schema
+	quoted := pgx.Identifier{schema}.Sanitize()
+	q.exec("CREATE SCHEMA " + quoted)
+	t.Cleanup(func() {
+		_, err := q.pool.Exec(context.WithoutCancel(t.Context()), "DROP SCHEMA "+quoted+" CASCADE")
+		assert.NoError(t, err)
+	})
+	migrateRiver(t, q.pool, schema)
+	client := newClient(t, q.pool, &river.Config{Schema: schema})
+	for range 2 {
+		require.NoError(t, riverevents.Migrate(t.Context(), client))
+	}
+	require.NoError(t, riverevents.Enqueue(client).HandleEvent(t.Context(), taskEvent(t, "task_1", "completed")))
+	assert.Equal(t, 1, value[int](q, "SELECT count(*) FROM "+quoted+".ittybit_river_event"))
+}
+
 func TestMigrate_withoutTheSchemaSaysSo(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -152,6 +153,7 @@ func TestTx_ofTwoRunsOneWrites(t *testing.T) {
 
 func TestTx_aRescuedJobWhoseWorkerWasNotDead(t *testing.T) {
 	t.Parallel()
+	wait := map[string]time.Duration{"available": 0, "retryable": time.Hour} // River's scheduler must not make it available by itself
 	for _, rescued := range []string{"available", "retryable"} {
 		t.Run(rescued, func(t *testing.T) {
 			t.Parallel()
@@ -166,7 +168,7 @@ func TestTx_aRescuedJobWhoseWorkerWasNotDead(t *testing.T) {
 			}))
 			q.enqueue(taskEvent(t, "task_1", "completed"))
 			receive(t, begun)
-			q.exec("UPDATE river_job SET state = $1, scheduled_at = now()", rescued)
+			q.exec("UPDATE river_job SET state = $1, scheduled_at = now() + $2", rescued, wait[rescued])
 			if rescued == "available" { // the second run is done before the first goes on
 				w.next(river.EventKindJobCompleted)
 				close(goOn)
@@ -175,13 +177,28 @@ func TestTx_aRescuedJobWhoseWorkerWasNotDead(t *testing.T) {
 				close(goOn)
 				w.next(river.EventKindJobFailed) // is River's name for the state that it finds
 				assert.Equal(t, 1, q.effects(done1))
-				q.exec("UPDATE river_job SET state = 'available'")
+				q.exec("UPDATE river_job SET state = 'available', scheduled_at = now()")
 				w.next(river.EventKindJobCompleted)
 			}
 			assert.Equal(t, 1, q.effects(done1))
 			assert.Equal(t, "handled", q.outcome(done1))
 		})
 	}
+}
+
+func TestTx_aJobWhoseRowIsGoneIsHandledAllTheSame(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	observe, attempts := observed()
+	q.work(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+		_, err := q.pool.Exec(ctx, "DELETE FROM river_job")
+		return errors.Join(err, write(ctx, e))
+	}), observe)
+	q.enqueue(taskEvent(t, "task_1", "completed"))
+	a := receive(t, attempts)
+	assert.Equal(t, ittybit.OutcomeHandled, a.Outcome, "%v", a.Err)
+	assert.Equal(t, 1, q.effects(done1))
+	assert.Equal(t, "handled", q.outcome(done1))
 }
 
 func TestTx_isNotTheHandlersToEnd(t *testing.T) {

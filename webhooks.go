@@ -126,10 +126,11 @@ func WithMaxInFlight(n int) WebhookOption {
 }
 
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
-// handled; a request that needs more is answered 503. A body needs up to three times its
-// size for a moment while its buffer grows: below four times [WithMaxBodyBytes], bodies
-// of the largest size are never read. The last quarter is kept for bodies of less than
-// 64 KiB. It must be positive; the default is [DefaultMaxBufferedBytes].
+// handled; a request that needs more is answered 503. A body of more than 64 KiB counts
+// twice its size, for Go lets as much garbage lie, and up to four times where its length is
+// not given; a smaller one up to three times while it is read. The last quarter is kept for
+// the smaller ones: below four times [WithMaxBodyBytes], bodies of the largest size may never
+// be read. It must be positive; the default is [DefaultMaxBufferedBytes].
 func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }

@@ -1,5 +1,9 @@
-// Package bodyread reads request bodies of unknown senders into pooled buffers, whose
-// sizes grow with what arrives, under a limit for each body and a budget for all.
+// Package bodyread reads request bodies of unknown senders into buffers whose sizes grow
+// with what arrives, under a limit for each body and a budget for all.
+//
+// Buffers of up to 64 KiB, which is what nearly all deliveries need, are pooled. Larger ones
+// are not, for the pool would hold them past the budget. They count twice, because the
+// garbage collector lets as much of them lie as is in use before it collects.
 package bodyread
 
 import (
@@ -21,8 +25,9 @@ var (
 const (
 	minSize    = 2 << 10 // bytes; most deliveries fit
 	minSizeLog = 11
-	smallBody  = 64 << 10 // bytes
-	classes    = 16       // 2 KiB to 64 MiB; larger buffers are not pooled
+	smallBody  = 64 << 10 // bytes; the largest buffer that is pooled
+	classes    = 6        // 2 KiB to 64 KiB
+	largeCount = 2        // how often the bytes of a larger buffer count
 )
 
 // Budget bounds the bytes that all readers hold together.
@@ -39,9 +44,9 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 
 // take reserves n bytes. The last quarter is kept for small bodies, which is what nearly
 // all deliveries are: senders of large ones can't shut them out.
-func (b *Budget) take(n int64) bool {
+func (b *Budget) take(n int64, large bool) bool {
 	limit := b.max
-	if n > smallBody {
+	if large {
 		limit -= b.max / 4
 	}
 	if b.used.Add(n) > limit {
@@ -63,10 +68,12 @@ func NewReader(limit int64, budget *Budget) *Reader { return &Reader{limit: limi
 
 // Body is a body that was read. Release it when its bytes are no longer used.
 type Body struct {
-	reader *Reader
-	buffer *[]byte
-	length int
-	held   int64
+	reader  *Reader
+	claimed int64 // the length that the sender gave, if it did
+	buffer  *[]byte
+	length  int
+	held    int64
+	next    [1]byte
 }
 
 // Bytes gives the body. They are valid until Release.
@@ -83,9 +90,14 @@ func (b *Body) Release() {
 	b.held = 0
 }
 
-// Detach gives a copy of the body that is the caller's own, and the buffer back to the
-// pool. The budget counts the copy until Release. There are no Bytes any more.
+// Detach makes the body the caller's own. Of a small one it gives a copy, and the buffer back
+// to the pool. The budget counts it until Release. There are no Bytes any more.
 func (b *Body) Detach() []byte {
+	if len(*b.buffer) > smallBody {
+		own := (*b.buffer)[:b.length:b.length]
+		b.buffer = nil
+		return own
+	}
 	own := make([]byte, b.length)
 	copy(own, b.Bytes())
 	b.reader.put(b.buffer)
@@ -96,32 +108,26 @@ func (b *Body) Detach() []byte {
 }
 
 // Read reads src to its end. A positive length that src claims for itself is used only
-// to refuse it early; deadline is looked at between two reads.
+// to refuse it early, and not to grow past it; deadline is looked at between two reads.
 func (r *Reader) Read(src io.Reader, claimed int64, deadline time.Time) (*Body, error) {
 	if claimed > r.limit {
 		return nil, ErrTooLarge
 	}
-	body, whole := &Body{reader: r}, false
+	if !r.budget.take(minSize, false) {
+		return nil, ErrOverBudget
+	}
+	body, whole := &Body{reader: r, claimed: claimed, buffer: r.get(minSize), held: minSize}, false
 	defer func() {
 		if !whole { // nor if src panics
 			body.Release()
 		}
 	}()
-	if err := body.grow(); err != nil {
-		return nil, err
-	}
 	for {
-		if body.length == len(*body.buffer) {
-			if err := body.grow(); err != nil {
-				return nil, err
-			}
-		}
-		n, err := src.Read((*body.buffer)[body.length:])
-		body.length += n
+		err := body.readFrom(src)
 		switch {
 		case int64(body.length) > r.limit:
 			err = ErrTooLarge
-		case err == io.EOF:
+		case err == io.EOF: //nolint:errorlint // wrapped, it is no regular end
 			whole = true
 			return body, nil
 		case err == nil && time.Now().After(deadline):
@@ -133,29 +139,66 @@ func (r *Reader) Read(src io.Reader, claimed int64, deadline time.Time) (*Body, 
 	}
 }
 
-// grow moves the body into a buffer of the next size.
-func (b *Body) grow() error {
-	size := minSize
-	if b.buffer != nil {
-		size = 2 * len(*b.buffer)
+// readFrom reads some more. Into a full buffer, that is one byte beside it: most often there
+// is none, and it need not grow.
+func (b *Body) readFrom(src io.Reader) error {
+	if b.length < len(*b.buffer) {
+		n, err := src.Read((*b.buffer)[b.length:])
+		b.length += n
+		return err
 	}
-	if !b.reader.budget.take(int64(size)) {
+	n, err := src.Read(b.next[:])
+	switch {
+	case n == 0:
+		return err
+	case int64(b.length) >= b.reader.limit:
+		return ErrTooLarge
+	}
+	if err := b.grow(b.nextSize()); err != nil {
+		return err
+	}
+	(*b.buffer)[b.length] = b.next[0]
+	b.length++
+	return err
+}
+
+// nextSize doubles. A large buffer is no larger than a body may be, nor than the sender says
+// that this one is.
+func (b *Body) nextSize() int {
+	length, size := int64(len(*b.buffer)), 2*int64(len(*b.buffer))
+	if size <= smallBody {
+		return int(size)
+	}
+	if b.claimed > length {
+		size = min(size, b.claimed)
+	}
+	return int(max(min(size, b.reader.limit), smallBody+1))
+}
+
+// grow moves the body into a buffer of that size. While it moves, a large one counts for the
+// one that it leaves too.
+func (b *Body) grow(size int) error {
+	taken, left := int64(size), b.held
+	if size > smallBody {
+		taken *= largeCount
+		if len(*b.buffer) > smallBody {
+			taken, left = taken-b.held, 0
+		}
+	}
+	if !b.reader.budget.take(taken, size > smallBody) {
 		return ErrOverBudget
 	}
 	larger := b.reader.get(size)
-	if b.buffer != nil {
-		copy(*larger, b.Bytes())
-		b.reader.put(b.buffer)
-		b.reader.budget.used.Add(-b.held)
-	}
-	b.buffer, b.held = larger, int64(size)
+	copy(*larger, b.Bytes())
+	b.reader.put(b.buffer)
+	b.reader.budget.used.Add(-left)
+	b.buffer, b.held = larger, b.held+taken-left
 	return nil
 }
 
-// class gives the pool for buffers of size bytes, a power of two.
+// class gives the pool for buffers of size bytes: up to smallBody they are powers of two.
 func class(size int) (int, bool) {
-	c := bits.TrailingZeros(uint(size)) - minSizeLog
-	return c, c < classes
+	return bits.TrailingZeros(uint(size)) - minSizeLog, size <= smallBody
 }
 
 func (r *Reader) get(size int) *[]byte {

@@ -57,6 +57,13 @@ func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator 
 // make two of them meet.
 type digest [16]byte
 
+// digestOf gives the digest of key, and a number that tells nothing of it.
+func digestOf(key string) (digest, uint32) {
+	var room [128]byte // most keys are shorter
+	sum := sha256.Sum256(append(room[:0], key...))
+	return digest(sum[:16]), binary.LittleEndian.Uint32(sum[16:])
+}
+
 // memoryShard is a part of the store with a lock of its own. Handled keys lie in a
 // ring in the order in which they were completed, which is also the order in which
 // they expire.
@@ -66,7 +73,7 @@ type memoryShard struct {
 	handled  map[digest]int // the place in the ring
 	ring     []handledKey   // grows up to capacity, then goes round
 	oldest   int            // place of the oldest entry
-	claimed  map[digest]chan struct{}
+	claimed  map[digest]chan struct{} // closed in the end; nil until somebody waits for it
 }
 
 type handledKey struct {
@@ -76,9 +83,8 @@ type handledKey struct {
 
 // Claim implements [Deduplicator].
 func (d *MemoryDeduplicator) Claim(ctx context.Context, key string) (Claim, error) {
-	sum := sha256.Sum256([]byte(key))
-	id := digest(sum[:16])
-	shard := &d.shards[binary.LittleEndian.Uint32(sum[16:])%uint32(len(d.shards))] //nolint:gosec // there are 16 shards at most
+	id, number := digestOf(key)
+	shard := &d.shards[number%uint32(len(d.shards))] //nolint:gosec // there are 16 shards at most
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -105,11 +111,12 @@ func (s *memoryShard) claim(key digest, now int64) (wait <-chan struct{}, err er
 	if at, ok := s.handled[key]; ok && s.ring[at].expires > now {
 		return nil, ErrAlreadyHandled
 	}
-	if done, ok := s.claimed[key]; ok {
-		return done, nil
+	done, ok := s.claimed[key]
+	if ok && done == nil {
+		done = make(chan struct{})
 	}
-	s.claimed[key] = make(chan struct{})
-	return nil, nil
+	s.claimed[key] = done
+	return done, nil
 }
 
 // memoryClaim is a key that is being handled.
@@ -151,7 +158,9 @@ func (c *memoryClaim) Release(context.Context) error {
 
 // free lets the next one in.
 func (s *memoryShard) free(key digest) {
-	close(s.claimed[key])
+	if done := s.claimed[key]; done != nil {
+		close(done)
+	}
 	delete(s.claimed, key)
 }
 

@@ -3,6 +3,7 @@ package ittybit_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -189,4 +190,29 @@ func TestAll_aNewItemThatPushesAnotherToTheNextPageIsNoRepetition(t *testing.T) 
 		ids = append(ids, task.ID)
 	}
 	assert.Equal(t, []string{"task_1", "task_1", "task_2"}, ids)
+}
+
+func TestPage_takesNoPositionOverFromThePageBefore(t *testing.T) {
+	for name, position := range map[string]string{"page": "2", "after": "task_9", "before": "task_9"} {
+		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			switch n {
+			case 1:
+				return apiResponse(200, apiPage("a"), "Links", fmt.Sprintf(`<?%s=%s>; rel="next"`, name, position))
+			case 2:
+				return apiResponse(200, apiPage("b"), "Links", `<?cursor=xyz>; rel="next"`)
+			}
+			return apiResponse(200, apiPage("c"))
+		})
+		var ids []string
+		for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Kind: ittybit.TaskKindNSFW}) {
+			require.NoError(t, err)
+			ids = append(ids, task.ID)
+		}
+		assert.Equal(t, []string{"a", "b", "c"}, ids)
+		for i, want := range []url.Values{{"kind": {"nsfw"}}, {"kind": {"nsfw"}, name: {position}}, {"kind": {"nsfw"}, "cursor": {"xyz"}}} {
+			got, err := url.ParseQuery(seen.all()[i].Query)
+			require.NoError(t, err)
+			assert.Equal(t, want, got, "the filter stays, and a page has one position")
+		}
+	}
 }

@@ -231,3 +231,42 @@ func TestCreateAndWait_keepsTheTaskWhenWaitingFails(t *testing.T) {
 		clientParamError(t, err, "URL")
 	})
 }
+
+func TestWaitAll_hasFewLooksOnTheirWayAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		answered := make(chan struct{})
+		inFlight, most := 0, 0
+		client, _ := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
+			mu.Lock()
+			inFlight++
+			most = max(most, inFlight)
+			mu.Unlock()
+			<-answered
+			mu.Lock()
+			inFlight--
+			mu.Unlock()
+			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, strings.TrimPrefix(req.URL.Path, "/tasks/")))
+		})
+		ids := make([]string, 30)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("task_%d", i)
+		}
+		ended := make(chan int, 1)
+		go func() {
+			count := 0
+			for _, err := range client.Tasks.WaitAll(t.Context(), ids, ittybit.WithPollRate(1000)) {
+				assert.NoError(t, err)
+				count++
+			}
+			ended <- count
+		}()
+		time.Sleep(time.Minute) // no answer comes
+		mu.Lock()
+		assert.Equal(t, 8, inFlight, "a slow Ittybit is not drowned in requests")
+		mu.Unlock()
+		close(answered)
+		assert.Equal(t, 30, <-ended)
+		assert.Equal(t, 8, most)
+	})
+}

@@ -136,6 +136,8 @@ func FuzzParseEvent(f *testing.F) {
 		again, err := ittybit.ParseEvent(body)
 		require.NoError(t, err)
 		require.Equal(t, e.Key(), again.Key())
+		requireEventOfAnySpacing(t, body, e)
+		requireTaskAsOfTheStandardLibrary(t, body, e)
 		carried := 0
 		if e.Task != nil {
 			carried++
@@ -159,6 +161,40 @@ func FuzzParseEvent(f *testing.F) {
 		}
 		require.LessOrEqual(t, carried, 1)
 	})
+}
+
+// requireEventOfAnySpacing: white space between the members of a payload means nothing.
+func requireEventOfAnySpacing(t *testing.T, body []byte, e *ittybit.Event) {
+	t.Helper()
+	var compact bytes.Buffer
+	require.NoError(t, json.Compact(&compact, body))
+	other, err := ittybit.ParseEvent(compact.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, []any{e.ID, e.Type, e.ProjectID, e.AutomationID}, []any{other.ID, other.Type, other.ProjectID, other.AutomationID})
+	require.True(t, e.CreatedAt.Equal(other.CreatedAt))
+	require.Equal(t, []bool{e.Task == nil, e.Media == nil, e.Job == nil}, []bool{other.Task == nil, other.Media == nil, other.Job == nil})
+	if e.ID != "" || e.Task != nil && e.Task.Terminal() || e.Job != nil && e.Job.Terminal() {
+		require.Equal(t, e.Key(), other.Key(), "it has no digest of the body")
+	}
+}
+
+// requireTaskAsOfTheStandardLibrary: a bare task is read as encoding/json reads it, also where names are
+// written in another case, escaped, or twice.
+func requireTaskAsOfTheStandardLibrary(t *testing.T, body []byte, e *ittybit.Event) {
+	t.Helper()
+	var plain struct {
+		ID     string             `json:"id"`
+		Object string             `json:"object"`
+		Kind   ittybit.TaskKind   `json:"kind"`
+		Status ittybit.TaskStatus `json:"status"`
+	}
+	if json.Unmarshal(body, &plain) != nil || plain.Object != "task" || plain.ID == "" {
+		return
+	}
+	require.NotNil(t, e.Task)
+	require.Equal(t, []any{plain.ID, plain.Kind, plain.Status}, []any{e.Task.ID, e.Task.Kind, e.Task.Status})
+	require.Empty(t, e.ID, "a bare task is no event with an id")
+	require.Equal(t, plain.Status == ittybit.TaskStatusCompleted, e.Type == ittybit.EventTaskCompleted)
 }
 
 func FuzzWebhookHandler(f *testing.F) {

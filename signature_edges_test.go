@@ -7,6 +7,7 @@ import (
 	"hash"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -81,4 +82,50 @@ func TestDefaults_areAsDocumented(t *testing.T) {
 		assert.Equal(t, durations[0], durations[1], name)
 	}
 	assert.Equal(t, 100_000, ittybit.DefaultDeduplicatorCapacity)
+}
+
+func TestExplain_takesNothingForAMatchThatIsNone(t *testing.T) {
+	body := []byte("body")
+	mac := signedMAC("1736512522", "body")
+	mac[len(mac)-1] ^= 1
+	text := webhookVerifier(t).Explain(body, "t=1736512522,v1="+hex.EncodeToString(mac))
+	assert.Contains(t, text, "No reading matches", "all but the last bit is the same")
+
+	// A secret that is nothing but padding stands for no key: anybody can sign with that.
+	v, err := ittybit.NewWebhookVerifier("==", ittybit.WithClock(signedClock))
+	require.NoError(t, err)
+	assert.Contains(t, v.Explain(body, ittybit.SignWebhook("", signedAt, body)), "No reading matches")
+}
+
+func TestExplain_saysEachThingOnce(t *testing.T) {
+	body := []byte("body")
+	header := ittybit.SignWebhook(webhookSecret, signedAt, body)
+
+	// The reading that was set up is also one of those in use.
+	v := webhookVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
+		mac.Write([]byte(timestamp + "."))
+		mac.Write(body)
+	}))
+	text := v.Explain(body, header)
+	assert.Equal(t, 1, strings.Count(text, "Matches:"), text)
+	assert.Contains(t, text, "what WithSignedContent writes")
+
+	// What is accepted needs no advice, although another secret would need some.
+	v = webhookVerifier(t, ittybit.WithSecrets("whsec_"+webhookSecret))
+	text = v.Explain(body, header)
+	assert.Equal(t, 2, strings.Count(text, "Matches:"), text)
+	assert.Contains(t, text, "with secret 2 whsec_ stripped")
+	assert.NotContains(t, text, "For Verify to take it", text)
+
+	// Of two timestamps, which Verify refuses, the first is compared.
+	text = webhookVerifier(t).Explain(body, header+",t=1")
+	assert.Contains(t, text, "two timestamps")
+	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
+}
+
+func TestExplain_givesTimesInUTCAndMilliseconds(t *testing.T) {
+	const at = "2025-01-10T18:05:22+05:30"
+	v := webhookVerifier(t, ittybit.WithClock(func() time.Time { return signedAt.Add(1_234_567) }))
+	text := v.Explain([]byte("body"), "t="+at+",v1="+signedHex(at, "body"))
+	assert.Contains(t, text, "RFC 3339: 2025-01-10T12:35:22Z, 1ms before now")
 }

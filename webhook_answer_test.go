@@ -226,3 +226,20 @@ func TestWebhookHandler_isNamedByItsVerifier(t *testing.T) {
 	assert.Equal(t, "ittybit.WebhookVerifier(1 secrets, tolerance 5m0s)", v.String())
 	assert.Equal(t, "ittybit.WebhookHandler("+v.String()+")", webhookHandler(t, ittybit.NewEventMux()).String())
 }
+
+func TestMiddleware_givesBackWhatItTakes(t *testing.T) {
+	large := strings.Repeat("x", 4<<20)
+	h := webhookMiddleware(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, ittybit.WithMaxBodyBytes(8<<20))
+	signature := signedHeader(large)
+	for n := range 20 { // 20 × 4 MiB are more than may be held at once
+		r := signedRequest(large)
+		want := "status 204"
+		if r.Header.Set(ittybit.SignatureHeader, signature); n%2 == 1 {
+			r.Header.Set(ittybit.SignatureHeader, "junk")
+			want = "status 401"
+		}
+		w := newWebhookWire()
+		h.ServeHTTP(w, r)
+		require.Contains(t, w.calls, want)
+	}
+}

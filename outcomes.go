@@ -86,7 +86,6 @@ func (r *eventRun) call(ctx context.Context, next EventHandler, e *Event) {
 	outcome, after := OutcomeOf(err)
 	switch outcome {
 	case OutcomeHandled:
-		err = nil
 		if other, ok := reported.Load().(Outcome); ok {
 			outcome = other
 		}

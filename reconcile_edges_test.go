@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -117,6 +118,94 @@ func TestReconcile_keepsTheOpenTaskWhoseHandlerWasCut(t *testing.T) {
 			require.NoError(t, err)
 			assert.ElementsMatch(t, []string{"task_000", "task_001", "task_002"}, next.handled)
 			assert.Empty(t, report.Checkpoint.Open)
+		})
+	}
+}
+
+func TestReconcile_doesNotClaimTheTimeAtWhichTwoSpansMeet(t *testing.T) {
+	api := newReconcileAPI()
+	for n := range 40 {
+		api.set(n, "completed")
+	}
+	// A run is cut between two tasks of one second, in which the span of the run before ended.
+	api.created["task_019"] = api.created["task_020"]
+	api.failPage = 3
+	client, next := api.client(t), new(reconcileNext)
+	cut, err := reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{
+		Done: []ittybit.ReconcileSpan{{From: reconcileAt(5), To: reconcileAt(20)}},
+	}})
+	require.ErrorIs(t, err, ittybit.ErrForbidden)
+	assert.Contains(t, next.handled, "task_020")
+
+	api.failPage = 0
+	_, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, cut.Checkpoint)})
+	require.NoError(t, err)
+	assert.Contains(t, next.handled, "task_019")
+}
+
+func TestReconcile_aRunThatLearnsNothingKeepsItsCheckpoint(t *testing.T) {
+	api := newReconcileAPI()
+	for n := range 12 {
+		api.set(n, "completed")
+		api.created[reconcileIDs(n)[n]] = reconcileAt(30) // all of them in one second
+	}
+	client := api.client(t)
+	api.failPage = 2
+	done := []ittybit.ReconcileSpan{{From: reconcileAt(0), To: reconcileAt(50)}}
+	report, err := reconcile(t, client, new(reconcileNext), ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Done: done}})
+	require.ErrorIs(t, err, ittybit.ErrForbidden)
+	assert.Equal(t, ittybit.ReconcileCheckpoint{Done: done}, report.Checkpoint, "half a minute before the newest task lies no span")
+
+	api.failPage = 0
+	since := ittybit.ReconcileCheckpoint{Since: reconcileAt(100)}
+	report, err = reconcile(t, client, new(reconcileNext), ittybit.ReconcileParams{Checkpoint: since})
+	require.NoError(t, err)
+	assert.Equal(t, since, report.Checkpoint, "it does not go back")
+}
+
+func TestReconcile_checkpointsTheListBeforeItLooksAtWhatIsOpen(t *testing.T) {
+	api := newReconcileAPI()
+	for n := range 25 {
+		api.set(n, "completed")
+	}
+	api.set(900, "processing")
+	api.failGet = "task_900"
+	api.created["task_900"] = reconcileAt(-900)
+	var saved []ittybit.ReconcileCheckpoint
+	_, err := reconcile(t, api.client(t), new(reconcileNext), ittybit.ReconcileParams{
+		Checkpoint:   ittybit.ReconcileCheckpoint{Since: reconcileAt(-1), Open: []string{"task_900"}},
+		OnCheckpoint: func(c ittybit.ReconcileCheckpoint) { saved = append(saved, c) },
+	})
+	require.ErrorIs(t, err, ittybit.ErrForbidden)
+	require.NotEmpty(t, saved)
+	last := saved[len(saved)-1]
+	assert.True(t, reconcileAt(23).Equal(last.Since), "the list was read whole: %v", last.Since)
+	assert.Equal(t, []string{"task_900"}, last.Open)
+}
+
+func TestReconcile_takesACheckpointThatNamesTasksTwiceOrNone(t *testing.T) {
+	api := newReconcileAPI()
+	api.set(1, "processing")
+	api.set(2, "processing")
+	since := reconcileAt(100)
+	report, err := reconcile(t, api.client(t), new(reconcileNext), ittybit.ReconcileParams{
+		Checkpoint: ittybit.ReconcileCheckpoint{Since: since, Open: []string{"", "task_001", "task_002", "task_001", ""}},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 2, report.Unfinished)
+	assert.Equal(t, []string{"task_001", "task_002"}, report.Checkpoint.Open, "in the order of their turns")
+	assert.Equal(t, []string{"/tasks", "/tasks/task_001", "/tasks/task_002"}, api.paths)
+}
+
+func TestReconcile_takesATaskThatIsJustOldEnough(t *testing.T) {
+	for age, handled := range map[time.Duration]int{2*time.Minute - 1: 0, 2 * time.Minute: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			api := newReconcileAPI()
+			api.set(8, "completed")
+			time.Sleep(time.Until(reconcileAt(8).Add(age)))
+			report, err := reconcile(t, api.client(t), new(reconcileNext), ittybit.ReconcileParams{MinAge: 2 * time.Minute})
+			require.NoError(t, err)
+			assert.Equal(t, handled, report.Handled, "%v", age)
 		})
 	}
 }

@@ -270,3 +270,33 @@ func TestWaitAll_hasFewLooksOnTheirWayAtOnce(t *testing.T) {
 		assert.Equal(t, 8, most)
 	})
 }
+
+func TestWaitAll_looksOnceInAnAgeWhereTheRateSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, looks := apiTasks(t, "completed")
+		ctx, cancel := context.WithTimeout(t.Context(), 1000*time.Hour)
+		defer cancel()
+		for range client.Tasks.WaitAll(ctx, []string{"task_8", "task_9"}, ittybit.WithPollRate(math.SmallestNonzeroFloat64)) {
+		}
+		assert.Len(t, looks(), 1)
+	})
+}
+
+func TestWaitAll_yieldsTheLastStateOfATaskThatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			if n < 3 {
+				return apiResponse(200, fmt.Sprintf(`{"id":"task_1","status":"processing","progress":%d}`, n*10))
+			}
+			return apiResponse(404, `{"message":"no such task"}`)
+		})
+		count := 0
+		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"task_1"}) {
+			count++
+			require.ErrorIs(t, err, ittybit.ErrNotFound)
+			require.NotNil(t, task)
+			assert.EqualValues(t, 20, task.Progress)
+		}
+		assert.Equal(t, 1, count)
+	})
+}

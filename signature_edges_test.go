@@ -70,9 +70,9 @@ func TestVerify_canBeCalledWhileTheSignedContentIsWritten(t *testing.T) {
 }
 
 func TestDefaults_areAsDocumented(t *testing.T) {
-	assert.EqualValues(t, 1<<20, ittybit.DefaultMaxBodyBytes, "README: 1 MiB a body")
-	assert.EqualValues(t, 64<<20, ittybit.DefaultMaxBufferedBytes, "README: 64 MiB in all")
-	assert.EqualValues(t, 1000, ittybit.DefaultMaxInFlight, "README: 1,000 in flight")
+	assert.Equal(t, 1<<20, ittybit.DefaultMaxBodyBytes, "README: 1 MiB a body")
+	assert.Equal(t, 64<<20, ittybit.DefaultMaxBufferedBytes, "README: 64 MiB in all")
+	assert.Equal(t, 1000, ittybit.DefaultMaxInFlight, "README: 1,000 in flight")
 	for name, durations := range map[string][2]string{
 		"tolerance":             {"5m0s", ittybit.DefaultTolerance.String()},
 		"read timeout":          {"5s", ittybit.DefaultReadTimeout.String()},
@@ -121,6 +121,16 @@ func TestExplain_saysEachThingOnce(t *testing.T) {
 	text = webhookVerifier(t).Explain(body, header+",t=1")
 	assert.Contains(t, text, "two timestamps")
 	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
+}
+
+func TestExplain_advisesOnlyWhatIsMissing(t *testing.T) {
+	body := []byte("body")
+	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac.Write(body)
+	v, err := ittybit.NewWebhookVerifier("whsec_"+webhookSecret, ittybit.WithUntimestampedSignatures())
+	require.NoError(t, err)
+	text := v.Explain(body, hex.EncodeToString(mac.Sum(nil)))
+	assert.Contains(t, text, "For Verify to take it: give the secret without its whsec_.\n", text)
 }
 
 func TestExplain_givesTimesInUTCAndMilliseconds(t *testing.T) {

@@ -37,7 +37,12 @@ func (w *webhookWire) Header() http.Header { return w.header }
 
 func (w *webhookWire) WriteHeader(status int) { w.note("status %d", status) }
 
-func (w *webhookWire) Write(p []byte) (int, error) { w.note("body %q", p); return len(p), nil }
+func (w *webhookWire) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		w.note("body %q", p)
+	}
+	return len(p), nil
+}
 
 func (w *webhookWire) FlushError() error { w.note("flush"); return nil }
 
@@ -63,12 +68,17 @@ func TestWebhookHandler_hasADeadlineWhileItsAnswerIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWebhookWire()
 		webhookHandler(t, ittybit.NewEventMux()).ServeHTTP(w, signedRequest("{}"))
-		assert.Equal(t, []string{"write deadline true", "status 200", `body "OK\n"`, "flush", "write deadline false"}, w.calls)
+		assert.Equal(t, []string{"write deadline true", "status 200", "flush", "write deadline false"}, w.calls)
 		assert.GreaterOrEqual(t, w.writes[0], time.Second, "a sender on a bad line gets its answer")
 		assert.LessOrEqual(t, w.writes[0], time.Minute)
+		assert.Equal(t, http.Header{"Content-Length": {"0"}}, w.header)
+
+		w = newWebhookWire()
+		webhookHandler(t, ittybit.NewEventMux()).ServeHTTP(w, signedRequest("[]"))
+		assert.Equal(t, []string{"write deadline true", "status 400", `body "Bad Request\n"`, "flush", "write deadline false"}, w.calls)
 		assert.Equal(t, http.Header{
-			"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {"3"}, "X-Content-Type-Options": {"nosniff"},
-		}, w.header, "whatever the server would make of it")
+			"Content-Type": {"text/plain; charset=utf-8"}, "Content-Length": {"12"}, "X-Content-Type-Options": {"nosniff"},
+		}, w.header, "it is not left to the server to say what it is")
 	})
 }
 
@@ -160,6 +170,15 @@ func TestWebhookHandler_survivesAnObserverAndALogThatBothPanic(t *testing.T) {
 	w := newWebhookWire()
 	require.NotPanics(t, func() { h.ServeHTTP(w, signedRequest("{}")) })
 	assert.Contains(t, w.calls, "status 200")
+}
+
+func TestWebhookLog_saysNothingOfAnObserverThatIsWell(t *testing.T) {
+	var log testLog
+	recorder := newWebhookRecorder()
+	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithLogger(log.logger()), ittybit.WithObserver(recorder.observe))
+	h.ServeHTTP(newWebhookWire(), signedRequest(webhookPageBody))
+	recorder.next(t)
+	assert.Equal(t, 1, strings.Count(log.String(), "msg="), log.String())
 }
 
 func TestWebhookLog_takesASecretOutOfAStackToo(t *testing.T) {

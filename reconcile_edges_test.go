@@ -71,7 +71,7 @@ func TestReconcile_readsOnWhereAPageEndsWithATaskOfTheVeryTimeOfItsCheckpoint(t 
 func TestReconcile_dealsWithTasksThatDoNotSayWhenTheyWereCreated(t *testing.T) {
 	pages := []string{
 		`[{"id":"task_4","status":"completed","created":"2026-01-01T12:04:00Z"},{"id":"task_x","status":"completed"},` +
-			`{"id":"task_3","status":"completed","created":"2026-01-01T12:03:00Z"}]`,
+			`{"id":"task_3","status":"completed","created":"2026-01-01T12:03:00Z"},{"id":"task_y","status":"completed","created":null}]`,
 		`[{"id":"task_2","status":"completed","created":"2026-01-01T12:02:00Z"}]`,
 	}
 	client, rec := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
@@ -83,7 +83,7 @@ func TestReconcile_dealsWithTasksThatDoNotSayWhenTheyWereCreated(t *testing.T) {
 	next := new(reconcileNext)
 	report, err := reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Since: reconcileAt(1)}})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"task_4", "task_x", "task_3", "task_2"}, next.handled)
+	assert.Equal(t, []string{"task_4", "task_x", "task_3", "task_y", "task_2"}, next.handled)
 	assert.Equal(t, 2, rec.count(), "no time is no reason to end the list")
 	assert.True(t, reconcileAt(3).Equal(report.Checkpoint.Since), "a minute before the newest: %v", report.Checkpoint.Since)
 }

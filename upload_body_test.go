@@ -178,6 +178,18 @@ func TestUpload_comparesNothingThatCannotBeRead(t *testing.T) {
 	assert.Equal(t, token, uploadFailure(t, err))
 }
 
+func TestUpload_refusesTheTokenOfABodyThatHasGrown(t *testing.T) {
+	data := uploadBytes(8, 6*uploadKiB+1)
+	storage := newUploadStorage(t)
+	token := uploadBegun(t, storage, data)
+	before := len(storage.all())
+	params := uploadChunked(storage, bytes.NewReader(append(data, 'x')), 0) // as many chunks, and the same so far
+	params.Resume = token
+	_, err := uploadClient(t).Files.Upload(t.Context(), params)
+	clientParamError(t, err, "Resume")
+	assert.Len(t, storage.all(), before)
+}
+
 func TestUpload_countsWhatWasConfirmedBeforeAsSent(t *testing.T) {
 	data := uploadBytes(7, 6*uploadKiB+1)
 	storage := newUploadStorage(t)

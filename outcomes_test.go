@@ -51,3 +51,14 @@ func TestOutcomeOf_findsAVerdictAsDeepAsAnErrorIsWrapped(t *testing.T) {
 	outcome, _ := ittybit.OutcomeOf(err)
 	assert.Equal(t, ittybit.OutcomeDiscarded, outcome)
 }
+
+// errorOfItself joins itself.
+type errorOfItself struct{}
+
+func (errorOfItself) Error() string     { return "in a circle" }
+func (e errorOfItself) Unwrap() []error { return []error{e} }
+
+func TestOutcomeOf_comesToAnEndWhereAnErrorJoinsItself(t *testing.T) {
+	outcome, _ := ittybit.OutcomeOf(errorOfItself{})
+	assert.Equal(t, ittybit.OutcomeFailed, outcome)
+}

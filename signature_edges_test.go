@@ -144,3 +144,10 @@ func TestExplain_givesTimesInUTCAndMilliseconds(t *testing.T) {
 	text := v.Explain([]byte("body"), "t="+at+",v1="+signedHex(at, "body"))
 	assert.Contains(t, text, "RFC 3339: 2025-01-10T12:35:22Z, 1ms before now")
 }
+
+func TestExplain_readsTheLongestHeaderThatVerifyReads(t *testing.T) {
+	header := signedPadded("01736512522", signedHex("01736512522", "body"), 4096)
+	text := webhookVerifier(t).Explain([]byte("body"), header)
+	assert.Contains(t, text, "Verify accepts")
+	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
+}

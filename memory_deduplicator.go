@@ -70,9 +70,9 @@ func digestOf(key string) (digest, uint32) {
 type memoryShard struct {
 	mu       sync.Mutex
 	capacity int
-	handled  map[digest]int // the place in the ring
-	ring     []handledKey   // grows up to capacity, then goes round
-	oldest   int            // place of the oldest entry
+	handled  map[digest]int           // the place in the ring
+	ring     []handledKey             // grows up to capacity, then goes round
+	oldest   int                      // place of the oldest entry
 	claimed  map[digest]chan struct{} // closed in the end; nil until somebody waits for it
 }
 

@@ -135,16 +135,20 @@ const (
 func (v verdict) settled() bool { return v <= verdictDiscarded }
 
 // judge judges an error as [OutcomeOf] says.
-func judge(err error) (verdict, time.Duration) { return judgeTo(err, maxErrorDepth) }
+func judge(err error) (verdict, time.Duration) {
+	steps := maxErrorSteps
+	return judgeIn(&steps, err)
+}
 
-// maxErrorDepth bounds the walk through an error, which may have been made to turn in a
-// circle.
-const maxErrorDepth = 100
+// maxErrorSteps bounds the walk through an error, which may have been made to turn in a
+// circle, or to hold itself twice.
+const maxErrorSteps = 1000
 
-func judgeTo(err error, depth int) (verdict, time.Duration) {
-	if depth == 0 {
+func judgeIn(steps *int, err error) (verdict, time.Duration) {
+	if *steps == 0 {
 		return verdictFailed, 0
 	}
+	*steps--
 	switch e := err.(type) { //nolint:errorlint // it walks the tree by itself
 	case nil:
 		return verdictHandled, 0
@@ -160,12 +164,12 @@ func judgeTo(err error, depth int) (verdict, time.Duration) {
 		return verdictDiscarded, 0
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil && err != ErrAlreadyHandled { //nolint:errorlint // as above
-			return judgeTo(inner, depth-1)
+			return judgeIn(steps, inner)
 		}
 	case interface{ Unwrap() []error }:
 		worst, longest := verdictHandled, time.Duration(0)
 		for _, inner := range e.Unwrap() {
-			verdict, after := judgeTo(inner, depth-1)
+			verdict, after := judgeIn(steps, inner)
 			worst, longest = max(worst, verdict), max(longest, after)
 		}
 		if worst != verdictHandled {

@@ -62,3 +62,14 @@ func TestOutcomeOf_comesToAnEndWhereAnErrorJoinsItself(t *testing.T) {
 	outcome, _ := ittybit.OutcomeOf(errorOfItself{})
 	assert.Equal(t, ittybit.OutcomeFailed, outcome)
 }
+
+// errorTwice holds itself twice: a walk that only minds its depth takes 2 to the power of it.
+type errorTwice struct{}
+
+func (errorTwice) Error() string     { return "twice" }
+func (e errorTwice) Unwrap() []error { return []error{e, e} }
+
+func TestOutcomeOf_anErrorThatHoldsItselfTwiceComesToAnEnd(t *testing.T) {
+	outcome, _ := ittybit.OutcomeOf(errorTwice{})
+	assert.Equal(t, ittybit.OutcomeFailed, outcome)
+}

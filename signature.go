@@ -363,9 +363,6 @@ func nextPart(header string) (key, value, rest string, more bool) {
 
 // parseTimestamp reads t: digits for unix seconds or milliseconds, or RFC 3339.
 func parseTimestamp(text string) (time.Time, bool) {
-	if text == "" {
-		return time.Time{}, false
-	}
 	for i := range len(text) {
 		if text[i] < '0' || text[i] > '9' {
 			at, err := time.Parse(time.RFC3339, text)
@@ -386,7 +383,7 @@ type macPool struct{ pool sync.Pool }
 type macState struct {
 	mac     hash.Hash
 	sum     [sha256.Size]byte
-	given   [sha256.Size + 1]byte // one more than fits, for the base64 decoder's writes
+	given   [sha256.Size]byte
 	scratch [64]byte
 }
 

@@ -72,7 +72,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	http.Handle("POST /ittybit-webhook", webhook)
-	server := &http.Server{Addr: ":8080", ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{ // with the limits of SECURITY.md
+		Addr: ":8080", ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 7 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
 	log.Fatal(server.ListenAndServe())
 }
 

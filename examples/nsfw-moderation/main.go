@@ -93,7 +93,10 @@ func run(ctx context.Context, out io.Writer, images []string, getenv func(string
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{ // with the limits of SECURITY.md
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 7 * time.Second, WriteTimeout: 10 * time.Second,
+		IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+	}
 	go func() { _ = server.Serve(listener) }() // it ends with http.ErrServerClosed
 	defer func() { err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx))) }()
 

@@ -92,10 +92,8 @@ func run(ctx context.Context, out io.Writer, getenv func(string) string) (err er
 	if err != nil {
 		return err
 	}
-	server := &http.Server{ // with the limits of SECURITY.md, for with a WEBHOOK_URL the world can reach it
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 7 * time.Second, WriteTimeout: 10 * time.Second,
-		IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 7 * time.Second, // as in SECURITY.md
+		WriteTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
 	go func() { _ = server.Serve(listener) }() // it ends with http.ErrServerClosed
 	defer func() { err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx))) }()
 	publicURL = strings.TrimRight(cmp.Or(publicURL, "http://"+listener.Addr().String()), "/")

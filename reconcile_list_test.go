@@ -125,18 +125,7 @@ func TestReconcile_aRunThatIsCutGoesOnWhereTheOldestComeFirst(t *testing.T) {
 	client, next := api.client(t), new(reconcileNext)
 	var checkpoint ittybit.ReconcileCheckpoint
 	for range 5 {
-		ctx, cancel := context.WithCancel(t.Context())
-		left := 20
-		report, err := ittybit.Reconcile(ctx, client, next, ittybit.ReconcileParams{
-			Rate: 1e6, Checkpoint: reconcileStored(t, checkpoint),
-			Select: func(*ittybit.Task) bool {
-				if left--; left == 0 {
-					cancel()
-				}
-				return true
-			},
-		})
-		cancel()
+		report, err := reconcileCutAfter(t, 20, client, next, checkpoint)
 		require.ErrorIs(t, err, context.Canceled)
 		require.Len(t, report.Checkpoint.Done, 1)
 		assert.True(t, report.Checkpoint.Done[0].From.Equal(reconcileStart))

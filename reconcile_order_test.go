@@ -128,18 +128,7 @@ func TestReconcile_newTasksThatPushOthersToTheNextPageChangeNothing(t *testing.T
 	next := new(reconcileNext)
 	var checkpoint ittybit.ReconcileCheckpoint
 	for range 30 { // each run is cut after forty events
-		ctx, cancel := context.WithCancel(t.Context())
-		left := 40
-		report, err := ittybit.Reconcile(ctx, client, next, ittybit.ReconcileParams{
-			Rate: 1e6, Checkpoint: reconcileStored(t, checkpoint),
-			Select: func(*ittybit.Task) bool {
-				if left--; left == 0 {
-					cancel()
-				}
-				return true
-			},
-		})
-		cancel()
+		report, err := reconcileCutAfter(t, 40, client, next, checkpoint)
 		checkpoint = report.Checkpoint
 		if err == nil {
 			break
@@ -181,4 +170,22 @@ func TestReconcile_selectIsAskedWhenATaskHasEnded(t *testing.T) {
 	_, err = reconcile(t, client, next, params)
 	require.NoError(t, err)
 	assert.Contains(t, next.handled, "task_001")
+}
+
+// reconcileCutAfter goes on from a checkpoint, and is cut after so many tasks.
+func reconcileCutAfter(
+	t *testing.T, tasks int, client *ittybit.Client, next ittybit.EventHandler, from ittybit.ReconcileCheckpoint,
+) (*ittybit.ReconcileReport, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	return ittybit.Reconcile(ctx, client, next, ittybit.ReconcileParams{
+		Rate: 1e6, Checkpoint: reconcileStored(t, from),
+		Select: func(*ittybit.Task) bool {
+			if tasks--; tasks == 0 {
+				cancel()
+			}
+			return true
+		},
+	})
 }

@@ -9,15 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-// Check says what keeps text from being one JSON value, in the words of encoding/json.
-// What is one costs no allocation.
-func Check(text []byte) error {
-	if json.Valid(text) {
-		return nil
-	}
-	return json.Unmarshal(text, new(json.RawMessage))
-}
-
 // Object reads the members of a JSON object one after the other: the values stay where
 // they are in the text, nothing is copied, and a value is looked into only by who asks for
 // it. As with encoding/json, null changes nothing, and of members with the same name the last

@@ -305,3 +305,23 @@ func membersByDecoder(t *testing.T, text []byte) (names []string, values []json.
 	}
 	return names, values, true
 }
+
+// FuzzCheck holds the check to encoding/json: what it passes without asking there, would
+// pass there too, and nothing that would pass there is refused.
+func FuzzCheck(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `[]`, `""`, `0`, `-0`, `-`, `01`, `-01`, `1.`, `.5`, `1.5e`, `1e+`, `1E-05`, `1e5.5`, `+1`, `0x1`, `1_0`, `Infinity`, `nul`, `nulll`, `true `, `tru`, ` false`, `True`,
+		`{"a":1}`, `{"a":1,}`, `{"a"}`, `{"a":}`, `{,}`, `{a:1}`, `{"a":1 "b":2}`, `{"a":1}}`, `{"a":1`, `[1,2]`, `[1,]`, `[,1]`, `[1 2]`, `[1`, `]`, `}`, `:`, `,`, ``, ` `,
+		`"\u00e9\n\/"`, `"\u00g0"`, `"\u00"`, `"\x"`, `"\`, `"`, "\"\x1f\"", "\"\x7f\xff\"", "\"\n\"", `"\""`, "\xef\xbb\xbf{}", "{}\x00", "\v1", "[1]\f", `{"a":{"b":[{"c":[[]]}]}}`,
+		strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001),
+		strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000), strings.Repeat(`{"a":`, 10_001) + "1" + strings.Repeat("}", 10_001),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		end := validValue(text, skipSpaceAt(text, 0), 0)
+		require.LessOrEqual(t, end, len(text))
+		require.Equal(t, json.Valid(text), end >= 0 && skipSpaceAt(text, end) == len(text))
+		require.Equal(t, json.Valid(text), Check(text) == nil)
+	})
+}

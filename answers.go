@@ -136,22 +136,6 @@ func marshalBody(body any) ([]byte, error) {
 	return nil, &ParamError{Param: "parameters", Reason: "can't be made JSON: " + err.Error()}
 }
 
-// memberError is what is wrong with a member, if anything is.
-type memberError struct {
-	member string
-	err    error
-}
-
-// firstError gives the first of errs that is one, with the name of its member.
-func firstError(errs ...memberError) error {
-	for _, e := range errs {
-		if e.err != nil {
-			return fmt.Errorf("member %q: %w", e.member, e.err)
-		}
-	}
-	return nil
-}
-
 // orNil turns a JSON null into nil.
 func orNil(value json.RawMessage) json.RawMessage {
 	if jsonx.IsNull(value) {
@@ -174,4 +158,47 @@ func decodeMetadata(raw json.RawMessage) (map[string]any, error) {
 		return nil, errors.New("is not an object")
 	}
 	return metadata, nil
+}
+
+// decodePart decodes a member on its own, so that an odd one does not spoil the others.
+func decodePart(raw json.RawMessage, target any) error {
+	if raw == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, target)
+}
+
+// decodeObjects reads a list of objects. An odd member of one does not spoil the others,
+// and neither does an element that is no object: it is left out and, unless it is null,
+// told of.
+func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
+	return decodeObjectsBut[T, P](raw, jsonx.IsNull)
+}
+
+// decodeObjectsBut is decodeObjects with another notion of what need not be told of.
+func decodeObjectsBut[T any, P object[T]](raw json.RawMessage, skip func(json.RawMessage) bool) ([]*T, error) {
+	if jsonx.IsNull(raw) {
+		return nil, nil
+	}
+	elements, ok := jsonx.Elements(raw)
+	if !ok {
+		return nil, errors.New("is not a list")
+	}
+	var objects []*T
+	var odd error
+	for i, element := range elements {
+		switch {
+		case jsonx.IsObject(element):
+			decoded := new(T)
+			odd = cmp.Or(odd, P(decoded).fromJSON(element))
+			objects = append(objects, decoded)
+		case !skip(element):
+			odd = cmp.Or(odd, fmt.Errorf("item %d is not an object", i))
+		}
+	}
+	return objects, odd
+}
+
+func isNullOrText(value json.RawMessage) bool {
+	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
 }

@@ -83,14 +83,6 @@ func (a *Automation) fromJSON(data []byte) error {
 	return object.Err()
 }
 
-// decodePart decodes a member on its own, so that an odd one does not spoil the others.
-func decodePart(raw json.RawMessage, target any) error {
-	if raw == nil {
-		return nil
-	}
-	return json.Unmarshal(raw, target)
-}
-
 // TriggerKindEvent is the one kind of trigger that API version 2025-08-20 has.
 const TriggerKindEvent = "event"
 

@@ -31,8 +31,9 @@ var (
 	ErrMissingAPIKey = errors.New("ittybit: the API key is empty (set ITTYBIT_API_KEY)")
 
 	// ErrOutcomeUnknown is matched by the error of a creating call that may have been
-	// carried out though it failed: cut or timed out after it was sent, answered with
-	// a 5xx, or with a success that can't be read. Look whether the thing exists before
+	// carried out though it failed: cut or timed out after it was sent, answered with a
+	// redirect or a 5xx (but for a 503 with Retry-After), or with a success that can't be
+	// read. Look whether the thing exists before
 	// calling again, or accept a duplicate: [TasksService.All] with the kind gives the
 	// tasks to compare by their Input and Created.
 	ErrOutcomeUnknown = pipeline.ErrOutcomeUnknown

@@ -54,7 +54,7 @@ func (m *EventMux) Handle(event EventType, h EventHandler) {
 	if event == "" || event == anyEvent {
 		panic(fmt.Sprintf("ittybit: EventMux: %q is not a type of event (OnAny takes what nothing else took)", event))
 	}
-	if h == nil {
+	if fn, ok := h.(EventHandlerFunc); h == nil || ok && fn == nil {
 		panic("ittybit: EventMux: nil handler")
 	}
 	m.register(route{event: event}, h)

@@ -173,6 +173,7 @@ func TestEventMux_panicsOnMistakesAtStartUp(t *testing.T) {
 		"a star for a type":      {"is not a type of event", func(m *ittybit.EventMux) { m.On("*", webhookNothing) }},
 		"an empty kind":          {"empty task kind", func(m *ittybit.EventMux) { m.OnTaskCompleted("", webhookNothing) }},
 		"a nil handler":          {"nil handler", func(m *ittybit.EventMux) { m.Handle("x", nil) }},
+		"a nil handler function": {"nil handler", func(m *ittybit.EventMux) { m.Handle("x", ittybit.EventHandlerFunc(nil)) }},
 		"a nil function":         {"nil function", func(m *ittybit.EventMux) { m.On("x", nil) }},
 		"a nil function, kinds":  {"nil function", func(m *ittybit.EventMux) { m.OnTaskCompleted("x", nil) }},
 		"a nil function, failed": {"nil function", func(m *ittybit.EventMux) { m.OnTaskFailed("x", nil) }},

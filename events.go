@@ -64,7 +64,8 @@ type subject struct {
 // String names the event in a few words, for logs, without its payload.
 func (e *Event) String() string { return fmt.Sprintf("event %s (%s)", e.Key(), e.Type) }
 
-// RawJSON gives the payload as it was received. It must not be changed.
+// RawJSON gives the payload as it was received, and of an event that [EventFromTask] made, the
+// task's JSON. It must not be changed, and is nil for an event that was put together by hand.
 func (e *Event) RawJSON() json.RawMessage { return e.raw }
 
 // Key names what happened: it is the same on every redelivery, and different for
@@ -119,7 +120,7 @@ type Job struct {
 	Input    json.RawMessage `json:"input,omitempty"`  // a URL, as a rule
 	Output   json.RawMessage `json:"output,omitempty"` // a URL, as a rule
 	Options  json.RawMessage `json:"options,omitempty"`
-	Metadata map[string]any  `json:"metadata,omitempty"`
+	Metadata map[string]any  `json:"metadata,omitempty"` // its numbers are json.Number
 	Error    *TaskError      `json:"error,omitempty"`
 	Tasks    []*Task         `json:"tasks,omitempty"`
 	Created  time.Time       `json:"created,omitzero"`
@@ -135,7 +136,8 @@ func (j *Job) String() string {
 	return fmt.Sprintf("job %s (kind %s, status %s)", j.ID, j.Kind, j.Status)
 }
 
-// RawJSON gives the job as Ittybit sent it. It must not be changed.
+// RawJSON gives the job as Ittybit sent it. It must not be changed, and is nil for a Job that
+// was not decoded.
 func (j *Job) RawJSON() json.RawMessage { return j.raw }
 
 // Terminal reports whether the job has ended, well or badly.
@@ -304,8 +306,8 @@ func (e *Event) readJob(body []byte) {
 	e.subject = e.findSubject()
 }
 
-// readEvent reads the form {id, object: "event", kind, data, created_at}, which has
-// been decoded as if it were a task.
+// readEvent reads the form {id, object: "event", kind, data, created_at}, whose members have
+// been scanned as if they were a task's.
 func (e *Event) readEvent(event *Task, data json.RawMessage) {
 	kind := EventType(event.Kind)
 	if kind == "" {

@@ -236,7 +236,7 @@ func FuzzWebhookHandler(f *testing.F) {
 		h.ServeHTTP(w, r)
 
 		require.Contains(t, []int{200, 400, 401, 405, 413}, w.Code)
-		require.Equal(t, w.Code, observed.Status)
+		require.Equal(t, w.Code, observed.StatusCode)
 		require.Equal(t, webhookAnswerText(w.Code), w.Body.String())
 		genuine := signedGenuinely(body, strings.Join(lines, ","))
 		if reached != nil {

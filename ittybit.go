@@ -108,8 +108,8 @@ type Client struct {
 // as it is, whatever its prefix. An empty one is [ErrMissingAPIKey]; one that can't
 // stand in a header, or an option that makes no sense, is a [*ParamError].
 //
-// Without [WithHTTPClient], the client's transport gives up on an answer whose
-// headers have not come after a minute, and after ten where Ittybit fetches or examines
+// Without [WithHTTPClient], and unless [http.DefaultTransport] was replaced by another type,
+// the client's transport gives up on an answer whose headers have not come after a minute, and after ten where Ittybit fetches or examines
 // a file before it answers (creating and uploading files); everything else is up to the
 // contexts.
 func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {

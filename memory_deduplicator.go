@@ -30,9 +30,10 @@ type MemoryDeduplicator struct {
 	ttl    time.Duration
 }
 
-// NewMemoryDeduplicator remembers up to capacity handled events, the latest ones (about
-// so, in a store of more than 16,000), for ttl each. Values that are not positive mean [DefaultDeduplicatorCapacity] and
-// [DefaultDeduplicatorTTL]. Claims in progress come on top and are never forgotten.
+// NewMemoryDeduplicator remembers the latest handled events, up to capacity, for ttl each. In a
+// store for 16,384 or more, both hold about: it has 16 parts, each with its share. Values that
+// are not positive mean [DefaultDeduplicatorCapacity] and [DefaultDeduplicatorTTL]. Claims in
+// progress come on top and are never forgotten.
 func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator {
 	if capacity <= 0 {
 		capacity = DefaultDeduplicatorCapacity

@@ -117,8 +117,9 @@ const (
 // 429, 500, 502, 503 and 504. A POST that creates something may cost money when it
 // runs twice: it is tried again only where Ittybit has not acted on it, as far as can
 // be known, which is when it was never written to a connection, and after 429 or a
-// 503 with Retry-After. Waits follow Retry-After, else they grow exponentially, with
-// full jitter.
+// 503 with Retry-After. [SignedURLsService.Create] creates nothing, and is treated as a GET. A
+// 404 in answer to a repeated DELETE is success. Waits follow Retry-After, else they grow
+// exponentially, with full jitter.
 type RetryPolicy struct {
 	// MaxAttempts is the largest number of tries, the first one included. 1 means no
 	// retry.
@@ -224,7 +225,8 @@ func WithIdempotencyKey(key string) RequestOption {
 }
 
 // WithRequestHeader sends a header with one call, in place of the one that the client
-// would send. Authorization, and the headers that net/http makes itself, are refused.
+// would send. Authorization, Host, Content-Length, Transfer-Encoding and Connection are
+// refused, with a [*ParamError].
 func WithRequestHeader(name, value string) RequestOption {
 	return requestOption(func(c *requestConfig) error {
 		canonical := http.CanonicalHeaderKey(name)

@@ -72,7 +72,7 @@ type reconcileConfig struct {
 // such as every ten minutes, in one place at a time; it may run beside the endpoint.
 //
 // The report comes back also together with an error, with a checkpoint from which the next
-// run goes on: nothing is skipped, and what lies within the last minute before the newest task
+// run goes on: nothing is skipped, but for what is said of lists below, and what lies within the last minute before the newest task
 // is looked at again. A failed handler does not end the run: its task stays in the checkpoint
 // and is tried again in the next one. A task of the checkpoint that can't be fetched ends it, and
 // is given up only where a 404 comes in Ittybit's own words, and not in those of a proxy. A run needs
@@ -91,7 +91,7 @@ type reconcileConfig struct {
 // numbers are looked at again when the next one has been read, because a task that vanishes
 // meanwhile moves others up, from a page that is still to be read to one that was. What moves up
 // and back within that moment, or past a whole page, is passed over. Errors are those of
-// [TasksService.List], of ctx, or a [*ParamError].
+// [TasksService.List] and [TasksService.Get], of ctx, or a [*ParamError].
 func Reconcile(ctx context.Context, client *Client, next EventHandler, params ReconcileParams, opts ...ReconcileOption) (*ReconcileReport, error) {
 	var cfg reconcileConfig
 	err := applyOptions(opts, func(o ReconcileOption) error { return o.applyReconcile(&cfg) })
@@ -326,7 +326,7 @@ func (r *reconciliation) tooYoung(task *Task) bool {
 	return r.params.MinAge > 0 && time.Since(ended) < r.params.MinAge
 }
 
-// pacer spaces out what many loops do, by a gap between two of them.
+// pacer leaves a gap between two steps of a run, whichever of its loops takes them.
 type pacer struct {
 	gap  time.Duration
 	slot time.Time // not to go before

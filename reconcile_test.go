@@ -451,7 +451,7 @@ func TestReconcile_tellsLogAndObserver(t *testing.T) {
 	assert.Equal(t, ittybit.OutcomeFailed, deliveries[0].Outcome)
 	require.Error(t, deliveries[0].Err)
 	assert.Equal(t, "task:task_001:completed", deliveries[1].Event.Key())
-	assert.Zero(t, deliveries[1].Status)
+	assert.Zero(t, deliveries[1].StatusCode)
 	assert.Contains(t, log.String(), "level=ERROR msg=\"ittybit: reconciled\" outcome=failed")
 	assert.Contains(t, log.String(), "level=WARN msg=\"ittybit: reconciliation\" handled=1")
 	assert.Contains(t, log.String(), "the observer panicked")

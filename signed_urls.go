@@ -177,7 +177,8 @@ func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreatePa
 // use [SignedURLsService.Create] for it.
 //
 // The domain may be given as an origin, such as https://you.ittybit.net; plain http is
-// for this machine only.
+// for this machine only. An empty apiKey is [ErrMissingAPIKey]; what else makes no sense is a
+// [*ParamError].
 func SignURL(apiKey, domain, path string, expiry time.Time, method SignatureMethod) (*SignedURL, error) {
 	switch {
 	case apiKey == "":
@@ -196,7 +197,7 @@ func SignURL(apiKey, domain, path string, expiry time.Time, method SignatureMeth
 		return nil, err
 	}
 	if method = method.lower(); method == "" || strings.Trim(string(method), "abcdefghijklmnopqrstuvwxyz") != "" {
-		return nil, &ParamError{Param: "method", Reason: "must be get or put"}
+		return nil, &ParamError{Param: "method", Reason: "must be the name of a method, such as get or put"}
 	}
 	signed := path + "?expiry=" + strconv.FormatInt(expiry.Unix(), 10) + "&method=" + string(method)
 	mac := hmac.New(sha256.New, []byte(apiKey))

@@ -20,8 +20,9 @@ import (
 // [RawOptions] for any other. The same types serve tasks and workflow steps. A zero field
 // is not sent.
 //
-// What Ittybit documents a range for is checked before anything is sent, and outside of
-// it a [*ParamError], such as that of "Options.FPS"; RawOptions are the way around. API
+// Numbers that are negative, and those outside of a range that Ittybit documents, are
+// refused with a [*ParamError], such as that of "Options.FPS", before anything is sent;
+// RawOptions are the way around. API
 // version 2025-08-20 documents no ranges: they are those of later versions. Read from the
 // API, numbers in values of type any are [json.Number].
 type TaskOptions interface {

@@ -292,3 +292,19 @@ func readResultTexts(raw json.RawMessage) ([]string, error) {
 	}
 	return readElements(elements, readResultText)
 }
+
+// memberError is what is wrong with a member, if anything is.
+type memberError struct {
+	member string
+	err    error
+}
+
+// firstError gives the first of errs that is one, with the name of its member.
+func firstError(errs ...memberError) error {
+	for _, e := range errs {
+		if e.err != nil {
+			return fmt.Errorf("member %q: %w", e.member, e.err)
+		}
+	}
+	return nil
+}

@@ -38,7 +38,7 @@ func newWaitConfig(opts []WaitOption) (waitConfig, error) {
 
 // WithPollInterval sets the first interval between two looks; it must be positive.
 // The default is [DefaultPollInterval]. Intervals grow by half each time, up to 30
-// seconds, and are jittered by up to a fifth.
+// seconds unless they began above, and are jittered by up to a fifth.
 func WithPollInterval(d time.Duration) WaitOption {
 	return waitOption(func(c *waitConfig) error {
 		if d <= 0 {

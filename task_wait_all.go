@@ -119,7 +119,7 @@ func (s *TasksService) newWatch(ctx context.Context, ids []string, opts []WaitOp
 	return w, nil
 }
 
-// rateGap is the time between two looks, without overflow for the slowest rates.
+// rateGap is the time between two of so many a second, without overflow for the slowest rates.
 func rateGap(rate float64) time.Duration {
 	gap := float64(time.Second) / rate
 	if gap >= float64(math.MaxInt64) {

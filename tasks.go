@@ -1,11 +1,8 @@
 package ittybit
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -301,41 +298,6 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 	file := new(File)
 	err := file.fromJSON(raw)
 	return file, err // an odd member does not make it none
-}
-
-// decodeObjects reads a list of objects. An odd member of one does not spoil the others,
-// and neither does an element that is no object: it is left out and, unless it is null,
-// told of.
-func decodeObjects[T any, P object[T]](raw json.RawMessage) ([]*T, error) {
-	return decodeObjectsBut[T, P](raw, jsonx.IsNull)
-}
-
-// decodeObjectsBut is decodeObjects with another notion of what need not be told of.
-func decodeObjectsBut[T any, P object[T]](raw json.RawMessage, skip func(json.RawMessage) bool) ([]*T, error) {
-	if jsonx.IsNull(raw) {
-		return nil, nil
-	}
-	elements, ok := jsonx.Elements(raw)
-	if !ok {
-		return nil, errors.New("is not a list")
-	}
-	var objects []*T
-	var odd error
-	for i, element := range elements {
-		switch {
-		case jsonx.IsObject(element):
-			decoded := new(T)
-			odd = cmp.Or(odd, P(decoded).fromJSON(element))
-			objects = append(objects, decoded)
-		case !skip(element):
-			odd = cmp.Or(odd, fmt.Errorf("item %d is not an object", i))
-		}
-	}
-	return objects, odd
-}
-
-func isNullOrText(value json.RawMessage) bool {
-	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
 }
 
 // decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).

@@ -223,7 +223,7 @@ func TestWebhookHandler_survivesALogThatDoesNotKnowItsLevel(t *testing.T) {
 		r.Header.Set(ittybit.SignatureHeader, signature)
 		w := newWebhookWire()
 		require.NotPanics(t, func() { h.ServeHTTP(w, r) })
-		assert.Contains(t, w.calls, fmt.Sprintf("status %d", recorder.next(t).Status))
+		assert.Contains(t, w.calls, fmt.Sprintf("status %d", recorder.next(t).StatusCode))
 	}
 }
 

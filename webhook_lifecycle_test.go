@@ -163,7 +163,7 @@ func TestWebhookHandler_passesErrAbortHandlerOn(t *testing.T) {
 		require.Error(t, answer.Err, "the connection is dropped")
 		d := recorder.next(t)
 		assert.Equal(t, ittybit.OutcomeAborted, d.Outcome)
-		assert.Zero(t, d.Status)
+		assert.Zero(t, d.StatusCode)
 		require.ErrorIs(t, d.Err, http.ErrAbortHandler)
 	}
 	const claimed = "claim task:task_123abc:completed"
@@ -187,7 +187,7 @@ func TestWebhookHandler_leaksNothingWhereTheHandlerEndsItsGoroutine(t *testing.T
 		require.Error(t, answer.Err, "there is no answer")
 		d := recorder.next(t)
 		assert.Equal(t, ittybit.OutcomeAborted, d.Outcome)
-		assert.Zero(t, d.Status)
+		assert.Zero(t, d.StatusCode)
 		require.Error(t, d.Err)
 	}
 	// Neither the one place in flight nor the claim is lost.
@@ -262,7 +262,7 @@ func TestWebhookHandler_handlesOnceWhatFailsTwice(t *testing.T) {
 		answer := webhookDeliver(t, srv, webhookPageBody)
 		d := recorder.next(t)
 		assert.Equal(t, want, d.Outcome)
-		assert.Equal(t, d.Status, answer.Status)
+		assert.Equal(t, d.StatusCode, answer.Status)
 	}
 	assert.EqualValues(t, 3, tries.Load())
 	assert.EqualValues(t, 1, handled.Load())

@@ -127,7 +127,7 @@ func TestWebhookHandler_cutsSlowSendersOff(t *testing.T) {
 			assert.Equal(t, webhookAnswerText(tt.status), answer.Body)
 			assert.True(t, answer.Close)
 			webhookClosed(t, reader)
-			assert.Equal(t, tt.status, recorder.next(t).Status)
+			assert.Equal(t, tt.status, recorder.next(t).StatusCode)
 			assert.Empty(t, recorder.handled())
 		})
 	}

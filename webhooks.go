@@ -37,14 +37,14 @@ const (
 // Delivery describes one request to a [WebhookHandler], or one event that [Reconcile] has
 // handed on, for [WithObserver].
 type Delivery struct {
-	Outcome   Outcome
-	Status    int           // the HTTP status; 0 where the handler aborted the connection, and of Reconcile
-	Duration  time.Duration // from the request's start to its answer
-	BodyBytes int           // 0 where the body was not read whole
-	Signed    time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
-	InFlight  int           // other verified deliveries that were being handled when this one was done
-	Event     *Event        // nil unless the delivery was verified and could be read
-	Err       error         // why it is not handled; nil where it is
+	Outcome    Outcome
+	StatusCode int           // of the answer; 0 where the handler aborted the connection, and of Reconcile
+	Duration   time.Duration // from the request's start to its answer; of Reconcile, what the handler took
+	BodyBytes  int           // 0 where the body was not read whole
+	Signed     time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
+	InFlight   int           // other verified deliveries that were being handled when this one was done
+	Event      *Event        // nil unless the delivery was verified and could be read
+	Err        error         // why it is not handled; nil where it is
 }
 
 // WebhookHandler receives Ittybit's webhooks: an [http.Handler] that verifies the
@@ -55,8 +55,8 @@ type Delivery struct {
 // ended by [Discard]. Anything else makes Ittybit deliver again: 500 after an error or
 // a panic, 503 with Retry-After after [RetryLater], after the handler's deadline, and
 // when too much is going on at once. It refuses other methods than POST (405), bodies
-// that are too large (413) or too slow (408), deliveries that are not signed as
-// [WebhookVerifier] wants it (401), and signed bodies that are no JSON object (400).
+// that are too large (413), too slow (408) or broken off (400), deliveries that are not
+// signed as [WebhookVerifier] wants it (401), and signed bodies that are no JSON object (400).
 // A 200 has no body; that of any other answer is the status' standard text, and never repeats
 // anything of the request, nor of an error.
 //
@@ -127,10 +127,11 @@ func WithMaxInFlight(n int) WebhookOption {
 
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
 // handled; a request that needs more is answered 503. A body of more than 64 KiB counts
-// twice its size, for Go lets as much garbage lie, and up to four times where its length is
-// not given; a smaller one up to three times while it is read. The last quarter is kept for
-// the smaller ones: below four times [WithMaxBodyBytes], bodies of the largest size may never
-// be read. It must be positive; the default is [DefaultMaxBufferedBytes].
+// twice its size, for Go lets as much garbage lie; where its length is not given up to four
+// times, but never more than twice [WithMaxBodyBytes]. A smaller one counts at least 2 KiB, and
+// up to three times its size while it is read. The last quarter is kept for the smaller ones:
+// below 2.7 times WithMaxBodyBytes, bodies of the largest size are never read. It must be
+// positive; the default is [DefaultMaxBufferedBytes].
 func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
@@ -162,8 +163,9 @@ func (o observerOption) applyReconcile(c *reconcileConfig) error { c.observer = 
 func WithObserver(fn func(context.Context, Delivery)) ObserverOption { return observerOption(fn) }
 
 // NewWebhookHandler makes a handler for deliveries signed with secret, which is the
-// project's API key, or the secret of a webhook endpoint where Ittybit gave one. An
-// empty secret, a nil next and an option that makes no sense are a [*ParamError].
+// project's API key, or the secret of a webhook endpoint where Ittybit gave one. A secret
+// that is empty or has white space around it, a nil next and an option that makes no sense are
+// a [*ParamError].
 func NewWebhookHandler(secret string, next EventHandler, opts ...WebhookOption) (*WebhookHandler, error) {
 	if next == nil {
 		return nil, &ParamError{Param: "next", Reason: "is nil"}
@@ -206,7 +208,7 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	defer func() { d.Duration = time.Since(d.start); h.tell(ctx, d) }()
 	d.receive(w, r)
-	answer(w, r, d.Status, d.retryAfter)
+	answer(w, r, d.StatusCode, d.retryAfter)
 }
 
 // delivery is one request on its way through the handler.
@@ -221,7 +223,7 @@ type delivery struct {
 }
 
 func (d *delivery) end(outcome Outcome, status int, err error) {
-	d.Outcome, d.Status, d.Err = outcome, status, err
+	d.Outcome, d.StatusCode, d.Err = outcome, status, err
 	if status == http.StatusServiceUnavailable && d.retryAfter == 0 {
 		d.retryAfter = retryAfterBusy
 	}
@@ -407,7 +409,7 @@ func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
 	}
 	attrs := []slog.Attr{
 		slog.String("outcome", string(d.Outcome)),
-		slog.Int("status", d.Status),
+		slog.Int("status", d.StatusCode),
 		slog.Duration("duration", d.Duration),
 		slog.Int("body_bytes", d.BodyBytes),
 	}

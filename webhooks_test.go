@@ -145,7 +145,7 @@ func TestWebhookHandler_answers(t *testing.T) {
 
 			d := recorder.next(t)
 			assert.Equal(t, tt.outcome, d.Outcome)
-			assert.Equal(t, tt.status, d.Status)
+			assert.Equal(t, tt.status, d.StatusCode)
 			assert.Positive(t, d.Duration)
 			if tt.err != nil {
 				assert.ErrorIs(t, d.Err, tt.err)

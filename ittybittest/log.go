@@ -11,7 +11,7 @@ import (
 // logRequest leaves out the headers, which hold the key. Status 0 is a dropped
 // connection.
 func (s *Server) logRequest(r *http.Request, status int, took time.Duration) {
-	s.config.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "api request",
+	s.config.logger.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelInfo, "ittybittest: request",
 		slog.String("method", r.Method),
 		slog.String("path", r.URL.Path),
 		slog.Int("status", status),
@@ -37,7 +37,7 @@ func (s *Server) logDelivery(d Delivery) {
 	if d.Err != nil {
 		attrs = append(attrs, slog.String("error", d.Err.Error()))
 	}
-	s.config.logger.LogAttrs(context.Background(), level, "webhook attempt", attrs...)
+	s.config.logger.LogAttrs(context.Background(), level, "ittybittest: webhook", attrs...)
 }
 
 func withoutQuery(address string) string {

@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// Option changes how [NewServer] sets up a Server.
-type Option func(*config)
+// Option sets up a [Server]; see [NewServer].
+type Option interface{ apply(*config) }
+
+type option func(*config)
+
+func (o option) apply(c *config) { o(c) }
 
 type config struct {
 	apiKey           string
@@ -36,7 +40,7 @@ func newConfig(opts []Option) config {
 		deliveryTimeout: 5 * time.Second,
 	}
 	for _, opt := range opts {
-		opt(&c)
+		opt.apply(&c)
 	}
 	if c.apiKey == "" {
 		c.apiKey = newID("ittybit")
@@ -48,31 +52,31 @@ func newConfig(opts []Option) config {
 // WithAPIKey sets the key that requests must carry and that webhooks are
 // signed with. The default is a random one, in Server.APIKey.
 func WithAPIKey(key string) Option {
-	return func(c *config) { c.apiKey = key }
+	return option(func(c *config) { c.apiKey = key })
 }
 
 // WithLogger logs one line for each request and each delivery attempt. No
 // line holds the API key or a signature. The default, and nil, is no log.
 func WithLogger(logger *slog.Logger) Option {
-	return func(c *config) {
+	return option(func(c *config) {
 		if logger != nil {
 			c.logger = logger
 		}
-	}
+	})
 }
 
 // WithTaskDuration sets how long a task takes from its creation to its end.
 // The first quarter is spent pending, the rest processing; half-way its progress
 // is 50. The default is 20 ms; zero and less end a task at once.
 func WithTaskDuration(d time.Duration) Option {
-	return func(c *config) { c.taskDuration = d }
+	return option(func(c *config) { c.taskDuration = d })
 }
 
 // WithProgressWebhooks also posts a task to its webhook_url half-way, with
 // status "processing" and progress 50. Whether Ittybit does so is not
 // documented, but the handler in its webhooks documentation is prepared for it.
 func WithProgressWebhooks() Option {
-	return func(c *config) { c.progressWebhooks = true }
+	return option(func(c *config) { c.progressWebhooks = true })
 }
 
 // Backoff is the schedule of a webhook's retries: the wait before the second
@@ -87,7 +91,7 @@ type Backoff struct {
 
 // WithBackoff sets the schedule of retries. A zero field has its default.
 func WithBackoff(b Backoff) Option {
-	return func(c *config) { c.backoff = b }
+	return option(func(c *config) { c.backoff = b })
 }
 
 func (b Backoff) withDefaults() Backoff {
@@ -131,24 +135,24 @@ const (
 
 // WithSigning chooses between [SignEachAttempt], the default, and [SignOnce].
 func WithSigning(s Signing) Option {
-	return func(c *config) { c.signing = s }
+	return option(func(c *config) { c.signing = s })
 }
 
 // WithDeliveryTimeout sets how long an attempt waits for the receiver's
 // answer. The default is 5 s, as in Ittybit's webhooks documentation.
 func WithDeliveryTimeout(d time.Duration) Option {
-	return func(c *config) {
+	return option(func(c *config) {
 		if d > 0 {
 			c.deliveryTimeout = d
 		}
-	}
+	})
 }
 
 // WithRootCAs trusts these certificates when a webhook is delivered to an https
 // address, so that a receiver can be an httptest.NewTLSServer. The default is
 // the system's certificates.
 func WithRootCAs(pool *x509.CertPool) Option {
-	return func(c *config) { c.rootCAs = pool }
+	return option(func(c *config) { c.rootCAs = pool })
 }
 
 // WithoutSockets makes a server that opens no port. The client of
@@ -163,16 +167,16 @@ func WithRootCAs(pool *x509.CertPool) Option {
 // A receiver that takes longer than the sender waits
 // goes on, with its context cancelled, and Close waits for it.
 func WithoutSockets(receiver http.Handler) Option {
-	return func(c *config) {
+	return option(func(c *config) {
 		c.withoutSockets = true
 		c.receiver = receiver
-	}
+	})
 }
 
 // WithAsyncFiles lets POST /files answer 202 with an ingest task, which makes
 // the file when it completes. Ittybit was seen to do both.
 func WithAsyncFiles() Option {
-	return func(c *config) { c.asyncFiles = true }
+	return option(func(c *config) { c.asyncFiles = true })
 }
 
 // WithStorageLimit sets how many bytes the storage may have, what is being
@@ -181,12 +185,12 @@ func WithAsyncFiles() Option {
 // the larger of both. More is refused with status 507, before the body is read
 // where its length is known. The default is 10^15 bytes, and no more can be set.
 func WithStorageLimit(n int64) Option {
-	return func(c *config) { c.storageLimit = min(n, maxStorage) }
+	return option(func(c *config) { c.storageLimit = min(n, maxStorage) })
 }
 
 // WithEmptyUploadAnswers leaves the answers to uploads without a body, and so
 // without a File, whatever their status: Ittybit was seen to do so for signed
 // URLs. Refusals still have their message.
 func WithEmptyUploadAnswers() Option {
-	return func(c *config) { c.emptyUploadAnswers = true }
+	return option(func(c *config) { c.emptyUploadAnswers = true })
 }

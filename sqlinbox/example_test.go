@@ -47,7 +47,7 @@ func Example() {
 		return err
 	})
 	webhook, err := ittybit.NewWebhookHandler("api key", inbox.Wrap(events),
-		ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) { fmt.Println(d.Status, d.Outcome) }))
+		ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) { fmt.Println(d.StatusCode, d.Outcome) }))
 	if err != nil {
 		panic(err)
 	}

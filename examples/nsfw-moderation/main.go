@@ -1,5 +1,6 @@
 // Nsfw-moderation checks uploads for NSFW content and keeps what was found in a database:
-// SQLite in a file, or PostgreSQL (which Supabase is) where DATABASE_URL is set. Each event's
+// SQLite in a file (SQLITE_FILE, or nsfw-moderation.db in the temporary folder), or PostgreSQL
+// (which Supabase is) where DATABASE_URL is set. Each event's
 // effect is there once: package sqlinbox commits it together with the event's key.
 //
 //	go run ./examples/nsfw-moderation [image URL ...]

@@ -54,7 +54,7 @@ func newInstruments(meter metric.Meter) (*instruments, error) {
 func (m *instruments) delivered(ctx context.Context, d ittybit.Delivery) {
 	arrived := time.Now().Add(-d.Duration)
 	event, outcome := eventLabel(d.Event), attribute.String("outcome", string(d.Outcome))
-	m.deliveries.Add(ctx, 1, metric.WithAttributes(outcome, event, attribute.Int("status", d.Status)))
+	m.deliveries.Add(ctx, 1, metric.WithAttributes(outcome, event, attribute.Int("status", d.StatusCode)))
 	m.duration.Record(ctx, d.Duration.Seconds(), metric.WithAttributes(outcome))
 	if d.BodyBytes > 0 {
 		m.size.Record(ctx, int64(d.BodyBytes), metric.WithAttributes(outcome))

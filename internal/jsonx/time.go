@@ -1,6 +1,7 @@
-// Package jsonx holds what encoding/json lacks for an API whose documents and
-// generations disagree: times in three notations, numbers that may be quoted,
-// and objects taken apart and put together again without losing a member.
+// Package jsonx holds what encoding/json lacks for an API whose documents and generations
+// disagree: objects read member by member, so that an odd one does not spoil the others; times
+// in three notations; numbers that may be quoted; and objects taken apart and put together
+// again without losing a member.
 package jsonx
 
 import (

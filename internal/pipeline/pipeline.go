@@ -1,15 +1,15 @@
 // Package pipeline carries one API call over HTTP. A call goes through a short
 // chain of steps, each in a file of its own:
 //
-//	build         make the HTTP request                         build.go
-//	retry         decide what is tried again, and when          retry.go
-//	  log           a line for each try                         log.go
-//	  trace         note whether a try reached the wire         trace.go
-//	  authenticate  add the key, for the call's own host only   authenticate.go
-//	fail          give an error its shape and its sentinel      failure.go
+//	build           make the HTTP request                         build.go
+//	retry           decode, decide what is tried again, and when  retry.go
+//	  log             a line for each try                         log.go
+//	  trace           note whether a try reached the wire         trace.go
+//	    authenticate  add the key, for the call's own host only   authenticate.go
+//	fail            give an error its shape and its sentinel      failure.go
 //
-// The inner steps run for every try (and every redirect of a GET) and are
-// http.RoundTrippers; the others run once for a call.
+// log and trace are http.RoundTrippers, and run for every try (and every redirect of a GET); trace
+// has the key added at its end. The others run once for a call.
 package pipeline
 
 import (

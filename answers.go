@@ -91,8 +91,9 @@ func decodeList[T any, P object[T]](body []byte) (items []T, odd map[int]error, 
 	if !ok {
 		return nil, nil, "", errors.New("it is not a list")
 	}
-	items = make([]T, len(elements))
+	items = make([]T, 0, min(len(elements), maxLimit))
 	for i, element := range elements {
+		items = append(items, *new(T)) // as they come: what is no list of objects may be long
 		item := P(&items[i])
 		itemErr := item.fromJSON(bytes.Clone(element)) // one item that is kept does not keep the page
 		if item.objectID() == "" {
@@ -168,6 +169,10 @@ func decodePart(raw json.RawMessage, target any) error {
 	return json.Unmarshal(raw, target)
 }
 
+// maxObjects bounds the objects that one list in an object is read into: their text may be as
+// short as {}, and they are not.
+const maxObjects = 10_000
+
 // decodeObjects reads a list of objects. An odd member of one does not spoil the others,
 // and neither does an element that is no object: it is left out and, unless it is null,
 // told of.
@@ -188,9 +193,11 @@ func decodeObjectsBut[T any, P object[T]](raw json.RawMessage, skip func(json.Ra
 	var odd error
 	for i, element := range elements {
 		switch {
+		case i >= maxObjects:
+			return objects, fmt.Errorf("has more than %d elements", maxObjects)
 		case jsonx.IsObject(element):
 			decoded := new(T)
-			odd = cmp.Or(odd, P(decoded).fromJSON(element))
+			odd = cmp.Or(odd, P(decoded).fromJSON(bytes.Clone(element))) // one that is kept does not keep all
 			objects = append(objects, decoded)
 		case !skip(element):
 			odd = cmp.Or(odd, fmt.Errorf("item %d is not an object", i))

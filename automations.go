@@ -55,6 +55,7 @@ func (a *Automation) objectID() string { return a.ID }
 func (a *Automation) fromJSON(data []byte) error {
 	*a = Automation{raw: data}
 	var trigger, workflow json.RawMessage
+	var createdAt, updatedAt time.Time
 	object := jsonx.Open(data)
 	for object.Next() {
 		switch string(object.Name()) {
@@ -68,16 +69,21 @@ func (a *Automation) fromJSON(data []byte) error {
 			jsonx.String(&object, &a.Description)
 		case "status":
 			jsonx.String(&object, &a.Status)
-		case "created", "created_at":
+		case "created":
 			object.Time(&a.Created)
-		case "updated", "updated_at":
+		case "created_at":
+			object.Time(&createdAt)
+		case "updated":
 			object.Time(&a.Updated)
+		case "updated_at":
+			object.Time(&updatedAt)
 		case "trigger":
 			trigger = object.Value()
 		case "workflow":
 			workflow = object.Value()
 		}
 	}
+	a.Created, a.Updated = firstNonZero(a.Created, createdAt), firstNonZero(a.Updated, updatedAt)
 	object.FailAt("trigger", decodePart(trigger, &a.Trigger))
 	object.FailAt("workflow", decodePart(workflow, &a.Workflow))
 	return object.Err()

@@ -3,6 +3,7 @@ package ittybit_test
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -118,4 +119,46 @@ func TestObjects_unmarshalRefusesWhatIsNoJSON(t *testing.T) {
 		require.NoError(t, object.UnmarshalJSON([]byte(`null`)), "%T", object)
 		assert.Equal(t, "id_1", reflect.ValueOf(object).Elem().FieldByName("ID").String(), "null changes nothing")
 	}
+}
+
+func TestObjects_theNameOfThisVersionGoesBeforeThatOfOthers(t *testing.T) {
+	at := func(second int) time.Time { return time.Unix(int64(second), 0).UTC() }
+	for _, text := range []string{
+		`{"id":"x","created":8,"created_at":9,"updated":18,"updated_at":19,"completed":28,"finished_at":29}`,
+		`{"id":"x","finished_at":29,"updated_at":19,"created_at":9,"completed":28,"updated":18,"created":8}`,
+	} {
+		var task ittybit.Task
+		require.NoError(t, json.Unmarshal([]byte(text), &task))
+		assert.Equal(t, []time.Time{at(8), at(18), at(28)}, []time.Time{task.Created, task.Updated, task.Completed})
+		var file ittybit.File
+		require.NoError(t, json.Unmarshal([]byte(text), &file))
+		assert.Equal(t, []time.Time{at(8), at(18)}, []time.Time{file.Created, file.Updated})
+		var media ittybit.Media
+		require.NoError(t, json.Unmarshal([]byte(text), &media))
+		assert.Equal(t, []time.Time{at(8), at(18)}, []time.Time{media.Created, media.Updated})
+		var automation ittybit.Automation
+		require.NoError(t, json.Unmarshal([]byte(text), &automation))
+		assert.Equal(t, []time.Time{at(8), at(18)}, []time.Time{automation.Created, automation.Updated})
+		var job ittybit.Job // of a later version, which has the others
+		require.NoError(t, json.Unmarshal([]byte(text), &job))
+		assert.Equal(t, []time.Time{at(9), at(19), at(29)}, []time.Time{job.Created, job.Updated, job.Finished})
+		event, err := ittybit.ParseEvent([]byte(`{"object":"event","kind":"x",` + text[1:]))
+		require.NoError(t, err)
+		assert.Equal(t, at(9), event.CreatedAt)
+	}
+}
+
+func TestObjects_aListThatExpandsIsCutOff(t *testing.T) {
+	var task ittybit.Task
+	err := json.Unmarshal([]byte(`{"id":"task_1","inputs":[`+strings.Repeat(`{},`, 20_000)+`{}]}`), &task)
+	require.ErrorContains(t, err, `member "inputs": has more than 10000 elements`)
+	assert.Equal(t, 10_000, len(task.Inputs)) //nolint:testifylint // assert.Len would print them all
+	assert.Equal(t, "task_1", task.ID)
+}
+
+func TestObjects_anElementThatIsKeptDoesNotKeepItsParent(t *testing.T) {
+	var media ittybit.Media
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"med_1","title":"`+strings.Repeat("x", 1<<20)+`","files":[{"id":"file_1"}]}`), &media))
+	require.Len(t, media.Files, 1)
+	assert.Less(t, cap(media.Files[0].RawJSON()), 1024)
 }

@@ -156,6 +156,7 @@ func (j *Job) UnmarshalJSON(data []byte) error { return unmarshalObject(j, data)
 func (j *Job) fromJSON(data []byte) error {
 	*j = Job{raw: data}
 	var tasks, metadata, jobError json.RawMessage
+	var createdAt, startedAt, updatedAt, finishedAt time.Time
 	object := jsonx.Open(data)
 	for object.Next() {
 		switch string(object.Name()) {
@@ -173,14 +174,22 @@ func (j *Job) fromJSON(data []byte) error {
 			j.Output = orNil(object.Value())
 		case "options":
 			j.Options = orNil(object.Value())
-		case "created", "created_at":
+		case "created":
 			object.Time(&j.Created)
-		case "started", "started_at":
+		case "created_at":
+			object.Time(&createdAt)
+		case "started":
 			object.Time(&j.Started)
-		case "updated", "updated_at":
+		case "started_at":
+			object.Time(&startedAt)
+		case "updated":
 			object.Time(&j.Updated)
-		case "finished", "finished_at":
+		case "updated_at":
+			object.Time(&updatedAt)
+		case "finished":
 			object.Time(&j.Finished)
+		case "finished_at":
+			object.Time(&finishedAt)
 		case "tasks":
 			tasks = object.Value()
 		case "metadata":
@@ -189,6 +198,8 @@ func (j *Job) fromJSON(data []byte) error {
 			jobError = object.Value()
 		}
 	}
+	j.Created, j.Started = firstNonZero(createdAt, j.Created), firstNonZero(startedAt, j.Started)
+	j.Updated, j.Finished = firstNonZero(updatedAt, j.Updated), firstNonZero(finishedAt, j.Finished)
 	var err error
 	j.Tasks, err = decodeObjects[Task](tasks)
 	object.FailAt("tasks", err)
@@ -226,7 +237,7 @@ func parseEvent(body []byte) (*Event, error) {
 	e.raw, e.ProjectID, e.AutomationID = body, task.ProjectID, task.AutomationID
 	switch payloadOf(task.Object, task.ID, wire.data) {
 	case "event":
-		e.readEvent(task, orNil(wire.data))
+		e.readEvent(task, wire.createdAt, orNil(wire.data))
 	case "task":
 		wire.finish(&object) // an odd member does not spoil the news that a task has ended
 		e.readTask(task)
@@ -308,13 +319,13 @@ func (e *Event) readJob(body []byte) {
 
 // readEvent reads the form {id, object: "event", kind, data, created_at}, whose members have
 // been scanned as if they were a task's.
-func (e *Event) readEvent(event *Task, data json.RawMessage) {
+func (e *Event) readEvent(event *Task, createdAt time.Time, data json.RawMessage) {
 	kind := EventType(event.Kind)
 	if kind == "" {
 		return
 	}
 	e.ID, e.Type = event.ID, kind
-	e.CreatedAt = event.Created
+	e.CreatedAt = firstNonZero(createdAt, event.Created)
 	object, _, _ := strings.Cut(string(kind), ".")
 	switch object {
 	case "task":

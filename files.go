@@ -82,6 +82,7 @@ func (f *File) objectID() string { return f.ID }
 func (f *File) fromJSON(data []byte) error {
 	*f = File{raw: data}
 	var metadata json.RawMessage
+	var createdAt, updatedAt time.Time
 	object := jsonx.Open(data)
 	for object.Next() {
 		switch string(object.Name()) {
@@ -145,14 +146,19 @@ func (f *File) fromJSON(data []byte) error {
 			object.Float(&f.Duration)
 		case "fps":
 			object.Float(&f.FPS)
-		case "created", "created_at":
+		case "created":
 			object.Time(&f.Created)
-		case "updated", "updated_at":
+		case "created_at":
+			object.Time(&createdAt)
+		case "updated":
 			object.Time(&f.Updated)
+		case "updated_at":
+			object.Time(&updatedAt)
 		case "metadata":
 			metadata = object.Value()
 		}
 	}
+	f.Created, f.Updated = firstNonZero(f.Created, createdAt), firstNonZero(f.Updated, updatedAt)
 	var err error
 	f.Metadata, err = decodeMetadata(metadata)
 	object.FailAt("metadata", err)

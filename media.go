@@ -76,6 +76,7 @@ func (m *Media) objectID() string { return m.ID }
 func (m *Media) fromJSON(data []byte) error {
 	*m = Media{raw: data}
 	var files, urls, metadata json.RawMessage
+	var createdAt, updatedAt time.Time
 	object := jsonx.Open(data)
 	for object.Next() {
 		switch string(object.Name()) {
@@ -101,10 +102,14 @@ func (m *Media) fromJSON(data []byte) error {
 			jsonx.Whole(&object, &m.Height)
 		case "duration":
 			object.Float(&m.Duration)
-		case "created", "created_at":
+		case "created":
 			object.Time(&m.Created)
-		case "updated", "updated_at":
+		case "created_at":
+			object.Time(&createdAt)
+		case "updated":
 			object.Time(&m.Updated)
+		case "updated_at":
+			object.Time(&updatedAt)
 		case "files":
 			files = object.Value()
 		case "urls":
@@ -113,6 +118,7 @@ func (m *Media) fromJSON(data []byte) error {
 			metadata = object.Value()
 		}
 	}
+	m.Created, m.Updated = firstNonZero(m.Created, createdAt), firstNonZero(m.Updated, updatedAt)
 	var err error
 	m.Files, err = decodeObjects[File](files)
 	object.FailAt("files", err)

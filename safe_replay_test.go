@@ -218,6 +218,31 @@ func TestCreate_overHTTP2IsRepeatedOnlyWhereItWasRefused(t *testing.T) {
 	}
 }
 
+// However a transport of Go's own comes to speak HTTP/2 without TLS, a POST goes out once.
+func TestCreate_overHTTP2IsNotRepeatedByATransportThatIsTakenAsItIs(t *testing.T) {
+	speaking := func() *http.Transport {
+		transport := &http.Transport{Protocols: new(http.Protocols)}
+		transport.Protocols.SetUnencryptedHTTP2(true)
+		return transport
+	}
+	registered := &http.Transport{}
+	inner := speaking()
+	registered.RegisterProtocol("http", inner)
+	for name, transport := range map[string]*http.Transport{"set up so": speaking(), "by another one": registered} {
+		t.Run(name, func(t *testing.T) {
+			server, base := newH2Server(t, h2Step{frames: h2Resets(h2ProtocolError)}, h2Step{frames: h2Answer})
+			client, err := ittybit.NewClient("key", ittybit.WithBaseURL(base), ittybit.WithHTTPClient(&http.Client{Transport: transport}))
+			require.NoError(t, err)
+			_, err = client.Tasks.Create(t.Context(), apiNSFW)
+			transport.CloseIdleConnections()
+			inner.CloseIdleConnections()
+			server.stop()
+			require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
+			assert.Equal(t, 1, server.ended)
+		})
+	}
+}
+
 func TestCreate_ofWhichNothingWasWrittenGoesOutOnAFreshConnection(t *testing.T) {
 	server, seen := apiServer(t, apiAnswer(200, apiTask), apiAnswer(201, apiTask))
 	ctx, client, dialed := replayClient(t, server.URL, &http.Transport{})

@@ -200,6 +200,8 @@ type taskWire struct {
 	input, output, inputs, outputs         json.RawMessage
 	options, workflow, taskError, metadata json.RawMessage
 	data                                   json.RawMessage // of an event
+
+	createdAt, startedAt, updatedAt, finishedAt time.Time // of other generations
 }
 
 // read is scan and finish.
@@ -234,14 +236,22 @@ func (w *taskWire) scan(o *jsonx.Object) {
 			jsonx.String(o, &w.AutomationID)
 		case "run_id":
 			jsonx.String(o, &w.RunID)
-		case "created", "created_at":
+		case "created":
 			o.Time(&w.Created)
-		case "started", "started_at":
+		case "created_at":
+			o.Time(&w.createdAt)
+		case "started":
 			o.Time(&w.Started)
-		case "updated", "updated_at":
+		case "started_at":
+			o.Time(&w.startedAt)
+		case "updated":
 			o.Time(&w.Updated)
-		case "completed", "finished_at":
+		case "updated_at":
+			o.Time(&w.updatedAt)
+		case "completed":
 			o.Time(&w.Completed)
+		case "finished_at":
+			o.Time(&w.finishedAt)
 		case "input":
 			w.input = o.Value()
 		case "output":
@@ -270,6 +280,8 @@ func (w *taskWire) scan(o *jsonx.Object) {
 // rest is there all the same.
 func (w *taskWire) finish(o *jsonx.Object) {
 	t := w.Task
+	t.Created, t.Started = firstNonZero(t.Created, w.createdAt), firstNonZero(t.Started, w.startedAt)
+	t.Updated, t.Completed = firstNonZero(t.Updated, w.updatedAt), firstNonZero(t.Completed, w.finishedAt)
 	t.Results = orNil(t.Results)
 	t.rawInput, t.rawOutput = orNil(w.input), orNil(w.output)
 	t.Options = decodeTaskOptions(t.Kind, w.options)

@@ -7,6 +7,7 @@
 package bodyread
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/bits"
@@ -49,11 +50,15 @@ func (b *Budget) take(n int64, large bool) bool {
 	if large {
 		limit -= b.max / 4
 	}
-	if b.used.Add(n) > limit {
-		b.used.Add(-n)
-		return false
+	for {
+		used := b.used.Load()
+		if n > limit-used {
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+n) { // never more than there is, not even for a moment
+			return true
+		}
 	}
-	return true
 }
 
 // Reader reads bodies. It is safe for concurrent use.
@@ -90,11 +95,15 @@ func (b *Body) Release() {
 	b.held = 0
 }
 
-// Detach makes the body the caller's own. Of a small one it gives a copy, and the buffer back
-// to the pool. The budget counts it until Release. There are no Bytes any more.
+// Detach makes the body the caller's own. Of a small one, or one whose buffer is much too
+// large, it gives a copy, and a small buffer back to the pool. The budget counts the buffer of
+// a large one, and a small copy, until Release. There are no Bytes any more.
 func (b *Body) Detach() []byte {
-	if len(*b.buffer) > smallBody {
+	if size := len(*b.buffer); size > smallBody {
 		own := (*b.buffer)[:b.length:b.length]
+		if size-b.length > size/4 {
+			own = bytes.Clone(own)
+		}
 		b.buffer = nil
 		return own
 	}

@@ -333,12 +333,12 @@ func TestBody_detachHandsALargeOneOver(t *testing.T) {
 	budget := bodyread.NewBudget(1 << 30)
 	reader := bodyread.NewReader(1<<20, budget)
 	want := text(300 << 10)
-	body, err := reader.Read(strings.NewReader(want), -1, later)
+	body, err := reader.Read(strings.NewReader(want), int64(len(want)), later)
 	require.NoError(t, err)
 	before, held := &body.Bytes()[0], budget.Used()
 	own := body.Detach()
-	assert.Same(t, before, &own[0], "it is not copied")
-	assert.Len(t, own, cap(own))
+	assert.True(t, before == &own[0], "it is not copied")
+	assert.Equal(t, len(own), cap(own)) //nolint:testifylint // assert.Len would print it all
 	assert.Equal(t, held, budget.Used(), "it counts until Release")
 	body.Release()
 	assert.Zero(t, budget.Used())
@@ -348,4 +348,52 @@ func TestBody_detachHandsALargeOneOver(t *testing.T) {
 		other.Release()
 	}
 	assert.Equal(t, want, string(own))
+
+	// One whose length was not given has a buffer that an event should not keep.
+	body, err = reader.Read(strings.NewReader(want), -1, later)
+	require.NoError(t, err)
+	own = body.Detach()
+	assert.Less(t, cap(own), 320<<10)
+	assert.Equal(t, want, string(own))
+	body.Release()
+	assert.Zero(t, budget.Used())
+}
+
+func TestBudget_aLargeOneThatIsRefusedTakesNothingFromSmallOnes(t *testing.T) {
+	budget := bodyread.NewBudget(4 << 20) // 3 MiB for large ones
+	reader := bodyread.NewReader(1<<20, budget)
+	var held []*bodyread.Body
+	for range 3 { // 512 KiB each, which count 1 MiB
+		body, err := reader.Read(strings.NewReader(text(512<<10)), 512<<10, later)
+		require.NoError(t, err)
+		held = append(held, body)
+	}
+	large := text(1 << 20)
+	var senders sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		senders.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, err := reader.Read(strings.NewReader(large), 1<<20, later)
+				assert.ErrorIs(t, err, bodyread.ErrOverBudget)
+			}
+		})
+	}
+	for range 2000 {
+		body, err := reader.Read(strings.NewReader("small"), 5, later)
+		if assert.NoError(t, err) {
+			body.Release()
+		}
+	}
+	close(stop)
+	senders.Wait()
+	for _, body := range held {
+		body.Release()
+	}
+	assert.Zero(t, budget.Used())
 }

@@ -11,8 +11,8 @@ import (
 
 // Object reads the members of a JSON object one after the other: the values stay where
 // they are in the text, nothing is copied, and a value is looked into only by who asks for
-// it. As with encoding/json, null changes nothing, and of members with the same name the last
-// one counts. A value that can't be read changes nothing either: the first such one is told
+// it. Names are told apart by every letter, where encoding/json would fold their case. As there,
+// null changes nothing, and of members with the same name the last one counts. A value that can't be read changes nothing either: the first such one is told
 // by [Object.Err], and the others are read all the same.
 //
 //	object := jsonx.Open(text)

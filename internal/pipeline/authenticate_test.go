@@ -5,6 +5,7 @@ import (
 	"net/http/cookiejar"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -61,4 +62,25 @@ func TestAuthenticate_anonymousCallsHaveNoKey(t *testing.T) {
 	s, _, err := do(t.Context(), t, r, nil, answer(200, "{}"))
 	require.NoError(t, err)
 	assert.NotContains(t, s.requests[0].Header, "Authorization")
+}
+
+func TestTransport_oneThatChangesItsRequestInPlaceChangesThatTryOnly(t *testing.T) {
+	var seen []string
+	meddling := func(status int, header ...string) roundTrip {
+		return func(req *http.Request) (*http.Response, error) {
+			seen = append(seen, req.URL.String()+" "+req.Header.Get("Accept")+" "+req.Header.Get("Authorization"))
+			resp, err := answer(status, "{}", header...)(req)
+			req.URL.Path, req.URL.Host = "/proxy"+req.URL.Path, "gateway.example"
+			req.Header["Accept"][0] += ";q=1"
+			req.Header.Set("Accept-Version", "0")
+			return resp, err
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, _, err := do(t.Context(), t, get, nil, meddling(503), meddling(503), meddling(302, "Location", "https://gateway.example/files"), meddling(200))
+		require.NoError(t, err)
+		require.Equal(t, 4, s.tries())
+	})
+	first := "https://api.example/v1/tasks/task_1 application/json Bearer " + testKey
+	assert.Equal(t, []string{first, first, first, "https://gateway.example/files application/json "}, seen)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"reflect"
 	"strings"
 	"sync"
@@ -133,6 +134,7 @@ type try struct {
 	creates bool
 	cancel  context.CancelCauseFunc
 	key     [1]string
+	url     url.URL
 	body    io.ReadCloser // of the answer
 }
 
@@ -149,11 +151,14 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	try.cancel = cancel
 	try.hooks.GetConn, try.hooks.GotConn, try.hooks.WroteHeaders = try.heads, try.gotConn, try.wroteHeaders
-	if req.URL.Scheme == "http" && maySpeakHTTP2(t.next) { // which shows by its pseudo-headers only
+	if req.URL.Scheme == "http" && (t.creates || maySpeakHTTP2(t.next)) { // which shows by its pseudo-headers only
 		try.hooks.WroteHeaderField = try.wroteField
 	}
 	ctx = httptrace.WithClientTrace(ctx, &try.hooks)
 	req = guarded(req.WithContext(ctx), &try.wireTrace)
+	// A caller's transport may change its request in place, though it must not.
+	try.url, req.Header = *req.URL, req.Header.Clone()
+	req.URL = &try.url
 	t.authenticate(req, &try.key)
 	resp, err := t.next.RoundTrip(req)
 	if err != nil || resp == nil || resp.Body == nil {
@@ -167,8 +172,8 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// maySpeakHTTP2 reports whether a transport may use HTTP/2 without TLS. Go's own does so
-// only where it is told to; of others nothing is known.
+// maySpeakHTTP2 reports whether a transport may use HTTP/2 without TLS. Go's own does so only
+// where it is told to, if not by RegisterProtocol; of others nothing is known.
 func maySpeakHTTP2(transport http.RoundTripper) bool {
 	known, ok := transport.(*http.Transport)
 	return !ok || known.Protocols != nil && known.Protocols.UnencryptedHTTP2()

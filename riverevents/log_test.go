@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -88,4 +89,24 @@ func TestLog_oneLineForEachAttempt(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLog_masksSignatures(t *testing.T) {
+	t.Parallel()
+	const (
+		signature = "abcdefgh12345678"
+		link      = "https://x.ittybit.net/a?signature=" + signature
+	)
+	q := newQueue(t)
+	var log bytes.Buffer // written before the job ends
+	observer := riverevents.WithObserver(func(context.Context, riverevents.Attempt) { panic("no metric for " + link) })
+	w := q.work(ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return errors.New("can't fetch " + link) }),
+		observer, riverevents.WithLogger(slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	byLink := riverevents.WithKey(func(*ittybit.Event) string { return "key of " + link })
+	q.enqueue(taskEvent(t, "task_1", "completed", `"url":"`+link+`"`), byLink, riverevents.WithInsertOpts(river.InsertOpts{MaxAttempts: 1}))
+	w.next(river.EventKindJobFailed)
+	for _, beside := range []string{`"can't fetch https://x.`, `"key of https://x.`, `\"url\":\"https://x.`, `"no metric for https://x.`, "log_test.go"} {
+		assert.Contains(t, log.String(), beside)
+	}
+	assert.NotContains(t, log.String(), signature)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
 // WorkerOption sets up [Worker].
@@ -51,7 +53,8 @@ func WithoutStaleCheck() WorkerOption {
 
 // WithLogger logs a line for each attempt: at Info what is well, at Warn what is tried again,
 // at Error what needs somebody: what was discarded, or has failed for the last time, or
-// panicked. Payloads are logged at Debug only. The default, and nil, is no log.
+// panicked. Payloads are logged at Debug only. The signatures of signed URLs are masked in all
+// lines; the worker knows no key. The default, and nil, is no log.
 func WithLogger(logger *slog.Logger) WorkerOption {
 	return workerOption(func(w *worker) { w.logger = logger })
 }
@@ -220,18 +223,25 @@ func (w *worker) tell(ctx context.Context, a *Attempt) {
 	if w.observer == nil {
 		return
 	}
-	if reason := survive(func() { w.observer(ctx, *a) }); reason != nil && w.logger != nil {
-		survive(func() {
-			w.logger.ErrorContext(ctx, "ittybit: the observer panicked", slog.String("error", fmt.Sprint(reason)), slog.Int64("job", a.Job.ID))
-		})
+	reason, stack := survive(func() { w.observer(ctx, *a) })
+	if reason == nil || w.logger == nil {
+		return
 	}
+	survive(func() {
+		w.logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked", slog.Int64("job", a.Job.ID),
+			slog.String("error", redact.Text(fmt.Sprint(reason))), slog.String("stack", redact.Text(stack)))
+	})
 }
 
 // survive calls fn and gives what it panicked with.
-func survive(fn func()) (reason any) {
-	defer func() { reason = recover() }()
+func survive(fn func()) (reason any, stack string) {
+	defer func() {
+		if reason = recover(); reason != nil {
+			stack = string(debug.Stack())
+		}
+	}()
 	fn()
-	return nil
+	return nil, ""
 }
 
 // log writes a line for the attempt, where there is a log.
@@ -243,7 +253,7 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 	attrs := []slog.Attr{
 		slog.String("outcome", string(a.Outcome)),
 		slog.Duration("duration", a.Duration),
-		slog.String("key", a.Job.Args.Key),
+		slog.String("key", redact.Text(a.Job.Args.Key)),
 		slog.Int64("job", a.Job.ID),
 		slog.Int("attempt", a.Job.Attempt),
 		slog.Int("max_attempts", a.Job.MaxAttempts),
@@ -252,13 +262,13 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 		attrs = append(attrs, slog.String("name", a.Job.Args.Name))
 	}
 	if a.Event != nil {
-		attrs = append(attrs, slog.String("event", string(a.Event.Type)))
+		attrs = append(attrs, slog.String("event", redact.Text(string(a.Event.Type))))
 	}
 	if a.Err != nil {
-		attrs = append(attrs, slog.String("error", fmt.Sprint(a.Err))) // fmt bears an error that panics
+		attrs = append(attrs, slog.String("error", redact.Text(fmt.Sprint(a.Err)))) // fmt bears an error that panics
 	}
 	if w.logger.Enabled(ctx, slog.LevelDebug) {
-		attrs = append(attrs, slog.String("payload", string(a.Job.Args.Payload)))
+		attrs = append(attrs, slog.String("payload", redact.Text(string(a.Job.Args.Payload))))
 	}
 	w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
 }

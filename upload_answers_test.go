@@ -98,6 +98,8 @@ func TestUpload_givesTheTaskThatMakesTheFile(t *testing.T) {
 	var accepted *ittybit.AcceptedError
 	require.ErrorAs(t, err, &accepted)
 	assert.Equal(t, "task_7", accepted.Task.ID)
+	var resumable *ittybit.UploadError
+	assert.NotErrorAs(t, err, &resumable, "there is nothing to resume")
 	require.NotErrorIs(t, err, ittybit.ErrUploadUnconfirmed)
 	require.NotNil(t, result)
 	assert.Nil(t, result.File)

@@ -32,8 +32,9 @@ const maxUploadChunks = 100_000
 
 var (
 	// ErrUploadIncomplete is matched where Ittybit has not kept all chunks of an upload
-	// that it had confirmed, or describes a file of another size; that file comes back, too. Upload the file again without the token. Where the answer to
-	// the last chunk was lost, the file may be there all the same.
+	// that it had confirmed, or describes a file of another size; that file comes back, too.
+	// Upload the file again without the token. Where the answer to the last chunk was lost,
+	// the file may be there all the same.
 	ErrUploadIncomplete = errors.New("ittybit: upload incomplete")
 
 	// ErrUploadChanged is matched where the body of an upload that is resumed is not the one
@@ -113,7 +114,7 @@ func (r *UploadResult) isShort(size int64) bool {
 }
 
 // UploadError is why an upload ended early. With its Token as UploadParams.Resume the
-// upload goes on where it ended; an empty one means that nothing of it was kept.
+// upload goes on where it ended; an empty one means that there is nothing to go on from.
 type UploadError struct {
 	Token UploadToken
 	Err   error
@@ -137,8 +138,9 @@ func (e *UploadError) Unwrap() error { return e.Err }
 // not for signed URLs. So an empty answer is a success. A file with a member that can't be
 // read comes back together with the error; so does a result without a file, with an
 // [*AcceptedError] where the answer is a task that makes it, and with [ErrUploadUnconfirmed]
-// where it is anything else. Of the answers to other chunks than the last one only the
-// status counts: the last one is what Ittybit checks them all at.
+// where it is anything else. The errors of a file with an odd member and of a task are no
+// UploadErrors: there is nothing to resume. Of the answers to other chunks than the last one
+// only the status counts: the last one is what Ittybit checks them all at.
 //
 // Of the options, [WithResponseInfo] tells of the last request.
 func (s *FilesService) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
@@ -204,12 +206,14 @@ func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts
 		*cfg.info = newResponseInfo(u.last)
 	}
 	switch {
+	case err == nil:
+		return u.result, nil
 	case errors.Is(err, ErrUploadUnconfirmed):
 		return u.result, &UploadError{Token: u.parts.token(), Err: err}
-	case err == nil, u.result != nil: // also a file with a member that can't be read
-		return u.result, err
 	case errors.Is(err, ErrUploadIncomplete): // going on from here would end the same way
-		return nil, &UploadError{Err: err}
+		return u.result, &UploadError{Err: err}
+	case u.result != nil: // a file with a member that can't be read, or a task that makes it
+		return u.result, err
 	default:
 		return nil, &UploadError{Token: u.parts.token(), Err: err}
 	}

@@ -104,12 +104,12 @@ func upload(ctx context.Context, client *ittybit.Client, domain, name string, ba
 	_, _ = fmt.Fprintln(bar)
 	switch {
 	case err == nil:
-		if err := os.Remove(tokenFile); err != nil && !errors.Is(err, fs.ErrNotExist) { //nolint:gosec // ours
+		if err := forget(tokenFile); err != nil {
 			return nil, err
 		}
 		return result, nil
 	case errors.Is(err, ittybit.ErrUploadIncomplete), errors.Is(err, ittybit.ErrUploadChanged):
-		return nil, errors.Join(err, os.Remove(tokenFile)) //nolint:gosec // ours; the next run begins anew
+		return nil, errors.Join(err, forget(tokenFile)) // the next run begins anew
 	default:
 		return nil, errors.Join(err, storeErr)
 	}
@@ -122,6 +122,15 @@ func store(tokenFile string, token ittybit.UploadToken) error {
 		return err
 	}
 	return os.Rename(next, tokenFile) //nolint:gosec // both are ours
+}
+
+// forget removes the token. A file that went up whole has none.
+func forget(tokenFile string) error {
+	err := os.Remove(tokenFile) //nolint:gosec // ours
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // chooseFile gives the file that args name, or makes one.

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +58,23 @@ func TestUpload_goesOnWhereItEnded(t *testing.T) {
 	assert.Equal(t, sha256.Sum256([]byte(content)), sha256.Sum256(got))
 	assert.Equal(t, []string{"bytes=0-16777215/28311552", "bytes=16777216-28311551/28311552", "bytes=16777216-28311551/28311552"}, network.ranges,
 		"what was confirmed is not sent again")
+}
+
+func TestUpload_ofWhichNotAllIsKeptSaysNoMore(t *testing.T) {
+	short := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"id":"file_1","object":"source","filesize":3}`)
+	}))
+	defer short.Close()
+	client, err := ittybit.NewClient("key")
+	require.NoError(t, err)
+	defer client.CloseIdleConnections()
+	name := filepath.Join(t.TempDir(), "talk.mp4")
+	require.NoError(t, os.WriteFile(name, []byte("more than that"), 0o600))
+	_, err = upload(t.Context(), client, short.URL, name, io.Discard)
+	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
+	assert.NotErrorIs(t, err, fs.ErrNotExist, "no token was stored, and none is missed")
 }
 
 var errCut = errors.New("the network is gone")

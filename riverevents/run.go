@@ -81,8 +81,8 @@ type run struct {
 	known  bool         // whether there is a newest
 }
 
-// look reports, without a lock, that the event need not be handled: with an error that
-// matches ErrAlreadyHandled.
+// look finds out, without a lock, whether the event is to be handled, and sets skip where it is
+// not. One that is stale is marked so. Its error is the database's.
 func (r *run) look(ctx context.Context) error {
 	var outcome, kept *string
 	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.look, r.job.Args.Name, r.key, r.subject)
@@ -151,7 +151,7 @@ func (r *run) lock(ctx context.Context) (_ pgx.Tx, err error) {
 	}()
 	outcome, kept, err := r.lockRows(ctx, tx)
 	if errors.Is(err, pgx.ErrNoRows) { // it was pruned while its job waited
-		if _, err = tx.Exec(ctx, r.tables.restoreEvent, r.job.Args.Name, r.key); err == nil {
+		if _, err = tx.Exec(ctx, r.tables.insertEvent, r.job.Args.Name, r.key); err == nil {
 			outcome, kept, err = r.lockRows(ctx, tx)
 		}
 	}

@@ -144,7 +144,6 @@ type tables struct {
 	insertEvent   string
 	look          string // at event and subject, without a lock
 	lockEvent     string
-	restoreEvent  string
 	lockSubject   string
 	settleEvent   string
 	settleSubject string
@@ -159,8 +158,7 @@ func tablesOf(client *river.Client[pgx.Tx]) tables {
 		insertEvent: "INSERT INTO " + event + " (name, key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
 		look: "SELECT (SELECT outcome FROM " + event + " WHERE name = $1 AND key = $2), " +
 			"(SELECT newest FROM " + subject + " WHERE name = $1 AND subject = $3)",
-		lockEvent:    "SELECT outcome FROM " + event + " WHERE name = $1 AND key = $2 FOR UPDATE",
-		restoreEvent: "INSERT INTO " + event + " (name, key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+		lockEvent: "SELECT outcome FROM " + event + " WHERE name = $1 AND key = $2 FOR UPDATE",
 		lockSubject: "INSERT INTO " + subject + " AS s (name, subject, newest) VALUES ($1, $2, '') " +
 			"ON CONFLICT (name, subject) DO UPDATE SET seen_at = now() RETURNING s.newest",
 		settleEvent:   "UPDATE " + event + " SET outcome = $3, settled_at = now() WHERE name = $1 AND key = $2",

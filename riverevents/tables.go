@@ -97,7 +97,8 @@ func migrated(ctx context.Context, client *river.Client[pgx.Tx]) (there bool, er
 // the states of tasks of which nothing was heard for as long. It gives the number of events. It
 // works in small batches, each a transaction of its own, and two at once do no harm. An event
 // that is delivered again after it was forgotten is worked again, so that less than
-// [MinPruneAge] is refused with an [*ittybit.ParamError].
+// [MinPruneAge] is refused with an [*ittybit.ParamError]. It must also be longer than the
+// [ittybit.WithTolerance] of the receiver lets a delivery be repeated.
 //
 // An event that is forgotten while its job waits (in a queue that was paused for a month, say)
 // is worked all the same.

@@ -57,7 +57,7 @@ func WithName(name string) Option {
 func WithTable(table string) Option { return option(func(c *config) { c.table = table }) }
 
 // WithPayloads keeps the events' payloads, for audits and for [Inbox.Replay]. They may
-// hold personal data, and stay until [Inbox.Prune] removes them.
+// hold personal data, and stay until [Inbox.Prune] removes them, or you set them to NULL.
 func WithPayloads() Option { return option(func(c *config) { c.payloads = true }) }
 
 // WithKey replaces [ittybit.Event.Key] as what names an event. Events with an empty key

@@ -3,10 +3,15 @@ package sqlinbox
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
 )
+
+// MinPruneAge is the least that [Inbox.Prune] leaves. Ittybit does not say for how long it
+// delivers again.
+const MinPruneAge = 30 * 24 * time.Hour
 
 // pruneBatch is how many rows one statement of Prune deletes.
 const pruneBatch = 1000
@@ -15,13 +20,14 @@ const pruneBatch = 1000
 // and gives how many they were. It deletes 1,000 in a transaction, so that it holds no lock
 // for long, and may run on several replicas at once.
 //
-// An event that is delivered again after it was forgotten is handled again. Keep them for 30 days at
-// least: longer than the sender retries, and longer than the [ittybit.WithTolerance] of the
-// receiver lets a delivery be repeated. What is not positive is an [*ittybit.ParamError]. With any other
-// error, what was deleted before it stays deleted, and is counted.
+// An event that is delivered again after it was forgotten is handled again, so that less than
+// [MinPruneAge] is refused with an [*ittybit.ParamError]. It must also be longer than the
+// [ittybit.WithTolerance] of the receiver lets a delivery be repeated. Payloads may go sooner:
+// set them to NULL, by received_at. With any other error, what was deleted before it stays
+// deleted, and is counted.
 func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, error) {
-	if olderThan <= 0 {
-		return 0, &ittybit.ParamError{Param: "olderThan", Reason: "must be positive"}
+	if olderThan < MinPruneAge {
+		return 0, &ittybit.ParamError{Param: "olderThan", Reason: fmt.Sprintf("must be at least %v", MinPruneAge)}
 	}
 	before := in.dialect.time(time.Now().Add(-olderThan))
 	//nolint:gosec // New has checked the table's name

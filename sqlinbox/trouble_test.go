@@ -35,7 +35,7 @@ func TestWrap_needsNoMoreThanOneConnection(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 4, result.Handled)
 		require.NoError(t, inbox.Migrate(t.Context()))
-		_, err = inbox.Prune(t.Context(), time.Hour)
+		_, err = inbox.Prune(t.Context(), sqlinbox.MinPruneAge)
 		require.NoError(t, err)
 		b.idle(t)
 

@@ -116,15 +116,17 @@ func TestPrune_forgetsWhatIsOldEnough(t *testing.T) {
 		assert.Equal(t, int64(many), pruned.Load()+n)
 		assert.Equal(t, 2, b.kept(t), "the young one, and the other endpoint's")
 
-		for _, nonsense := range []time.Duration{0, -time.Hour} {
-			_, err := b.inbox.Prune(t.Context(), nonsense)
+		b.age(t, 40*24*time.Hour)
+		for _, tooShort := range []time.Duration{-time.Hour, 0, sqlinbox.MinPruneAge - 1} {
+			_, err := b.inbox.Prune(t.Context(), tooShort)
 			var param *ittybit.ParamError
 			require.ErrorAs(t, err, &param)
 			assert.Equal(t, "olderThan", param.Param)
+			assert.Equal(t, 2, b.kept(t), "nothing is forgotten")
 		}
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err = b.inbox.Prune(ended, time.Hour)
+		_, err = b.inbox.Prune(ended, sqlinbox.MinPruneAge)
 		assert.ErrorIs(t, err, context.Canceled)
 	})
 }

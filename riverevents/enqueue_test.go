@@ -295,6 +295,7 @@ func TestOptions_mistakesPanicAtStartUp(t *testing.T) {
 		"no metadata":     func() { riverevents.Enqueue(client, riverevents.WithMetadata(nil)) },
 		"no handler":      func() { riverevents.Worker(nil) },
 		"no named one":    func() { riverevents.Worker(nothing, riverevents.WithHandlerFor("a", nil)) },
+		"no observer":     func() { riverevents.Worker(nothing, riverevents.WithObserver(nil)) },
 		"a name of bytes": func() { riverevents.Enqueue(client, riverevents.WithName("\xff")) },
 		"unique jobs": func() {
 			opts := river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true}}

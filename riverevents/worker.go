@@ -60,9 +60,14 @@ func WithLogger(logger *slog.Logger) WorkerOption {
 }
 
 // WithObserver calls fn after each attempt, for metrics, in the worker's goroutine. A panic in fn is
-// logged and goes no further. Nil is no observer.
+// logged and goes no further. A nil function panics.
 func WithObserver(fn func(context.Context, Attempt)) WorkerOption {
-	return workerOption(func(w *worker) { w.observer = fn })
+	return workerOption(func(w *worker) {
+		if fn == nil {
+			panic("riverevents: WithObserver: nil function")
+		}
+		w.observer = fn
+	})
 }
 
 // Attempt describes one run of a job, for [WithObserver].

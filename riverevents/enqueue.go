@@ -67,7 +67,7 @@ func WithInsertOpts(opts river.InsertOpts) EnqueueOption {
 }
 
 // WithKey replaces [ittybit.Event.Key] as what names an event. An event with an empty key is
-// enqueued each time that it comes.
+// enqueued each time that it comes. A nil function panics.
 func WithKey(key func(*ittybit.Event) string) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		if key == nil {
@@ -80,7 +80,7 @@ func WithKey(key func(*ittybit.Event) string) EnqueueOption {
 // WithMetadata adds what fn gives to the job's arguments, for the worker to find in
 // [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. NUL and what is not
 // UTF-8, which PostgreSQL refuses, become U+FFFD. River's middleware for insertion (otelriver's, say) sees
-// the same context as fn, and needs no such option.
+// the same context as fn, and needs no such option. A nil function panics.
 func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]string) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		if fn == nil {

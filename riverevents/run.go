@@ -44,7 +44,8 @@ type runKey struct{}
 // The transaction is for one goroutine at a time. Its Commit gives an error; its Rollback rolls
 // back, and the handler must then return an error, too. Savepoints (its Begin, pgx.BeginFunc)
 // are free to use, and so is River's InsertTx. Elsewhere than in a handler called by
-// [Worker], Tx gives an error.
+// [Worker], Tx gives an error. It does not panic there, as sqlinbox.Tx does, for it has errors
+// to give in any case.
 func Tx(ctx context.Context) (pgx.Tx, error) {
 	r, ok := ctx.Value(runKey{}).(*run)
 	if !ok {

@@ -40,8 +40,8 @@ type option func(*config)
 func (o option) apply(c *config) { o(c) }
 
 // WithName names the endpoint. Two endpoints that share one table need a name each, or an
-// event that one has handled never reaches the other. It is a text of at most 255 bytes; the
-// default is empty.
+// event that one has handled never reaches the other. It is a text of at most 255 bytes;
+// anything else panics. The default is empty.
 func WithName(name string) Option {
 	return option(func(c *config) {
 		if len(name) > maxText || clean(name) != name {
@@ -60,8 +60,8 @@ func WithTable(table string) Option { return option(func(c *config) { c.table = 
 // hold personal data, and stay until [Inbox.Prune] removes them, or you set them to NULL.
 func WithPayloads() Option { return option(func(c *config) { c.payloads = true }) }
 
-// WithKey replaces [ittybit.Event.Key] as what names an event. Events with an empty key
-// are handled each time, each in a transaction, and leave nothing in the table.
+// WithKey replaces [ittybit.Event.Key] as what names an event. Events with an empty key are
+// handled each time, each in a transaction, and leave nothing in the table. A nil function panics.
 func WithKey(key func(*ittybit.Event) string) Option {
 	return option(func(c *config) {
 		if key == nil {

@@ -20,10 +20,10 @@ var ErrNoPayloads = errors.New("sqlinbox: the inbox keeps no payloads to replay:
 // ReplayParams say which of the kept events [Inbox.Replay] handles again. The zero value
 // means all of them.
 type ReplayParams struct {
-	Since time.Time // received then or later; zero: from the oldest
-	Until time.Time // received before then; zero: before Replay was called
-	Types []ittybit.EventType
-	Keys  []string // as Event.Key or WithKey gives them; at most 1,000
+	Since time.Time           // received then or later; zero: from the oldest
+	Until time.Time           // received before then; zero: before Replay was called
+	Types []ittybit.EventType // at most 1,000
+	Keys  []string            // as Event.Key or WithKey gives them; at most 1,000
 	// Outcome is ittybit.OutcomeHandled or ittybit.OutcomeDiscarded; empty: both.
 	Outcome ittybit.Outcome
 	// After is the Cursor of an earlier ReplayResult, with the same parameters: it goes on

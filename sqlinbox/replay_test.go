@@ -208,6 +208,7 @@ func TestReplay_refuses(t *testing.T) {
 			"next":    {inbox.Wrap(h), sqlinbox.ReplayParams{}},
 			"Until":   {h, sqlinbox.ReplayParams{Since: now, Until: now}},
 			"Outcome": {h, sqlinbox.ReplayParams{Outcome: ittybit.OutcomeFailed}},
+			"Types":   {h, sqlinbox.ReplayParams{Types: make([]ittybit.EventType, 1001)}},
 			"Keys":    {h, sqlinbox.ReplayParams{Keys: make([]string, 1001)}},
 			"After":   {h, sqlinbox.ReplayParams{After: "nonsense"}},
 		} {

@@ -55,8 +55,9 @@
 //     left for jobs whose attempts are used up: a mistake to look into, where Discard is a
 //     decision. A cancelled job that somebody retries, in River's web UI for instance, runs
 //     again; a completed one does not.
-//   - any other error, or a panic: River tries again, with its backoff, until the job's
-//     attempts are used up (25 by default, over three weeks). Then it is discarded.
+//   - any other error, a panic, or a payload that can't be read: River tries again, with its
+//     backoff, until the job's attempts are used up (25 by default, over three weeks). Then it
+//     is discarded.
 //
 // After anything but nil, what was written through Tx is rolled back. A kill counts as
 // an attempt, too.

@@ -53,8 +53,8 @@ func WithoutStaleCheck() WorkerOption {
 
 // WithLogger logs a line for each attempt: at Info what is well, at Warn what is tried again,
 // at Error what needs somebody: what was discarded, or has failed for the last time, or
-// panicked. Payloads are logged at Debug only. The signatures of signed URLs are masked in all
-// lines; the worker knows no key. The default, and nil, is no log.
+// panicked, or could not be read. Payloads are logged at Debug only. The signatures of signed
+// URLs are masked in all lines; the worker knows no key. The default, and nil, is no log.
 func WithLogger(logger *slog.Logger) WorkerOption {
 	return workerOption(func(w *worker) { w.logger = logger })
 }
@@ -85,6 +85,10 @@ type Attempt struct {
 // Worker gives the worker of the jobs that [Enqueue] inserts, for river.AddWorker. It calls next
 // with each event; what its errors do is in the package's overview. Next gets at the
 // transaction by [Tx]. A next that is nil panics.
+//
+// [Enqueue] inserts no payload that can't be read. A job with one is tried again, as after any
+// error: a newer version of this package, which can read it, may have inserted it while this one
+// was still at work.
 func Worker(next ittybit.EventHandler, opts ...WorkerOption) river.Worker[Args] {
 	if next == nil {
 		panic("riverevents: Worker: nil handler")
@@ -130,7 +134,7 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 		return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: Worker works only in a client with the driver riverpgxv5: %w", err))
 	}
 	if a.Event, err = ittybit.ParseEvent(a.Job.Args.Payload); err != nil {
-		return river.JobCancel(a.end(ittybit.OutcomeMalformedEvent, err)) // Enqueue inserts no such thing
+		return a.end(ittybit.OutcomeMalformedEvent, err) // not cancelled: a newer version may have written it, and read it
 	}
 	r := &run{client: client, tables: tablesOf(client), job: a.Job, key: keyOf(a.Job)}
 	if !w.unordered {

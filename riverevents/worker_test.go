@@ -227,17 +227,21 @@ func TestWorker_withoutTxMarksAndCompletes(t *testing.T) {
 	assert.Empty(t, calls, "the handler is not called again")
 }
 
-func TestWorker_aPayloadThatIsNoEventIsCancelled(t *testing.T) {
+func TestWorker_aPayloadThatCannotBeReadIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)
-	attempts := make(chan riverevents.Attempt, 1)
+	attempts := make(chan riverevents.Attempt, 2)
 	w := q.work(ittybit.EventHandlerFunc(write), riverevents.WithObserver(func(_ context.Context, a riverevents.Attempt) { attempts <- a }))
-	_, err := q.client.Insert(t.Context(), riverevents.Args{Key: "k", Payload: riverevents.Payload("[]")}, nil)
+	odd := riverevents.Args{Key: "k", Payload: riverevents.Payload("zstd:of a later version")}
+	_, err := q.client.Insert(t.Context(), odd, &river.InsertOpts{MaxAttempts: 2})
 	require.NoError(t, err)
-	w.next(river.EventKindJobCancelled)
-	a := receive(t, attempts)
-	assert.Equal(t, ittybit.OutcomeMalformedEvent, a.Outcome)
-	assert.ErrorIs(t, a.Err, ittybit.ErrMalformedEvent)
+	for _, state := range []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStateDiscarded} {
+		assert.Equal(t, state, w.next(river.EventKindJobFailed).State)
+		a := receive(t, attempts)
+		assert.Equal(t, ittybit.OutcomeMalformedEvent, a.Outcome)
+		assert.Equal(t, state == rivertype.JobStateDiscarded, a.Last)
+		assert.ErrorIs(t, a.Err, ittybit.ErrMalformedEvent)
+	}
 }
 
 func TestWorker_aLateSuccessIsASuccess(t *testing.T) {

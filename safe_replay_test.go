@@ -220,22 +220,28 @@ func TestCreate_overHTTP2IsRepeatedOnlyWhereItWasRefused(t *testing.T) {
 
 // However a transport of Go's own comes to speak HTTP/2 without TLS, a POST goes out once.
 func TestCreate_overHTTP2IsNotRepeatedByATransportThatIsTakenAsItIs(t *testing.T) {
+	dialed := make(chan net.Conn, 16)
 	speaking := func() *http.Transport {
 		transport := &http.Transport{Protocols: new(http.Protocols)}
 		transport.Protocols.SetUnencryptedHTTP2(true)
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			dialed <- conn
+			return conn, err
+		}
 		return transport
 	}
 	registered := &http.Transport{}
-	inner := speaking()
-	registered.RegisterProtocol("http", inner)
+	registered.RegisterProtocol("http", speaking())
 	for name, transport := range map[string]*http.Transport{"set up so": speaking(), "by another one": registered} {
 		t.Run(name, func(t *testing.T) {
 			server, base := newH2Server(t, h2Step{frames: h2Resets(h2ProtocolError)}, h2Step{frames: h2Answer})
 			client, err := ittybit.NewClient("key", ittybit.WithBaseURL(base), ittybit.WithHTTPClient(&http.Client{Transport: transport}))
 			require.NoError(t, err)
 			_, err = client.Tasks.Create(t.Context(), apiNSFW)
-			transport.CloseIdleConnections()
-			inner.CloseIdleConnections()
+			for range len(dialed) {
+				_ = (<-dialed).Close()
+			}
 			server.stop()
 			require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
 			assert.Equal(t, 1, server.ended)

@@ -337,8 +337,8 @@ func TestBody_detachHandsALargeOneOver(t *testing.T) {
 	require.NoError(t, err)
 	before, held := &body.Bytes()[0], budget.Used()
 	own := body.Detach()
-	assert.True(t, before == &own[0], "it is not copied")
-	assert.Equal(t, len(own), cap(own)) //nolint:testifylint // assert.Len would print it all
+	assert.Same(t, before, &own[0], "it is not copied")
+	assert.Equal(t, len(own), cap(own))
 	assert.Equal(t, held, budget.Used(), "it counts until Release")
 	body.Release()
 	assert.Zero(t, budget.Used())

@@ -77,7 +77,8 @@ func TestTransport_oneThatChangesItsRequestInPlaceChangesThatTryOnly(t *testing.
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s, _, err := do(t.Context(), t, get, nil, meddling(503), meddling(503), meddling(302, "Location", "https://gateway.example/files"), meddling(200))
+		steps := []roundTrip{meddling(503), meddling(503), meddling(302, "Location", "https://gateway.example/files"), meddling(200)}
+		s, _, err := do(t.Context(), t, get, nil, steps...)
 		require.NoError(t, err)
 		require.Equal(t, 4, s.tries())
 	})

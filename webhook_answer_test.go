@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -260,5 +261,39 @@ func TestMiddleware_givesBackWhatItTakes(t *testing.T) {
 		w := newWebhookWire()
 		h.ServeHTTP(w, r)
 		require.Contains(t, w.calls, want)
+	}
+}
+
+// What the sender gets is the same whoever sends it off: the handler at once, or the server
+// when it has returned, which is where nobody waits for it and the server limits its writes.
+func TestWebhookHandler_answersTheSameWhateverComesAfterwards(t *testing.T) {
+	told := ittybit.WithObserver(func(context.Context, ittybit.Delivery) {})
+	for name, c := range map[string]struct {
+		writeTimeout time.Duration
+		opts         []ittybit.WebhookOption
+	}{
+		"nobody is told": {0, nil},
+		"nobody is told, the server limits writes":   {time.Minute, nil},
+		"somebody is told":                           {0, []ittybit.WebhookOption{told}},
+		"somebody is told, the server limits writes": {time.Minute, []ittybit.WebhookOption{told}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := webhookHandler(t, ittybit.EventHandlerFunc(webhookNothing), c.opts...)
+			srv := httptest.NewUnstartedServer(h)
+			srv.Config.WriteTimeout = c.writeTimeout
+			srv.Start()
+			t.Cleanup(srv.Close)
+			for range 3 { // over one connection
+				answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, signedHeader(webhookPageBody))
+				require.NoError(t, answer.Err)
+				assert.Equal(t, http.StatusOK, answer.Status)
+				assert.Empty(t, answer.Body)
+				assert.Equal(t, "0", answer.Header.Get("Content-Length"))
+				assert.False(t, answer.Close)
+			}
+			answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody)
+			assert.Equal(t, http.StatusUnauthorized, answer.Status)
+			assert.Equal(t, "Unauthorized\n", answer.Body)
+		})
 	}
 }

@@ -208,6 +208,10 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	defer func() { d.Duration = time.Since(d.start); h.tell(ctx, d) }()
 	d.receive(w, r)
+	if d.StatusCode == http.StatusOK && !h.tells() && serverLimitsWrites(r) {
+		w.WriteHeader(http.StatusOK) // all that the server needs to do the rest, and has its own deadline for
+		return
+	}
 	answer(w, r, d.StatusCode, d.retryAfter)
 }
 
@@ -358,6 +362,9 @@ func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.
 	_, _ = io.WriteString(w, text) // a sender that has gone needs no answer
 	_ = control.Flush()            // left to itself, the server sends it when the handler has returned
 }
+
+// tells reports whether somebody is told of deliveries, and after they were answered.
+func (h *WebhookHandler) tells() bool { return h.cfg.logger != nil || h.cfg.observer != nil }
 
 // tell writes the log line and calls the observer. Neither has a say in what becomes of
 // the delivery, nor in whether the other one gets its turn.

@@ -37,7 +37,7 @@ type flood struct {
 // all others have their answer.
 func postAtOnce(name string, senders int, handler http.Handler, release *gate, holds bool, d delivery) (flood, error) {
 	result := flood{name: name, base: heapAlloc()}
-	s, err := serve(handler)
+	s, err := servePatiently(handler)
 	if err != nil {
 		return flood{}, err
 	}

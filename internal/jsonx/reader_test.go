@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +247,11 @@ func FuzzObject(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range []string{`[[1`, `{"a":[1`, `["a`, `{"a":{"b":"c`, `["a\\`, `["a\"`} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		text = slices.Clip(text) // so that nothing can be read behind its end
 		before := bytes.Clone(text)
 		object := Open(text)
 		var names []string
@@ -318,7 +323,14 @@ func FuzzCheck(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range []string{
+		`"a b"`, ` `, `[ ]`, `{ }`, `[`, `{`, `[[1`, `{"a":[1`, `["a`, `{"a":1,"b":[2 , 3] , "c":{}}`, `{"a":1,"b"`, `9`, `1923456780`, `0.9`, `1e9`, `1e-5`, `1e+5`, `1e*5`, `1.e5`,
+		`"\u0123\u4567\u89ab\ucdef\uABCD\uEF00"`, `"\u1234`, `"\u12345"`, `"\u123g"`, `"\u123`, `"\u/000"`, `"\u:000"`, `"\u@000"`, `"\uG000"`, "\"\\u`000\"", `t`, `f`, `n`, `fals`, `falsee`,
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		text = slices.Clip(text) // so that nothing can be read behind its end
 		end := validValue(text, skipSpaceAt(text, 0), 0)
 		require.LessOrEqual(t, end, len(text))
 		require.Equal(t, json.Valid(text), end >= 0 && skipSpaceAt(text, end) == len(text))

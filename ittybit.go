@@ -261,6 +261,7 @@ type object[T any] interface {
 type call struct {
 	method  string
 	path    string
+	id      string // what path ends with, escaped
 	query   url.Values
 	body    any // something that marshals to a JSON object; nil: none
 	creates bool
@@ -284,7 +285,7 @@ func doByID[T any, P object[T]](ctx context.Context, c *Client, method, collecti
 	if id == "" {
 		return nil, &ParamError{Param: "id", Reason: "is empty"}
 	}
-	return do[T, P](ctx, c, call{method: method, path: collection + escapeID(id), body: body}, opts)
+	return do[T, P](ctx, c, call{method: method, path: collection, id: escapeID(id), body: body}, opts)
 }
 
 // deleteByID deletes /<collection>/<id>. What the answer says is of no interest.
@@ -292,7 +293,7 @@ func deleteByID(ctx context.Context, c *Client, collection, id string, opts []Re
 	if id == "" {
 		return &ParamError{Param: "id", Reason: "is empty"}
 	}
-	_, err := c.send(ctx, call{method: http.MethodDelete, path: collection + escapeID(id)}, opts, nil)
+	_, err := c.send(ctx, call{method: http.MethodDelete, path: collection, id: escapeID(id)}, opts, nil)
 	return err
 }
 
@@ -315,7 +316,7 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 		return pipeline.Response{}, err
 	}
 	req := pipeline.Request{
-		Method: in.method, Path: in.path, Query: in.query,
+		Method: in.method, Path: in.path, ID: in.id, Query: in.query,
 		Header: cfg.header, Creates: in.creates, Patient: in.patient, Decoder: decoder,
 	}
 	if in.method == http.MethodPost {

@@ -24,7 +24,7 @@ func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {
 	r := &c.request
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.Method, c.pipeline.address(r), r.body())
 	if err != nil {
-		return nil, fmt.Errorf("ittybit: %s %s: %w", r.Method, r.Path, withoutURL(err))
+		return nil, fmt.Errorf("ittybit: %s %s%s: %w", r.Method, r.Path, r.ID, withoutURL(err))
 	}
 	if r.Stream != nil {
 		req.ContentLength = r.ContentLength // which go-retryablehttp can't tell
@@ -51,7 +51,7 @@ func (p *Pipeline) address(r *Request) string {
 	if r.URL != nil {
 		return r.URL.String()
 	}
-	target := p.cfg.BaseURL.Scheme + "://" + p.cfg.BaseURL.Host + p.cfg.BaseURL.EscapedPath() + r.Path
+	target := p.cfg.BaseURL.Scheme + "://" + p.cfg.BaseURL.Host + p.cfg.BaseURL.EscapedPath() + r.Path + r.ID
 	if query := r.Query.Encode(); query != "" {
 		target += "?" + query
 	}

@@ -95,7 +95,9 @@ func (f fakeTrace) got() {
 
 func (f fakeTrace) wrote() {
 	f.got()
-	f.WroteHeaders()
+	if f.WroteHeaders != nil { // as net/http looks
+		f.WroteHeaders()
+	}
 }
 
 // cutBody is the body of an answer that breaks off.

@@ -53,6 +53,7 @@ type Policy struct {
 type Request struct {
 	Method string
 	Path   string // below the base URL, escaped, with a leading slash
+	ID     string // what Path ends with, escaped, of calls about one object
 	Query  url.Values
 	// URL replaces the base URL, Path and Query. The key goes to its host alone.
 	URL  *url.URL

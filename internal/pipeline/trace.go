@@ -150,7 +150,10 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 	try.started.Store(true)
 	ctx, cancel := context.WithCancelCause(req.Context())
 	try.cancel = cancel
-	try.hooks.GetConn, try.hooks.GotConn, try.hooks.WroteHeaders = try.heads, try.gotConn, try.wroteHeaders
+	try.hooks.GetConn, try.hooks.GotConn = try.heads, try.gotConn
+	if t.creates { // of other calls nobody asks
+		try.hooks.WroteHeaders = try.wroteHeaders
+	}
 	if req.URL.Scheme == "http" && (t.creates || maySpeakHTTP2(t.next)) { // which shows by its pseudo-headers only
 		try.hooks.WroteHeaderField = try.wroteField
 	}

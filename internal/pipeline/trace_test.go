@@ -28,7 +28,7 @@ func TestTrace_knowsWhatMayHaveBeenSent(t *testing.T) {
 		"no trace at all":                    {func(fakeTrace) {}, false, true},
 	} {
 		var trace atomic.Pointer[wireTrace]
-		step := &traced{trace: &trace, next: roundTrip(func(req *http.Request) (*http.Response, error) {
+		step := &traced{trace: &trace, creates: true, next: roundTrip(func(req *http.Request) (*http.Response, error) {
 			c.hooks(traceOf(req))
 			return nil, errCut
 		})}
@@ -41,7 +41,7 @@ func TestTrace_knowsWhatMayHaveBeenSent(t *testing.T) {
 func TestTrace_startsAnewForEachTry(t *testing.T) {
 	var trace atomic.Pointer[wireTrace]
 	hooks := fakeTrace.wrote
-	step := &traced{trace: &trace, next: roundTrip(func(req *http.Request) (*http.Response, error) {
+	step := &traced{trace: &trace, creates: true, next: roundTrip(func(req *http.Request) (*http.Response, error) {
 		hooks(traceOf(req))
 		return nil, errCut
 	})}
@@ -78,7 +78,7 @@ func TestTrace_sendsNothingUnderAContextThatHasEnded(t *testing.T) {
 	req := httptest.NewRequest(http.MethodPost, "/", body).WithContext(ctx)
 	req.Body = body
 	var trace atomic.Pointer[wireTrace]
-	step := &traced{trace: &trace, next: roundTrip(func(*http.Request) (*http.Response, error) {
+	step := &traced{trace: &trace, creates: true, next: roundTrip(func(*http.Request) (*http.Response, error) {
 		t.Error("the next step was called")
 		return nil, errCut
 	})}

@@ -121,16 +121,12 @@ func (p SignedURLCreateParams) check() error {
 	return nil
 }
 
-// endOfExpiries is in unix seconds, in the year 5138. An expiry counts in seconds (API reference,
-// signatures): a number from here on is one in milliseconds, or a mistake.
-const endOfExpiries = 100_000_000_000
-
 // checkExpiry: an expiry "must be in the future" (API reference, signatures).
 func checkExpiry(param string, expiry time.Time) error {
 	switch {
 	case !expiry.Truncate(time.Second).After(time.Now()): // whole seconds are what is signed
 		return &ParamError{Param: param, Reason: "must be in the future"}
-	case expiry.Unix() >= endOfExpiries:
+	case jsonx.IsMillis(expiry.Unix()): // an expiry counts in seconds (API reference, signatures)
 		return &ParamError{Param: param, Reason: "is in the year 5138 or later; were unix milliseconds taken for seconds?"}
 	}
 	return nil

@@ -138,12 +138,11 @@ func FieldNames(v any) []string {
 
 // IsNull reports whether value is missing or null.
 func IsNull(value json.RawMessage) bool {
-	value = bytes.TrimSpace(value)
-	return len(value) == 0 || bytes.Equal(value, []byte("null"))
+	return isNull(bytes.TrimSpace(value))
 }
 
 // IsObject reports whether value starts as a JSON object does.
 func IsObject(value json.RawMessage) bool {
-	value = bytes.TrimLeft(value, " \t\r\n")
+	value = skipSpace(value)
 	return len(value) > 0 && value[0] == '{'
 }

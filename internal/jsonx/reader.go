@@ -12,8 +12,9 @@ import (
 // Object reads the members of a JSON object one after the other: the values stay where
 // they are in the text, nothing is copied, and a value is looked into only by who asks for
 // it. Names are told apart by every letter, where encoding/json would fold their case. As there,
-// null changes nothing, and of members with the same name the last one counts. A value that can't be read changes nothing either: the first such one is told
-// by [Object.Err], and the others are read all the same.
+// null changes nothing, and of members with the same name the last one counts. A value that
+// can't be read changes nothing either: the first such one is told by [Object.Err], and the
+// others are read all the same.
 //
 //	object := jsonx.Open(text)
 //	for object.Next() {
@@ -250,12 +251,7 @@ func stringLen(text []byte) int {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-func skipSpace(text []byte) []byte {
-	for len(text) > 0 && isSpace(text[0]) {
-		text = text[1:]
-	}
-	return text
-}
+func skipSpace(text []byte) []byte { return text[skipSpaceAt(text, 0):] }
 
 // skipSeparator skips the comma between two values, and white space.
 func skipSeparator(text []byte) []byte {

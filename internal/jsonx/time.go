@@ -39,7 +39,7 @@ var isoLayouts = [...]string{
 // null and an empty string are the zero time.
 func ParseTime(data []byte) (time.Time, error) {
 	data = bytes.TrimSpace(data)
-	if len(data) == 0 || bytes.Equal(data, []byte("null")) {
+	if isNull(data) {
 		return time.Time{}, nil
 	}
 	if data[0] != '"' {
@@ -49,13 +49,11 @@ func ParseTime(data []byte) (time.Time, error) {
 	if at := (time.Time{}); len(data) > 1 && at.UnmarshalText(data[1:len(data)-1]) == nil {
 		return at, nil
 	}
-	var text string
-	if bytes.IndexByte(data, '\\') < 0 && len(data) > 1 {
-		text = string(data[1 : len(data)-1])
-	} else if err := json.Unmarshal(data, &text); err != nil {
+	text, err := unquote(data)
+	switch {
+	case err != nil:
 		return time.Time{}, errNoTime
-	}
-	if text == "" {
+	case text == "":
 		return time.Time{}, nil
 	}
 	for _, layout := range isoLayouts {

@@ -35,7 +35,7 @@ func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {
 
 // fill sets the headers of the call, whose values share the memory of the call.
 func (c *call) fill(header http.Header) {
-	c.values = [...]string{mediaType, c.cfg.APIVersion, c.cfg.UserAgent, c.request.IdempotencyKey}
+	c.values = [...]string{mediaType, c.pipeline.cfg.APIVersion, c.pipeline.cfg.UserAgent, c.request.IdempotencyKey}
 	header["Accept"], header["Accept-Version"], header["User-Agent"] = c.values[0:1:1], c.values[1:2:2], c.values[2:3:3]
 	if c.request.Body != nil {
 		header["Content-Type"] = c.values[0:1:1]

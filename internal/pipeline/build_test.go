@@ -73,6 +73,5 @@ func TestDo_givesTheErrorOfARequestThatCannotBeMade(t *testing.T) {
 // build makes the request of a call.
 func build(t *testing.T, r Request) (*retryablehttp.Request, error) {
 	t.Helper()
-	p := New(testConfig(t, nil))
-	return (&call{pipeline: p, cfg: &p.cfg, request: r}).build(t.Context())
+	return (&call{pipeline: New(testConfig(t, nil)), request: r}).build(t.Context())
 }

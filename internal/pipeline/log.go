@@ -19,7 +19,7 @@ type logged struct {
 }
 
 func (l *logged) RoundTrip(req *http.Request) (*http.Response, error) {
-	logger := l.call.cfg.Logger
+	logger := l.call.pipeline.cfg.Logger
 	if logger == nil || !logger.Enabled(req.Context(), slog.LevelDebug) {
 		return l.next.RoundTrip(req)
 	}

@@ -119,7 +119,7 @@ func New(cfg Config) *Pipeline {
 // Do makes a call and returns the last answer, also together with an error where
 // there was an answer at all.
 func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
-	c := &call{pipeline: p, cfg: &p.cfg, request: r}
+	c := &call{pipeline: p, request: r}
 	req, err := c.build(ctx)
 	if err != nil {
 		return Response{}, err

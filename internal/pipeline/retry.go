@@ -39,7 +39,6 @@ var (
 // That library calls them in one goroutine, one after the other.
 type call struct {
 	pipeline *Pipeline
-	cfg      *Config
 	request  Request
 	url      *url.URL
 	values   [4]string // of its headers
@@ -58,13 +57,12 @@ type call struct {
 	unknown    bool          // some try may have acted
 	after      time.Duration // the last try's Retry-After
 	afterGiven bool          // it had one
-	wait       time.Duration
-	waiting    bool  // a wait was begun and no try has followed yet
-	ended      error // the context's error, where it was the reason to stop
+	waiting    bool          // a wait was begun and no try has followed yet
+	ended      error         // the context's error, where it was the reason to stop
 }
 
 // secrets are what no log and no error must show: the key, and what the URL was signed with.
-func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.cfg.Key()) }
+func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.pipeline.cfg.Key()) }
 
 // chain puts the steps together. A go-retryablehttp client for each call is cheap, and the
 // only way to give its hooks the call's own state: they are told neither the request nor
@@ -80,7 +78,7 @@ func (c *call) chain(base *http.Client) {
 	c.httpClient.CheckRedirect = c.redirectPolicy(base.CheckRedirect)
 	c.retrying = retryablehttp.Client{
 		HTTPClient: &c.httpClient,
-		RetryMax:   c.cfg.Policy.MaxAttempts - 1,
+		RetryMax:   c.pipeline.cfg.Policy.MaxAttempts - 1,
 		CheckRetry: c.check,
 		Backoff:    func(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait }, // RetryWaitMin
 		ErrorHandler: func(resp *http.Response, err error, _ int) (*http.Response, error) {
@@ -129,7 +127,7 @@ func (c *call) run(req *retryablehttp.Request) {
 func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	c.answer.Attempts++
 	c.waiting, c.afterGiven = false, false
-	again := c.judge(ctx, resp, err) && c.answer.Attempts < c.cfg.Policy.MaxAttempts
+	again := c.judge(ctx, resp, err) && c.answer.Attempts < c.pipeline.cfg.Policy.MaxAttempts
 	if again {
 		c.ended = ctx.Err()
 		again = c.ended == nil && c.plan(ctx)
@@ -202,7 +200,7 @@ func (c *call) judgeTransport(ctx context.Context, err error) bool {
 	trace := c.trace.Load()
 	if c.request.Creates && trace != nil && trace.maySend(givenUp(ctx, err)) {
 		c.unknown = true
-		return c.cfg.Policy.RetryAmbiguousPosts && !permanent(err)
+		return c.pipeline.cfg.Policy.RetryAmbiguousPosts && !permanent(err)
 	}
 	return !permanent(err)
 }
@@ -230,7 +228,7 @@ func (c *call) judgeSuccess() bool {
 		// An answer that names what it is about leaves no doubt that the call was carried out.
 		if c.request.Creates && !errors.As(err, new(*OddAnswerError)) {
 			c.unknown = true
-			return c.cfg.Policy.RetryAmbiguousPosts
+			return c.pipeline.cfg.Policy.RetryAmbiguousPosts
 		}
 	}
 	return false
@@ -239,7 +237,7 @@ func (c *call) judgeSuccess() bool {
 // judgeStatus: the service answered, and said no.
 func (c *call) judgeStatus(code int) bool {
 	c.after, c.afterGiven = parseRetryAfter(c.answer.Header, time.Now())
-	c.status = c.cfg.StatusError(Problem{
+	c.status = c.pipeline.cfg.StatusError(Problem{
 		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
 		Method: c.request.Method, URL: redact.URL(c.url, c.secrets()...), RetryAfter: c.after,
 		Secrets: c.secrets(),
@@ -261,32 +259,32 @@ func (c *call) judgeStatus(code int) bool {
 		// A redirect of a POST may well be the answer of a service that has acted, and
 		// what is below 200 is no answer.
 		c.unknown = true
-		return code >= 500 && c.cfg.Policy.RetryAmbiguousPosts
+		return code >= 500 && c.pipeline.cfg.Policy.RetryAmbiguousPosts
 	}
 	return false
 }
 
 // plan decides how long to wait before the next try, and whether to wait at all.
 func (c *call) plan(ctx context.Context) bool {
-	policy := c.cfg.Policy
-	c.wait = jitter(policy, c.answer.Attempts)
+	policy := c.pipeline.cfg.Policy
+	wait := jitter(policy, c.answer.Attempts)
 	if c.afterGiven {
 		if c.after > policy.MaxWait {
 			return false
 		}
-		c.wait = c.after
+		wait = c.after
 	}
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= c.wait {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		c.ended = context.DeadlineExceeded
 		return false
 	}
-	c.waiting, c.retrying.RetryWaitMin = true, c.wait
-	if logger := c.cfg.Logger; logger != nil {
+	c.waiting, c.retrying.RetryWaitMin = true, wait
+	if logger := c.pipeline.cfg.Logger; logger != nil {
 		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
 			slog.String("method", c.request.Method),
 			slog.String("url", redact.URL(c.url, c.secrets()...)),
 			slog.Int("attempt", c.answer.Attempts),
-			slog.Duration("wait", c.wait),
+			slog.Duration("wait", wait),
 			slog.String("error", redact.Text(c.err.Error(), c.secrets()...)))
 	}
 	return true

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -152,4 +153,17 @@ func allocations(t *testing.T, call func() error) float64 {
 			t.Error(err)
 		}
 	})
+}
+
+// plainTask is what somebody would write down who needs no more than the page shows.
+type plainTask struct {
+	ID           string          `json:"id"`
+	Object       string          `json:"object"`
+	Kind         string          `json:"kind"`
+	Status       string          `json:"status"`
+	Results      json.RawMessage `json:"results"`
+	ProjectID    string          `json:"project_id"`
+	AutomationID string          `json:"automation_id"`
+	Created      time.Time       `json:"created"`
+	Completed    time.Time       `json:"completed"`
 }

@@ -27,7 +27,7 @@ const AnyTaskKind TaskKind = "*"
 
 // EventMux is an [EventHandler] that calls the most specific of its handlers: for a
 // kind of task first, then for a type of event, then for tasks of any kind, then
-// [EventMux.OnAny]. An event that nothing takes is dealt with. The zero EventMux is
+// [EventMux.OnUnhandled]. An event that nothing takes is dealt with. The zero EventMux is
 // ready; one is safe for concurrent use.
 //
 // As with [net/http.ServeMux], registering the same thing twice panics, and so does a
@@ -43,7 +43,7 @@ type route struct {
 	kind  TaskKind  // of a task; empty: the event type decides alone
 }
 
-// anyEvent is the route of OnAny. No event has this type.
+// anyEvent is the route of OnUnhandled. No event has this type.
 const anyEvent EventType = "*"
 
 // NewEventMux gives an empty EventMux.
@@ -52,7 +52,7 @@ func NewEventMux() *EventMux { return new(EventMux) }
 // Handle registers h for a type of event.
 func (m *EventMux) Handle(event EventType, h EventHandler) {
 	if event == "" || event == anyEvent {
-		panic(fmt.Sprintf("ittybit: EventMux: %q is not a type of event (OnAny takes what nothing else took)", event))
+		panic(fmt.Sprintf("ittybit: EventMux: %q is not a type of event (OnUnhandled takes what nothing else took)", event))
 	}
 	if fn, ok := h.(EventHandlerFunc); h == nil || ok && fn == nil {
 		panic("ittybit: EventMux: nil handler")
@@ -99,8 +99,8 @@ func (m *EventMux) OnMediaCreated(fn func(ctx context.Context, e *Event) error) 
 	}))
 }
 
-// OnAny registers fn for the events that nothing else took.
-func (m *EventMux) OnAny(fn func(ctx context.Context, e *Event) error) {
+// OnUnhandled registers fn for the events that nothing else took.
+func (m *EventMux) OnUnhandled(fn func(ctx context.Context, e *Event) error) {
 	m.register(route{event: anyEvent}, handlerOf(fn))
 }
 
@@ -127,7 +127,7 @@ func (m *EventMux) register(r route, h EventHandler) {
 func (r route) String() string {
 	switch {
 	case r.event == anyEvent:
-		return "OnAny"
+		return "OnUnhandled"
 	case r.kind != "":
 		return fmt.Sprintf("%s for tasks of kind %s", r.event, r.kind)
 	default:
@@ -164,7 +164,7 @@ func (m *EventMux) find(e *Event) EventHandler {
 	return nil
 }
 
-// fallback calls the handler of OnAny. Where there is none, the event is dealt with.
+// fallback calls the handler of OnUnhandled. Where there is none, the event is dealt with.
 func (m *EventMux) fallback(ctx context.Context, e *Event) error {
 	m.mu.RLock()
 	h := m.handlers[route{event: anyEvent}]

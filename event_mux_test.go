@@ -48,7 +48,7 @@ func TestEventMux_callsTheMostSpecificHandler(t *testing.T) {
 			m.On(ittybit.EventTaskUpdated, fn)
 		},
 		"media": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) { m.OnMediaCreated(fn) },
-		"any":   func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) { m.OnAny(fn) },
+		"any":   func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) { m.OnUnhandled(fn) },
 	}
 	all := make([]string, 0, len(register))
 	for name := range register {
@@ -79,33 +79,33 @@ func TestEventMux_callsTheMostSpecificHandler(t *testing.T) {
 		body       string
 		want       string // empty: none
 	}{
-		"the kind":                               {all, completed, "completed nsfw"},
-		"the kind, by the later name":            {all, succeeded, "completed nsfw"},
-		"no kind: the type":                      {without("completed nsfw"), completed, "type task.completed"},
-		"no kind: the type, by the later name":   {without("completed nsfw"), succeeded, "type task.succeeded"},
-		"no kind, no type: any kind":             {without("completed nsfw", "type task.completed"), completed, "completed, any kind"},
-		"any kind, by the later name":            {without("completed nsfw", "type task.succeeded"), succeeded, "completed, any kind"},
-		"the later name has its own type":        {[]string{"type task.completed", "any"}, succeeded, "any"},
-		"nothing but OnAny":                      {[]string{"any"}, completed, "any"},
-		"another kind: the type":                 {all, speech, "type task.completed"},
-		"another kind: any kind":                 {without("type task.completed"), speech, "completed, any kind"},
-		"no kind at all: any kind":               {without("type task.completed"), noKind, "completed, any kind"},
-		"failed":                                 {all, failed, "failed nsfw"},
-		"failed, any kind":                       {without("failed nsfw"), failed, "failed, any kind"},
-		"error is failed":                        {all, webhookTask("task_1", "error"), "failed nsfw"},
-		"cancelled is not failed":                {all, webhookTask("task_1", "cancelled"), "any"},
-		"updated":                                {all, webhookProgress("task_1", 1), "type task.updated"},
-		"updated, to none":                       {without("type task.updated"), webhookProgress("task_1", 1), "any"},
-		"media":                                  {all, `{"id":"med_1","object":"media"}`, "media"},
-		"unknown":                                {all, `{"id":"auto_1","object":"automation"}`, "any"},
-		"a task that is missing: the type":       {all, noTask, "type task.completed"},
-		"a task that is missing: never OnTask…":  {without("type task.completed"), noTask, "any"},
-		"a media that is missing: never OnMedia": {all, noMedia, "any"},
-		"a type that is the star of OnAny":       {all, `{"id":"evt_1","object":"event","kind":"*"}`, "any"},
-		"a kind that is the star of any kind":    {without("type task.completed"), `{"id":"task_1","object":"task","kind":"*","status":"completed"}`, "completed, any kind"},
-		"nothing is registered":                  {nil, completed, ""},
-		"nothing fits":                           {[]string{"media", "failed nsfw"}, completed, ""},
-		"a media that is missing, and no OnAny":  {[]string{"media"}, noMedia, ""},
+		"the kind":                                    {all, completed, "completed nsfw"},
+		"the kind, by the later name":                 {all, succeeded, "completed nsfw"},
+		"no kind: the type":                           {without("completed nsfw"), completed, "type task.completed"},
+		"no kind: the type, by the later name":        {without("completed nsfw"), succeeded, "type task.succeeded"},
+		"no kind, no type: any kind":                  {without("completed nsfw", "type task.completed"), completed, "completed, any kind"},
+		"any kind, by the later name":                 {without("completed nsfw", "type task.succeeded"), succeeded, "completed, any kind"},
+		"the later name has its own type":             {[]string{"type task.completed", "any"}, succeeded, "any"},
+		"nothing but OnUnhandled":                     {[]string{"any"}, completed, "any"},
+		"another kind: the type":                      {all, speech, "type task.completed"},
+		"another kind: any kind":                      {without("type task.completed"), speech, "completed, any kind"},
+		"no kind at all: any kind":                    {without("type task.completed"), noKind, "completed, any kind"},
+		"failed":                                      {all, failed, "failed nsfw"},
+		"failed, any kind":                            {without("failed nsfw"), failed, "failed, any kind"},
+		"error is failed":                             {all, webhookTask("task_1", "error"), "failed nsfw"},
+		"cancelled is not failed":                     {all, webhookTask("task_1", "cancelled"), "any"},
+		"updated":                                     {all, webhookProgress("task_1", 1), "type task.updated"},
+		"updated, to none":                            {without("type task.updated"), webhookProgress("task_1", 1), "any"},
+		"media":                                       {all, `{"id":"med_1","object":"media"}`, "media"},
+		"unknown":                                     {all, `{"id":"auto_1","object":"automation"}`, "any"},
+		"a task that is missing: the type":            {all, noTask, "type task.completed"},
+		"a task that is missing: never OnTask…":       {without("type task.completed"), noTask, "any"},
+		"a media that is missing: never OnMedia":      {all, noMedia, "any"},
+		"a type that is the star of OnUnhandled":      {all, `{"id":"evt_1","object":"event","kind":"*"}`, "any"},
+		"a kind that is the star of any kind":         {without("type task.completed"), `{"id":"task_1","object":"task","kind":"*","status":"completed"}`, "completed, any kind"},
+		"nothing is registered":                       {nil, completed, ""},
+		"nothing fits":                                {[]string{"media", "failed nsfw"}, completed, ""},
+		"a media that is missing, and no OnUnhandled": {[]string{"media"}, noMedia, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestEventMux_panicsOnMistakesAtStartUp(t *testing.T) {
 		"a kind twice":           {"task.completed for tasks of kind nsfw is registered already", func(m *ittybit.EventMux) { m.OnTaskCompleted(ittybit.TaskKindNSFW, webhookNothing) }},
 		"any kind twice":         {"task.failed for tasks of kind * is registered already", func(m *ittybit.EventMux) { m.OnTaskFailed(ittybit.AnyTaskKind, webhookNothing) }},
 		"media twice":            {"media.created is registered already", func(m *ittybit.EventMux) { m.On(ittybit.EventMediaCreated, webhookNothing) }},
-		"OnAny twice":            {"OnAny is registered already", func(m *ittybit.EventMux) { m.OnAny(webhookNothing) }},
+		"OnUnhandled twice":      {"OnUnhandled is registered already", func(m *ittybit.EventMux) { m.OnUnhandled(webhookNothing) }},
 		"an empty type":          {"is not a type of event", func(m *ittybit.EventMux) { m.On("", webhookNothing) }},
 		"a star for a type":      {"is not a type of event", func(m *ittybit.EventMux) { m.On("*", webhookNothing) }},
 		"an empty kind":          {"empty task kind", func(m *ittybit.EventMux) { m.OnTaskCompleted("", webhookNothing) }},
@@ -178,7 +178,7 @@ func TestEventMux_panicsOnMistakesAtStartUp(t *testing.T) {
 		"a nil function, kinds":  {"nil function", func(m *ittybit.EventMux) { m.OnTaskCompleted("x", nil) }},
 		"a nil function, failed": {"nil function", func(m *ittybit.EventMux) { m.OnTaskFailed("x", nil) }},
 		"a nil function, media":  {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnMediaCreated(nil) }},
-		"a nil function, any":    {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnAny(nil) }},
+		"a nil function, any":    {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnUnhandled(nil) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestEventMux_panicsOnMistakesAtStartUp(t *testing.T) {
 			m.OnTaskCompleted(ittybit.TaskKindNSFW, webhookNothing)
 			m.OnTaskFailed(ittybit.AnyTaskKind, webhookNothing)
 			m.OnMediaCreated(webhookNothing)
-			m.OnAny(webhookNothing)
+			m.OnUnhandled(webhookNothing)
 			defer func() {
 				text := fmt.Sprint(recover())
 				assert.Contains(t, text, tt.message)
@@ -203,7 +203,7 @@ func TestEventMux_panicsOnMistakesAtStartUp(t *testing.T) {
 func TestEventMux_isSafeForConcurrentUse(t *testing.T) {
 	m := ittybit.NewEventMux()
 	var rest, typed atomic.Int64
-	m.OnAny(func(context.Context, *ittybit.Event) error { rest.Add(1); return nil })
+	m.OnUnhandled(func(context.Context, *ittybit.Event) error { rest.Add(1); return nil })
 	m.OnTaskCompleted(ittybit.TaskKindNSFW, func(context.Context, *ittybit.Event) error { typed.Add(1); return nil })
 	e := webhookParse(t, webhookPageBody)
 	var group sync.WaitGroup

@@ -75,7 +75,7 @@ func ExampleEventMux() {
 		fmt.Println("media", e.Media.ID)
 		return nil
 	})
-	events.OnAny(func(_ context.Context, e *ittybit.Event) error {
+	events.OnUnhandled(func(_ context.Context, e *ittybit.Event) error {
 		fmt.Println("something else:", e.Type)
 		return nil
 	})

@@ -63,7 +63,7 @@ func ExampleWebhookVerifier_Middleware() {
 		panic(err)
 	}
 	events := ittybit.NewEventMux()
-	events.OnAny(func(_ context.Context, e *ittybit.Event) error {
+	events.OnUnhandled(func(_ context.Context, e *ittybit.Event) error {
 		fmt.Println("verified:", e.Type)
 		return nil
 	})

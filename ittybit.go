@@ -49,8 +49,8 @@
 // event can come more than once: that is what [Deduplicate] is for. An error from the
 // handler makes the event come again; [RetryLater] and [Discard] say more. Never answer
 // first and work later: what a crash loses then does not come again. An event that no
-// handler takes is answered 200 and does not come again either; [EventMux.OnAny] takes
-// those.
+// handler takes is answered 200 and does not come again either;
+// [EventMux.OnUnhandled] takes those.
 //
 // Ittybit has not published how it signs. [WebhookVerifier] says which reading is taken
 // here, and [WebhookVerifier.Explain], which a logger at Debug level shows for each refused

@@ -18,7 +18,7 @@ func TestWebhookHandler_overHTTP2(t *testing.T) {
 	recorder := newWebhookRecorder()
 	blocked, release := make(chan struct{}), make(chan struct{})
 	events := ittybit.NewEventMux()
-	events.OnAny(recorder.HandleEvent)
+	events.OnUnhandled(recorder.HandleEvent)
 	events.OnMediaCreated(func(context.Context, *ittybit.Event) error {
 		close(blocked)
 		<-release

@@ -117,7 +117,7 @@ func ExampleWithMetadata() {
 	})
 
 	events := ittybit.NewEventMux()
-	events.OnAny(func(ctx context.Context, e *ittybit.Event) error {
+	events.OnUnhandled(func(ctx context.Context, e *ittybit.Event) error {
 		if job, ok := riverevents.JobFromContext(ctx); ok {
 			log.Println(e, "belongs to the trace", job.Args.Metadata["traceparent"])
 		}

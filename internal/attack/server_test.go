@@ -126,7 +126,7 @@ func (r *receiver) tell(f *findings) {
 func (r *receiver) routes(log io.Writer) (http.Handler, error) {
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.AnyTaskKind, r.handle)
-	events.OnAny(r.handle)
+	events.OnUnhandled(r.handle)
 	webhook, err := ittybit.NewWebhookHandler(secret,
 		ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(100_000, 72*time.Hour), events),
 		ittybit.WithMaxBufferedBytes(maxBuffered), ittybit.WithObserver(r.observe),

@@ -2,6 +2,7 @@ package ittybit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -180,4 +181,67 @@ func judgeIn(steps *int, err error) (verdict, time.Duration) {
 		return verdictDuplicate, 0
 	}
 	return verdictFailed, 0
+}
+
+// DiscardError is what [Discard] makes.
+type DiscardError struct{ Err error }
+
+// Error implements error.
+func (e *DiscardError) Error() string {
+	if e == nil {
+		return "ittybit: discarded"
+	}
+	return fmt.Sprintf("ittybit: discarded: %v", e.Err)
+}
+
+// Unwrap gives the reason.
+func (e *DiscardError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
+
+// Discard makes an error that ends an event: it is answered 200 and does not come
+// again, for it would fail the same way for ever. The error is logged and shown to the
+// observer. It may be wrapped; joined with others, it ends the event only where all of
+// them do. Discard(nil) is nil.
+func Discard(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &DiscardError{Err: err}
+}
+
+// RetryLaterError is what [RetryLater] makes.
+type RetryLaterError struct {
+	After time.Duration // how long to wait at least
+	Err   error
+}
+
+// Error implements error.
+func (e *RetryLaterError) Error() string {
+	if e == nil {
+		return "ittybit: to be tried again"
+	}
+	return fmt.Sprintf("ittybit: to be tried again in %v: %v", e.After, e.Err)
+}
+
+// Unwrap gives the reason.
+func (e *RetryLaterError) Unwrap() error {
+	if e == nil {
+		return nil
+	}
+	return e.Err
+}
+
+// RetryLater makes an error that asks for the event to come again in d at the
+// earliest: a webhook is answered 503 with Retry-After, in whole seconds and at least
+// one. Ittybit documents that it retries with exponential backoff, not that it follows
+// Retry-After; a queue's worker can.
+func RetryLater(d time.Duration, err error) error {
+	if err == nil {
+		err = errors.New("not now")
+	}
+	return &RetryLaterError{After: max(d, 0), Err: err}
 }

@@ -150,7 +150,7 @@ func decodeMetadata(raw json.RawMessage) (map[string]any, error) {
 	if jsonx.IsNull(raw) {
 		return nil, nil //nolint:nilnil // no metadata is no error
 	}
-	value, err := jsonx.Any(raw)
+	value, err := jsonx.DecodeUseNumber(raw)
 	if err != nil {
 		return nil, err
 	}

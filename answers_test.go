@@ -169,7 +169,7 @@ func TestAnswers_timesOfEveryGeneration(t *testing.T) {
 				}
 				for _, text := range []string{`"yesterday"`, `"2025-13-01T00:00:00Z"`, `true`, `{}`, `[]`, `1e99`, `"1e99"`} {
 					got, err := answerRead(t, object, `"`+spelling+`":`+text)
-					require.ErrorContains(t, err, `member "`+spelling+`"`, "%s: %s", name, text)
+					require.ErrorContains(t, err, `field "`+spelling+`"`, "%s: %s", name, text)
 					assert.True(t, got.FieldByIndex(field.Index).IsZero(), "%s: %s: %s", name, spelling, text)
 				}
 			}

@@ -56,7 +56,7 @@ func (a *Automation) fromJSON(data []byte) error {
 	*a = Automation{raw: data}
 	var trigger, workflow json.RawMessage
 	var createdAt, updatedAt time.Time
-	object := jsonx.Open(data)
+	object := jsonx.NewObject(data)
 	for object.Next() {
 		switch string(object.Name()) {
 		case "id":
@@ -100,7 +100,7 @@ type Trigger struct {
 	// Extra are further members; those read from the API are kept here.
 	Extra map[string]any `json:"-"`
 
-	kept []jsonx.Member
+	preserved []jsonx.Field
 }
 
 // OnEvent is the trigger of an event: [EventMediaCreated], or [EventTaskCompleted],
@@ -109,13 +109,13 @@ func OnEvent(event EventType) Trigger { return Trigger{Kind: TriggerKindEvent, E
 
 // IsZero reports whether t is unset.
 func (t Trigger) IsZero() bool {
-	return t.Kind == "" && t.Event == "" && len(t.Extra) == 0 && len(t.kept) == 0
+	return t.Kind == "" && t.Event == "" && len(t.Extra) == 0 && len(t.preserved) == 0
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (t Trigger) MarshalJSON() ([]byte, error) {
 	type plain Trigger
-	return flattenParams(plain(t), t.kept, nil, t.Extra)
+	return flattenParams(plain(t), t.preserved, nil, t.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -124,7 +124,7 @@ func (t *Trigger) UnmarshalJSON(data []byte) error {
 	if jsonx.IsNull(data) { // later API versions have automations without one
 		return nil
 	}
-	return readMembers(data, &t.Extra, &t.kept, map[string]any{"kind": &t.Kind, "event": &t.Event})
+	return readMembers(data, &t.Extra, &t.preserved, map[string]any{"kind": &t.Kind, "event": &t.Event})
 }
 
 // WorkflowStep is one step of an automation's workflow: a task, or one of the kinds
@@ -147,7 +147,7 @@ type WorkflowStep struct {
 	// nor the type of Options knows are kept here, their numbers as [json.Number].
 	Extra map[string]any `json:"-"`
 
-	kept []jsonx.Member // members that were read and would not be written the same
+	preserved []jsonx.Field // members that were read and would not be written the same
 }
 
 // WebhookStep is a step that posts to url what set the automation off, or what the
@@ -177,31 +177,31 @@ type Condition struct {
 	// Extra are further members; those read from the API are kept here.
 	Extra map[string]any `json:"-"`
 
-	kept []jsonx.Member
+	preserved []jsonx.Field
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (c Condition) MarshalJSON() ([]byte, error) {
 	type plain Condition
-	return flattenParams(plain(c), c.kept, nil, c.Extra)
+	return flattenParams(plain(c), c.preserved, nil, c.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (c *Condition) UnmarshalJSON(data []byte) error {
 	*c = Condition{}
-	return readMembers(data, &c.Extra, &c.kept, map[string]any{"prop": &c.Prop, "value": &c.Value})
+	return readMembers(data, &c.Extra, &c.preserved, map[string]any{"prop": &c.Prop, "value": &c.Value})
 }
 
 // MarshalJSON puts the options and the extra members beside the others.
 func (s WorkflowStep) MarshalJSON() ([]byte, error) {
 	type plain WorkflowStep
-	return flattenParams(plain(s), s.kept, s.Options, s.Extra)
+	return flattenParams(plain(s), s.preserved, s.Options, s.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
 	*s = WorkflowStep{}
-	err := readMembers(data, &s.Extra, &s.kept, map[string]any{
+	err := readMembers(data, &s.Extra, &s.preserved, map[string]any{
 		"kind": &s.Kind, "ref": &s.Ref, "url": &s.URL, "conditions": &s.Conditions, "next": &s.Next,
 	})
 	if err != nil {
@@ -221,7 +221,7 @@ func (s *WorkflowStep) readOptions() error {
 	if err != nil {
 		return err
 	}
-	var read []jsonx.Member
+	var read []jsonx.Field
 	for _, name := range optionNames(known) {
 		value, ok := s.Extra[name]
 		if !ok {
@@ -231,7 +231,7 @@ func (s *WorkflowStep) readOptions() error {
 		if err != nil {
 			return err
 		}
-		read = append(read, jsonx.Member{Name: name, Value: raw})
+		read = append(read, jsonx.Field{Name: name, Value: raw})
 		delete(s.Extra, name)
 	}
 	if len(read) == 0 {
@@ -250,35 +250,35 @@ func (s *WorkflowStep) readOptions() error {
 	if err != nil || typed.check() != nil {
 		return nil //nolint:nilerr // options that do not fit are kept raw, not refused
 	}
-	written, err := jsonx.Flatten(typed)
+	written, err := jsonx.MarshalFields(typed)
 	if err != nil {
 		return err
 	}
-	var unwritten []jsonx.Member // zeros and nulls that were spelled out
+	var unwritten []jsonx.Field // zeros and nulls that were spelled out
 	for _, member := range read {
 		if i := jsonx.Index(written, member.Name); i < 0 {
 			unwritten = append(unwritten, member)
-		} else if !jsonx.Same(member.Value, written[i].Value) {
+		} else if !jsonx.Equal(member.Value, written[i].Value) {
 			return nil
 		}
 	}
 	s.Options = typed
-	s.kept = append(s.kept, unwritten...)
+	s.preserved = append(s.preserved, unwritten...)
 	return nil
 }
 
 // readMembers takes an object apart: known members go to their fields, the others to
 // extra, and to kept those known ones that do not fit their field or would not be
 // written again because they are null or zero.
-func readMembers(data []byte, extra *map[string]any, kept *[]jsonx.Member, fields map[string]any) error {
-	members, err := jsonx.Members(data)
+func readMembers(data []byte, extra *map[string]any, preserved *[]jsonx.Field, fields map[string]any) error {
+	members, err := jsonx.Fields(data)
 	if err != nil {
 		return fmt.Errorf("ittybit: a trigger, step, condition or layer is %w", err)
 	}
 	for _, member := range members {
 		field, known := fields[member.Name]
 		if !known {
-			value, err := jsonx.Any(member.Value)
+			value, err := jsonx.DecodeUseNumber(member.Value)
 			if err != nil {
 				return err
 			}
@@ -291,7 +291,7 @@ func readMembers(data []byte, extra *map[string]any, kept *[]jsonx.Member, field
 		target := reflect.ValueOf(field).Elem()
 		if err := readField(member.Value, target); err != nil || target.IsZero() {
 			target.SetZero()
-			*kept = append(*kept, member)
+			*preserved = append(*preserved, member)
 		}
 	}
 	return nil
@@ -307,15 +307,15 @@ func readField(value json.RawMessage, target reflect.Value) error {
 // check says what is wrong with the step at path, such as "Workflow[0]".
 func (s WorkflowStep) check(path string, top bool) error {
 	switch {
-	case s.Kind == "" && top && !s.holds("kind"):
+	case s.Kind == "" && top && !s.hasPreserved("kind"):
 		return &ParamError{Param: path + ".Kind", Reason: "is required"}
-	case s.posts() && s.URL == "" && !s.holds("url"):
+	case s.posts() && s.URL == "" && !s.hasPreserved("url"):
 		return &ParamError{Param: path + ".URL", Reason: fmt.Sprintf("is required for a %s step", s.Kind)}
 	case s.posts() && s.URL != "":
 		if err := checkWebhookURL(path+".URL", s.URL); err != nil {
 			return err
 		}
-	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !s.holds("conditions"):
+	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !s.hasPreserved("conditions"):
 		return &ParamError{Param: path + ".Conditions", Reason: "are required for a conditions step"}
 	}
 	if err := checkOptions(path+".Options", s.Kind, s.Options); err != nil {
@@ -330,8 +330,8 @@ func (s WorkflowStep) posts() bool {
 	return s.Kind == TaskKindWebhook || s.Kind == TaskKindHTTP && (s.URL != "" || s.Options == nil && len(s.Extra) == 0)
 }
 
-// holds reports whether a member was read that does not fit its field.
-func (s WorkflowStep) holds(name string) bool { return jsonx.Index(s.kept, name) >= 0 }
+// hasPreserved reports whether a member was read that does not fit its field.
+func (s WorkflowStep) hasPreserved(name string) bool { return jsonx.Index(s.preserved, name) >= 0 }
 
 // checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a
 // kind.

@@ -146,7 +146,7 @@ func TestAutomation_readsOtherGenerationsAndUnknownValues(t *testing.T) {
 	for member, value := range map[string]string{"created": `"x"`, "updated": `"x"`, "created_at": `{}`, "updated_at": `true`} {
 		client, _ := apiFake(t, apiAlways(200, `{"id":"auto_1","`+member+`":`+value+`}`))
 		_, err := client.Automations.Get(t.Context(), "auto_1")
-		require.ErrorContains(t, err, `member "`+member+`"`)
+		require.ErrorContains(t, err, `field "`+member+`"`)
 	}
 	for _, body := range []string{`{"id":"auto_1","trigger":"x"}`, `{"id":"auto_1","workflow":["x"]}`, `{"id":"auto_1","workflow":[null]}`} {
 		client, _ := apiFake(t, apiAlways(200, body))
@@ -187,7 +187,7 @@ func TestAutomation_oddPartsDoNotSpoilTheRest(t *testing.T) {
 	for _, member := range []string{`"trigger":"media.created"`, `"workflow":["x"]`, `"workflow":{}`} {
 		client, _ := apiFake(t, apiAlways(200, `[{`+member+`,"id":"auto_1","name":"first","status":"active","created":"2025-01-10T12:34:56Z"},{"id":"auto_2"}]`))
 		page, err := client.Automations.List(t.Context(), ittybit.AutomationListParams{})
-		require.ErrorContains(t, err, "item 0: member", member)
+		require.ErrorContains(t, err, "item 0: field", member)
 		require.Len(t, page.Items, 2, member)
 		assert.Equal(t, "first", page.Items[0].Name, member)
 		assert.False(t, page.Items[0].Created.IsZero(), member)

@@ -67,7 +67,7 @@ func TestUploader_closesItsIdleConnections(t *testing.T) {
 	server, _, closed := idleServer(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	uploader, err := ittybit.NewUploader()
 	require.NoError(t, err)
-	signed, err := ittybit.SignURL(clientKey, server.URL, "x.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodPut)
+	signed, err := ittybit.SignURL(clientKey, server.URL, "x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
 	require.NoError(t, err)
 	_, err = uploader.Upload(t.Context(), ittybit.UploadParams{SignedURL: signed.URL, Body: strings.NewReader("x")})
 	require.NoError(t, err)

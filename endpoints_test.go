@@ -191,7 +191,7 @@ func endpointCases() map[string]endpointCase {
 		"signatures create": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.SignedURLs.Create(ctx, ittybit.SignedURLCreateParams{
-					Filename: "video.mp4", Folder: "example", Method: ittybit.SignatureMethodPut, Expiry: time.Unix(4102444800, 0), Resumable: true, Metadata: metadata,
+					Filename: "video.mp4", Folder: "example", Method: ittybit.SignedURLMethodPut, Expiry: time.Unix(4102444800, 0), Resumable: true, Metadata: metadata,
 				}))
 			},
 			method: http.MethodPost, path: "/signatures", status: 201, answer: endpointSigned,

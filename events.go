@@ -157,7 +157,7 @@ func (j *Job) fromJSON(data []byte) error {
 	*j = Job{raw: data}
 	var tasks, metadata, jobError json.RawMessage
 	var createdAt, startedAt, updatedAt, finishedAt time.Time
-	object := jsonx.Open(data)
+	object := jsonx.NewObject(data)
 	for object.Next() {
 		switch string(object.Name()) {
 		case "id":
@@ -232,7 +232,7 @@ func parseEvent(body []byte) (*Event, error) {
 	}{task: Task{raw: body}}
 	e, task := &both.event, &both.task
 	wire := taskWire{Task: task} // any other payload is told by the members that it shares with a task
-	object := jsonx.Open(body)
+	object := jsonx.NewObject(body)
 	wire.scan(&object)
 	e.raw, e.ProjectID, e.AutomationID = body, task.ProjectID, task.AutomationID
 	switch payloadOf(task.Object, task.ID, wire.data) {

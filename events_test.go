@@ -325,7 +325,7 @@ func TestParseEvent_anOddMemberOfAFileDoesNotMakeItNoFile(t *testing.T) {
 	assert.Len(t, e.Task.Outputs, 2)
 	assert.True(t, e.Task.Succeeded(), "it is ready, and there is an output")
 
-	require.ErrorContains(t, json.Unmarshal(e.RawJSON(), new(ittybit.Task)), `member "output"`, "the API's own answers are held to their form")
+	require.ErrorContains(t, json.Unmarshal(e.RawJSON(), new(ittybit.Task)), `field "output"`, "the API's own answers are held to their form")
 }
 
 func TestString_namesThingsInAFewWords(t *testing.T) {

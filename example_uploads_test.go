@@ -74,7 +74,7 @@ func ExampleNewUploader() {
 	local := ittybittest.NewServer()
 	defer local.Close()
 	// Where the key is: sign.
-	signed, err := ittybit.SignURL(local.APIKey, local.StorageURL, "talks/go.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodPut)
+	signed, err := ittybit.SignURL(local.APIKey, local.StorageURL, "talks/go.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
 	if err != nil {
 		panic(err)
 	}
@@ -102,7 +102,7 @@ func ExampleSignedURLsService_Create() {
 	signed, err := client.SignedURLs.Create(context.Background(), ittybit.SignedURLCreateParams{
 		Folder:   "holidays",
 		Filename: "beach.mp4",
-		Method:   ittybit.SignatureMethodPut,
+		Method:   ittybit.SignedURLMethodPut,
 		Expiry:   time.Now().Add(10 * time.Minute),
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func ExampleSignedURLsService_Create() {
 }
 
 func ExampleSignURL() {
-	signed, err := ittybit.SignURL("your API key", "you.ittybit.net", "holidays/beach.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodPut)
+	signed, err := ittybit.SignURL("your API key", "you.ittybit.net", "holidays/beach.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
 	if err != nil {
 		panic(err)
 	}

@@ -83,7 +83,7 @@ func (f *File) fromJSON(data []byte) error {
 	*f = File{raw: data}
 	var metadata json.RawMessage
 	var createdAt, updatedAt time.Time
-	object := jsonx.Open(data)
+	object := jsonx.NewObject(data)
 	for object.Next() {
 		switch string(object.Name()) {
 		case "id":

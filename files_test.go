@@ -37,7 +37,7 @@ func TestFile_saysWhichMemberCanNotBeRead(t *testing.T) {
 	} {
 		var file ittybit.File
 		err := json.Unmarshal([]byte(`{"id":"file_1","`+member+`":`+value+`}`), &file)
-		require.ErrorContains(t, err, `member "`+member+`"`)
+		require.ErrorContains(t, err, `field "`+member+`"`)
 	}
 	require.Error(t, json.Unmarshal([]byte(`{"id":1}`), new(ittybit.File)))
 }
@@ -128,7 +128,7 @@ func TestFilesCreate_answeredByATaskWithAnOddMember(t *testing.T) {
 	var accepted *ittybit.AcceptedError
 	require.ErrorAs(t, err, &accepted)
 	assert.Equal(t, "task_1", accepted.Task.ID)
-	require.ErrorContains(t, err, `member "created"`)
+	require.ErrorContains(t, err, `field "created"`)
 }
 
 func TestFilesCreate_aFileIsNoTask(t *testing.T) {

@@ -261,7 +261,7 @@ func TestLists_yieldAnItemWithAnOddMemberTogetherWithTheError(t *testing.T) {
 		ids, errs := listCollect(list.all(t.Context(), client, 0, 0))
 		assert.Equal(t, []string{"a", "b", "c", "d"}, ids, name)
 		require.Len(t, errs, 1, name)
-		assert.ErrorContains(t, errs[0], `item 1, b: member "created"`, name)
+		assert.ErrorContains(t, errs[0], `item 1, b: field "created"`, name)
 	}
 }
 

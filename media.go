@@ -77,7 +77,7 @@ func (m *Media) fromJSON(data []byte) error {
 	*m = Media{raw: data}
 	var files, urls, metadata json.RawMessage
 	var createdAt, updatedAt time.Time
-	object := jsonx.Open(data)
+	object := jsonx.NewObject(data)
 	for object.Next() {
 		switch string(object.Name()) {
 		case "id":

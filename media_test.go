@@ -58,7 +58,7 @@ func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
 		for _, body := range []string{`{"id":"med_1","` + member + `":` + value + `}`, `{"id":"med_1","files":[{"id":"file_1","` + member + `":` + value + `}]}`} {
 			client, _ := apiFake(t, apiAlways(200, body))
 			_, err := client.Media.Get(t.Context(), "med_1")
-			require.ErrorContains(t, err, `member "`+member+`"`, body)
+			require.ErrorContains(t, err, `field "`+member+`"`, body)
 		}
 	}
 	for _, body := range []string{`{"id":"med_1","title":7}`, `{"id":"med_1","files":[{"url":7}]}`} {
@@ -104,7 +104,7 @@ func TestFile_decodesLikeAnyGoType(t *testing.T) {
 	assert.JSONEq(t, `{"id":"file_1","width":640,"fps":29.97}`, string(written))
 	assert.Nil(t, new(ittybit.File).RawJSON())
 	for member, value := range map[string]string{"rotation": `"x"`, "frames": `"x"`, "fps": `"x"`, "bitrate": `"x"`, "filesize": `"x"`} {
-		require.ErrorContains(t, json.Unmarshal([]byte(`{"`+member+`":`+value+`}`), &file), `member "`+member+`"`)
+		require.ErrorContains(t, json.Unmarshal([]byte(`{"`+member+`":`+value+`}`), &file), `field "`+member+`"`)
 	}
 }
 

@@ -159,7 +159,7 @@ func TestAll_keepsTheLimitAndTheFiltersThatALinkLeavesOut(t *testing.T) {
 func TestList_givesAPageWithAnOddItemTogetherWithTheError(t *testing.T) {
 	client, seen := apiFake(t, apiAlways(200, `[{"id":"task_1","progress":"half"},{"id":"task_2"}]`))
 	page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
-	require.ErrorContains(t, err, `item 0: member "progress"`)
+	require.ErrorContains(t, err, `item 0: field "progress"`)
 	require.NotNil(t, page)
 	assert.Equal(t, "task_2", page.Items[1].ID)
 	assert.Len(t, seen.all(), 1, "asking again would change nothing")

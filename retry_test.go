@@ -369,7 +369,7 @@ func TestCreate_givesTheIDOfATaskWhoseAnswerHasAnOddMember(t *testing.T) {
 	client, seen := apiFake(t, apiAlways(201, `{"id":"task_1","kind":"nsfw","created":"yesterday"}`),
 		ittybit.WithRetryPolicy(ittybit.RetryPolicy{RetryAmbiguousPosts: true}))
 	task, err := client.Tasks.Create(t.Context(), apiNSFW)
-	require.ErrorContains(t, err, `member "created"`)
+	require.ErrorContains(t, err, `field "created"`)
 	assert.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown, "it is known that the task exists")
 	require.NotNil(t, task)
 	assert.Equal(t, "task_1", task.ID)

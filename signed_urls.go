@@ -21,14 +21,14 @@ import (
 	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
-// SignatureMethod is what a signed URL is good for. It is an open type; net/http's names
+// SignedURLMethod is what a signed URL is good for. It is an open type; net/http's names
 // of methods do as well.
-type SignatureMethod string
+type SignedURLMethod string
 
 // The methods of signed URLs (API version 2025-08-20).
 const (
-	SignatureMethodGet SignatureMethod = "get" // to fetch a file
-	SignatureMethodPut SignatureMethod = "put" // to upload one
+	SignedURLMethodGet SignedURLMethod = "get" // to fetch a file
+	SignedURLMethodPut SignedURLMethod = "put" // to upload one
 )
 
 // SignedURL lets whoever has it fetch or upload one file for a while, without the API
@@ -40,7 +40,7 @@ type SignedURL struct {
 	Domain    string          `json:"domain,omitempty"`
 	Folder    string          `json:"folder,omitempty"`
 	Filename  string          `json:"filename,omitempty"`
-	Method    SignatureMethod `json:"method,omitempty"`
+	Method    SignedURLMethod `json:"method,omitempty"`
 	Expiry    time.Time       `json:"expiry,omitzero"` // of an answer also in unix milliseconds, as later API versions send times
 	Signature string          `json:"signature,omitempty"`
 
@@ -71,7 +71,7 @@ func (u *SignedURL) objectID() string { return u.URL }
 // fromJSON reads data and keeps it.
 func (u *SignedURL) fromJSON(data []byte) error {
 	*u = SignedURL{raw: data}
-	object := jsonx.Open(data)
+	object := jsonx.NewObject(data)
 	for object.Next() {
 		switch string(object.Name()) {
 		case "url":
@@ -100,7 +100,7 @@ func (u *SignedURL) fromJSON(data []byte) error {
 type SignedURLCreateParams struct {
 	Filename string          // required; Ittybit replaces special characters
 	Folder   string          // such as "holidays/2025"; Ittybit replaces special characters
-	Method   SignatureMethod // get, where it is not set
+	Method   SignedURLMethod // get, where it is not set
 	Expiry   time.Time       // whole seconds, in the future, before the year 5138; in 60 minutes, where it is not set
 
 	// Resumable is for uploads in chunks. It is not in the API's reference, but
@@ -142,13 +142,13 @@ func (p SignedURLCreateParams) MarshalJSON() ([]byte, error) {
 		Filename  string          `json:"filename"`
 		Folder    string          `json:"folder,omitempty"`
 		Expiry    int64           `json:"expiry,omitempty"`
-		Method    SignatureMethod `json:"method,omitempty"`
+		Method    SignedURLMethod `json:"method,omitempty"`
 		Resumable bool            `json:"resumable,omitempty"`
 		Metadata  map[string]any  `json:"metadata,omitempty"`
 	}{p.Filename, p.Folder, expiry, p.Method.lower(), p.Resumable, p.Metadata})
 }
 
-func (m SignatureMethod) lower() SignatureMethod { return SignatureMethod(strings.ToLower(string(m))) }
+func (m SignedURLMethod) lower() SignedURLMethod { return SignedURLMethod(strings.ToLower(string(m))) }
 
 // SignedURLsService calls /signatures. Use it as Client.SignedURLs.
 type SignedURLsService struct{ client *Client }
@@ -175,7 +175,7 @@ func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreatePa
 // The domain may be given as an origin, such as https://you.ittybit.net; plain http is
 // for this machine only. An empty apiKey is [ErrMissingAPIKey]; what else makes no sense is a
 // [*ParamError].
-func SignURL(apiKey, domain, path string, expiry time.Time, method SignatureMethod) (*SignedURL, error) {
+func SignURL(apiKey, domain, path string, expiry time.Time, method SignedURLMethod) (*SignedURL, error) {
 	switch {
 	case apiKey == "":
 		return nil, ErrMissingAPIKey

@@ -31,7 +31,7 @@ func TestSignedURLsCreate_sendsWhatIsSet(t *testing.T) {
 		`{"filename":"beach.mp4"}`:                                       {Filename: "beach.mp4"},
 		`{"filename":"beach.mp4","method":"get"}`:                        {Filename: "beach.mp4", Method: http.MethodGet},
 		`{"filename":"beach.mp4","expiry":4102444800}`:                   {Filename: "beach.mp4", Expiry: signed2100.Add(999 * time.Millisecond).In(time.FixedZone("", 3600))},
-		`{"filename":"a & b.mp4","folder":"f","method":"put"}`:           {Filename: "a & b.mp4", Folder: "f", Method: ittybit.SignatureMethodPut},
+		`{"filename":"a & b.mp4","folder":"f","method":"put"}`:           {Filename: "a & b.mp4", Folder: "f", Method: ittybit.SignedURLMethodPut},
 		`{"filename":"beach.mp4","metadata":{"n":1.50,"title":"Beach"}}`: {Filename: "beach.mp4", Metadata: map[string]any{"title": "Beach", "n": json.Number("1.50")}},
 		`{"filename":"beach.mp4","folder":"holidays/2025","expiry":4102444800,"method":"put","resumable":true,"metadata":{"title":"Beach"}}`: {
 			Filename: "beach.mp4", Folder: "holidays/2025", Expiry: signed2100, Method: "PUT", Resumable: true, Metadata: map[string]any{"title": "Beach"},
@@ -59,7 +59,7 @@ func TestSignedURLsCreate_readsTheDocumentedAnswer(t *testing.T) {
 		require.NoError(t, err, body)
 		assert.Equal(t, []any{
 			"https://you.ittybit.net/holidays/2025/beach.mp4?expiry=4102444800&method=put&signature=" + signedSecret,
-			"you.ittybit.net", "holidays/2025", "beach.mp4", ittybit.SignatureMethodPut, signedSecret, int64(4102444800),
+			"you.ittybit.net", "holidays/2025", "beach.mp4", ittybit.SignedURLMethodPut, signedSecret, int64(4102444800),
 		}, []any{signed.URL, signed.Domain, signed.Folder, signed.Filename, signed.Method, signed.Signature, signed.Expiry.Unix()})
 		assert.Contains(t, string(signed.RawJSON()), "of_tomorrow")
 	}
@@ -79,7 +79,7 @@ func TestSignedURLsCreate_anAnswerWithoutAURLIsAnError(t *testing.T) {
 func TestSignedURLsCreate_anOddExpiryComesWithTheURL(t *testing.T) {
 	client, _ := apiFake(t, apiAlways(200, `{"url":"https://you.ittybit.net/a","expiry":"someday"}`))
 	signed, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a"})
-	require.ErrorContains(t, err, `member "expiry"`)
+	require.ErrorContains(t, err, `field "expiry"`)
 	require.NotNil(t, signed)
 	assert.Equal(t, "https://you.ittybit.net/a", signed.URL)
 }
@@ -186,13 +186,13 @@ func TestSignURL_signsAsOpenSSLDoes(t *testing.T) {
 	const path = "holidays/2025/beach.mp4"
 	for _, tt := range []struct {
 		domain, origin, host string
-		given, method        ittybit.SignatureMethod
+		given, method        ittybit.SignedURLMethod
 		signature            string
 	}{
-		{"you.ittybit.net", "https://you.ittybit.net", "you.ittybit.net", ittybit.SignatureMethodPut, "put", "HTCUGxsB791s5a1OBNhY9wQU1YeG8C9_3hPVTUuhe1o"},
+		{"you.ittybit.net", "https://you.ittybit.net", "you.ittybit.net", ittybit.SignedURLMethodPut, "put", "HTCUGxsB791s5a1OBNhY9wQU1YeG8C9_3hPVTUuhe1o"},
 		{"you.ittybit.net", "https://you.ittybit.net", "you.ittybit.net", http.MethodPut, "put", "HTCUGxsB791s5a1OBNhY9wQU1YeG8C9_3hPVTUuhe1o"},
-		{"https://you.ittybit.net/", "https://you.ittybit.net", "you.ittybit.net", ittybit.SignatureMethodGet, "get", "b7ilhhvSvaxk0MrqJgMM3-S3OXa7HCLyckTuaqf6_r8"},
-		{"http://127.0.0.1:8080", "http://127.0.0.1:8080", "127.0.0.1:8080", ittybit.SignatureMethodGet, "get", "b7ilhhvSvaxk0MrqJgMM3-S3OXa7HCLyckTuaqf6_r8"},
+		{"https://you.ittybit.net/", "https://you.ittybit.net", "you.ittybit.net", ittybit.SignedURLMethodGet, "get", "b7ilhhvSvaxk0MrqJgMM3-S3OXa7HCLyckTuaqf6_r8"},
+		{"http://127.0.0.1:8080", "http://127.0.0.1:8080", "127.0.0.1:8080", ittybit.SignedURLMethodGet, "get", "b7ilhhvSvaxk0MrqJgMM3-S3OXa7HCLyckTuaqf6_r8"},
 	} {
 		signed, err := ittybit.SignURL("ittybit_test_key", tt.domain, path, signed2100.Add(999*time.Millisecond), tt.given)
 		require.NoError(t, err, tt.domain)
@@ -222,7 +222,7 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 	type args struct {
 		domain, path string
 		expiry       time.Time
-		method       ittybit.SignatureMethod
+		method       ittybit.SignedURLMethod
 	}
 	for want, table := range map[string][]args{
 		"domain": {
@@ -278,7 +278,7 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 
 func TestSignURL_refusesAKeyThatNoClientTakes(t *testing.T) {
 	for _, key := range []string{"key\n", " key", "k\x00"} {
-		_, err := ittybit.SignURL(key, "you.ittybit.net", "a.mp4", time.Now().Add(time.Hour), ittybit.SignatureMethodGet)
+		_, err := ittybit.SignURL(key, "you.ittybit.net", "a.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodGet)
 		clientParamError(t, err, "apiKey")
 	}
 }

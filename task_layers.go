@@ -22,19 +22,19 @@ type Layer struct {
 	// [json.Number]. A name that has a field of its own is a [*ParamError].
 	Extra map[string]any `json:"-"`
 
-	kept []jsonx.Member // members that were read and would not be written the same
+	preserved []jsonx.Field // members that were read and would not be written the same
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (l Layer) MarshalJSON() ([]byte, error) {
 	type plain Layer
-	return flattenParams(plain(l), l.kept, nil, l.Extra)
+	return flattenParams(plain(l), l.preserved, nil, l.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (l *Layer) UnmarshalJSON(data []byte) error {
 	*l = Layer{}
-	return readMembers(data, &l.Extra, &l.kept, map[string]any{
+	return readMembers(data, &l.Extra, &l.preserved, map[string]any{
 		"kind": &l.Kind, "url": &l.URL, "text": &l.Text, "font": &l.Font, "font_size": &l.FontSize, "color": &l.Color, "position": &l.Position,
 	})
 }

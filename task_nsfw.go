@@ -114,7 +114,7 @@ func (r *NSFWResults) judge(m *resultMembers) (found, said bool) {
 		severity = strings.TrimSpace(severity)
 		found = found || severity != "" && !strings.EqualFold(severity, "none")
 		if severity == "" {
-			odd = append(odd, memberError{"severity", fmt.Errorf("member %q is empty", category)})
+			odd = append(odd, memberError{"severity", fmt.Errorf("field %q is empty", category)})
 		}
 	}
 	if found {

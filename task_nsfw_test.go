@@ -109,7 +109,7 @@ func TestNSFW_aVerdictThatCanNotBeReadIsAnError(t *testing.T) {
 		`{"output":"x","categories":"\t","sexual":false}`: "categories",
 	} {
 		got, err := clientResults(results).NSFW()
-		require.ErrorContains(t, err, `ittybit: results of task_1: member "`+member+`"`, results)
+		require.ErrorContains(t, err, `ittybit: results of task_1: field "`+member+`"`, results)
 		require.NotErrorIs(t, err, ittybit.ErrNoResults, results)
 		assert.Nil(t, got, results)
 	}

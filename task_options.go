@@ -358,10 +358,10 @@ func checkOptions(param string, kind TaskKind, options TaskOptions) error {
 }
 
 // flattenParams makes one object of known, options and extra, in this order, and of
-// the members in kept whose names nothing else sets. A name that two of the first
+// the members in preserved whose names nothing else sets. A name that two of the first
 // three know is a *ParamError.
-func flattenParams(known any, kept []jsonx.Member, options TaskOptions, extra map[string]any) (json.RawMessage, error) {
-	members, err := jsonx.Flatten(known)
+func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extra map[string]any) (json.RawMessage, error) {
+	members, err := jsonx.MarshalFields(known)
 	if err != nil {
 		return nil, err
 	}
@@ -370,7 +370,7 @@ func flattenParams(known any, kept []jsonx.Member, options TaskOptions, extra ma
 		if err := checkCollision("Options", names, reserved); err != nil {
 			return nil, err
 		}
-		optionMembers, err := jsonx.Flatten(options)
+		optionMembers, err := jsonx.MarshalFields(options)
 		if err != nil {
 			return nil, err
 		}
@@ -386,9 +386,9 @@ func flattenParams(known any, kept []jsonx.Member, options TaskOptions, extra ma
 		if err != nil {
 			return nil, &ParamError{Param: "Extra[" + strconv.Quote(name) + "]", Reason: "can't be made JSON: " + err.Error()}
 		}
-		members = append(members, jsonx.Member{Name: name, Value: value})
+		members = append(members, jsonx.Field{Name: name, Value: value})
 	}
-	for _, member := range kept {
+	for _, member := range preserved {
 		if jsonx.Index(members, member.Name) < 0 {
 			members = append(members, member)
 		}

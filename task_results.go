@@ -303,7 +303,7 @@ type memberError struct {
 func firstError(errs ...memberError) error {
 	for _, e := range errs {
 		if e.err != nil {
-			return fmt.Errorf("member %q: %w", e.member, e.err)
+			return fmt.Errorf("field %q: %w", e.member, e.err)
 		}
 	}
 	return nil

@@ -57,7 +57,7 @@ func TestSpeech_silenceIsAResult(t *testing.T) {
 func TestSpeech_refusesANumberThatHasNoRoom(t *testing.T) {
 	got, err := clientResults(`{"text":["a"],"speakers":4294967298}`).Speech() // the last 32 bits of it are 2
 	if strconv.IntSize == 32 {
-		require.ErrorContains(t, err, `member "speakers": is out of range`)
+		require.ErrorContains(t, err, `field "speakers": is out of range`)
 		assert.Nil(t, got)
 		return
 	}

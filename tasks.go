@@ -206,7 +206,7 @@ type taskWire struct {
 
 // read is scan and finish.
 func (w *taskWire) read(data []byte) error {
-	object := jsonx.Open(data)
+	object := jsonx.NewObject(data)
 	w.scan(&object)
 	w.finish(&object)
 	return object.Err()

@@ -169,7 +169,7 @@ func TestTask_readsItsWorkflow(t *testing.T) {
 
 	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","kind":"workflow","workflow":"auto_1","status":"completed"}`))
 	task, err := client.Tasks.Get(t.Context(), "task_1")
-	require.ErrorContains(t, err, `member "workflow"`)
+	require.ErrorContains(t, err, `field "workflow"`)
 	require.NotNil(t, task, "the rest of the task is there")
 	assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
 }
@@ -208,11 +208,11 @@ func TestTask_membersThatCannotBeReadAreNamed(t *testing.T) {
 	} {
 		client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","`+member+`":`+value+`}`))
 		_, err := client.Tasks.Get(t.Context(), "task_1")
-		require.ErrorContains(t, err, `member "`+member+`"`, value)
+		require.ErrorContains(t, err, `field "`+member+`"`, value)
 	}
 	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","inputs":[{"filesize":"big"}]}`))
 	_, err := client.Tasks.Get(t.Context(), "task_1")
-	require.ErrorContains(t, err, `member "inputs": member "filesize"`)
+	require.ErrorContains(t, err, `field "inputs": field "filesize"`)
 }
 
 func TestTask_decodesLikeAnyGoType(t *testing.T) {

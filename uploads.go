@@ -306,7 +306,7 @@ func parseSignedUpload(text string) (*url.URL, error) {
 		return refuse("must have a path, and no user or fragment")
 	case query.Get("signature") == "":
 		return refuse("has no signature")
-	case query.Get("method") != "" && !strings.EqualFold(query.Get("method"), string(SignatureMethodPut)):
+	case query.Get("method") != "" && !strings.EqualFold(query.Get("method"), string(SignedURLMethodPut)):
 		return refuse("is signed for another method than put")
 	case errors.Is(expiryErr, strconv.ErrRange), expiry > 0 && jsonx.IsMillis(expiry):
 		return refuse("has an expiry that is no time in unix seconds")

@@ -199,13 +199,13 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 		Domain: srv.StorageURL, Folder: "films", Filename: "beach.mp3", Body: strings.NewReader("waves"),
 	})
 	require.NoError(t, err)
-	sign := func(expiry time.Time, method ittybit.SignatureMethod) string {
+	sign := func(expiry time.Time, method ittybit.SignedURLMethod) string {
 		signed, err := ittybit.SignURL(srv.APIKey, srv.StorageURL, "films/beach.mp3", expiry, method)
 		require.NoError(t, err)
 		return signed.URL
 	}
 	soon := time.Now().Add(time.Hour)
-	for _, address := range []string{uploaded.URL, sign(soon, ittybit.SignatureMethodGet)} {
+	for _, address := range []string{uploaded.URL, sign(soon, ittybit.SignedURLMethodGet)} {
 		created, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "nsfw", URL: address})
 		require.NoError(t, err)
 		assert.Equal(t, uploaded.File.ID, created.Input.ID, "known at once")
@@ -236,7 +236,7 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 
 	for address, words := range map[string]string{
 		srv.StorageURL + "/nothing.mp4":                               "There is nothing at /nothing.mp4",
-		sign(soon, ittybit.SignatureMethodPut):                        "another method",
+		sign(soon, ittybit.SignedURLMethodPut):                        "another method",
 		strings.Replace(sign(soon, "get"), "=get", "=get&x", 1) + "x": "not valid",
 	} {
 		for _, kind := range []ittybit.TaskKind{"nsfw", "ingest", "workflow"} {

@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// Member is one name and value of a JSON object.
-type Member struct {
+// Field is one name and value of a JSON object.
+type Field struct {
 	Name  string
 	Value json.RawMessage
 }
 
-// Members takes a JSON object apart, in the order of its text, of which each value keeps a
+// Fields takes a JSON object apart, in the order of its text, of which each value keeps a
 // copy. Of members with the same name the last one counts, as in encoding/json.
-func Members(object []byte) ([]Member, error) {
+func Fields(object []byte) ([]Field, error) {
 	if err := Check(object); err != nil {
 		return nil, err
 	}
-	reader := Open(bytes.Clone(object))
-	var members []Member
+	reader := NewObject(bytes.Clone(object))
+	var members []Field
 	at := make(map[string]int)
 	for reader.Next() {
 		name := string(reader.Name())
@@ -30,18 +30,18 @@ func Members(object []byte) ([]Member, error) {
 			continue
 		}
 		at[name] = len(members)
-		members = append(members, Member{name, reader.Value()})
+		members = append(members, Field{name, reader.Value()})
 	}
 	return members, reader.Err()
 }
 
 // Index gives the place of name in members, or -1.
-func Index(members []Member, name string) int {
-	return slices.IndexFunc(members, func(m Member) bool { return m.Name == name })
+func Index(members []Field, name string) int {
+	return slices.IndexFunc(members, func(m Field) bool { return m.Name == name })
 }
 
 // Join puts an object together.
-func Join(members []Member) (json.RawMessage, error) {
+func Join(members []Field) (json.RawMessage, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	for i, m := range members {
@@ -60,13 +60,13 @@ func Join(members []Member) (json.RawMessage, error) {
 	return b.Bytes(), nil
 }
 
-// Flatten marshals v, which must become a JSON object, and takes it apart.
-func Flatten(v any) ([]Member, error) {
+// MarshalFields marshals v, which must become a JSON object, and takes it apart.
+func MarshalFields(v any) ([]Field, error) {
 	object, err := Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return Members(object)
+	return Fields(object)
 }
 
 // Marshal is json.Marshal without the escaping of <, > and &, which only makes
@@ -81,9 +81,9 @@ func Marshal(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Any decodes value into the usual Go types, with numbers as [json.Number], so
+// DecodeUseNumber decodes value into the usual Go types, with numbers as [json.Number], so
 // that writing it back does not change a digit.
-func Any(value json.RawMessage) (any, error) {
+func DecodeUseNumber(value json.RawMessage) (any, error) {
 	dec := json.NewDecoder(bytes.NewReader(value))
 	dec.UseNumber()
 	var v any
@@ -91,14 +91,14 @@ func Any(value json.RawMessage) (any, error) {
 	return v, err
 }
 
-// Same reports whether a and b say the same. Numbers are the same only where that is
+// Equal reports whether a and b say the same. Numbers are the same only where that is
 // certain: a float64 tells numbers of up to 15 digits apart.
-func Same(a, b json.RawMessage) bool {
+func Equal(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	x, errX := Any(a)
-	y, errY := Any(b)
+	x, errX := DecodeUseNumber(a)
+	y, errY := DecodeUseNumber(b)
 	if errX != nil || errY != nil {
 		return false
 	}

@@ -8,39 +8,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMembers_keepsOrderAndTextOfValues(t *testing.T) {
-	members, err := Members([]byte(` { "b" : 1.50 , "a":{"x": [ 1 ]}, "":null } `))
+func TestFields_keepsOrderAndTextOfValues(t *testing.T) {
+	members, err := Fields([]byte(` { "b" : 1.50 , "a":{"x": [ 1 ]}, "":null } `))
 	require.NoError(t, err)
 	require.Len(t, members, 3)
-	assert.Equal(t, Member{"b", json.RawMessage("1.50")}, members[0])
+	assert.Equal(t, Field{"b", json.RawMessage("1.50")}, members[0])
 	assert.Equal(t, "a", members[1].Name)
 	assert.JSONEq(t, `{"x":[1]}`, string(members[1].Value))
-	assert.Equal(t, Member{"", json.RawMessage("null")}, members[2])
+	assert.Equal(t, Field{"", json.RawMessage("null")}, members[2])
 }
 
-func TestMembers_lastOfTheSameNameCounts(t *testing.T) {
-	members, err := Members([]byte(`{"a":1,"b":2,"a":3}`))
+func TestFields_lastOfTheSameNameCounts(t *testing.T) {
+	members, err := Fields([]byte(`{"a":1,"b":2,"a":3}`))
 	require.NoError(t, err)
-	assert.Equal(t, []Member{{"a", json.RawMessage("3")}, {"b", json.RawMessage("2")}}, members)
+	assert.Equal(t, []Field{{"a", json.RawMessage("3")}, {"b", json.RawMessage("2")}}, members)
 }
 
-func TestMembers_refusesWhatIsNoObject(t *testing.T) {
+func TestFields_refusesWhatIsNoObject(t *testing.T) {
 	for _, text := range []string{``, `null`, `[]`, `"x"`, `1`, `{`, `{"a"`, `{"a":`, `{"a":1`, `{"a":1,`, `{1:2}`, `{"a":tru}`, `{"a" 1}`} {
-		_, err := Members([]byte(text))
+		_, err := Fields([]byte(text))
 		assert.Error(t, err, text)
 	}
 }
 
 func TestIndex_findsByExactName(t *testing.T) {
-	members := []Member{{"a", nil}, {"b", nil}}
+	members := []Field{{"a", nil}, {"b", nil}}
 	assert.Equal(t, 1, Index(members, "b"))
 	assert.Equal(t, -1, Index(members, "B"))
 	assert.Equal(t, -1, Index(nil, "a"))
 }
 
-func TestJoin_undoesMembers(t *testing.T) {
+func TestJoin_undoesFields(t *testing.T) {
 	for _, text := range []string{`{}`, `{"a":1}`, `{"a<\"b":"x&y","c":[1,{"d":null}]}`} {
-		members, err := Members([]byte(text))
+		members, err := Fields([]byte(text))
 		require.NoError(t, err)
 		joined, err := Join(members)
 		require.NoError(t, err)
@@ -48,19 +48,19 @@ func TestJoin_undoesMembers(t *testing.T) {
 	}
 }
 
-func TestFlatten_takesAStructApart(t *testing.T) {
-	members, err := Flatten(struct {
+func TestMarshalFields_takesAStructApart(t *testing.T) {
+	members, err := MarshalFields(struct {
 		A int    `json:"a"`
 		B string `json:"b,omitempty"`
 	}{A: 1})
 	require.NoError(t, err)
-	assert.Equal(t, []Member{{"a", json.RawMessage("1")}}, members)
+	assert.Equal(t, []Field{{"a", json.RawMessage("1")}}, members)
 }
 
-func TestFlatten_refusesWhatIsNoObject(t *testing.T) {
-	_, err := Flatten([]int{1})
+func TestMarshalFields_refusesWhatIsNoObject(t *testing.T) {
+	_, err := MarshalFields([]int{1})
 	require.Error(t, err)
-	_, err = Flatten(func() {})
+	_, err = MarshalFields(func() {})
 	require.Error(t, err)
 }
 
@@ -70,20 +70,20 @@ func TestMarshal_leavesURLsReadable(t *testing.T) {
 	assert.Equal(t, `"https://a.example/?x=1&y=<2>"`, string(got))
 }
 
-func TestAny_keepsEveryDigit(t *testing.T) {
+func TestDecodeUseNumber_keepsEveryDigit(t *testing.T) {
 	const text = `{"n":12345678901234567890123,"f":1.000000000000000000001}`
-	value, err := Any(json.RawMessage(text))
+	value, err := DecodeUseNumber(json.RawMessage(text))
 	require.NoError(t, err)
 	written, err := Marshal(value)
 	require.NoError(t, err)
 	assert.Contains(t, string(written), "12345678901234567890123")
 	assert.Contains(t, string(written), "1.000000000000000000001")
 
-	_, err = Any(json.RawMessage(`{`))
+	_, err = DecodeUseNumber(json.RawMessage(`{`))
 	assert.Error(t, err)
 }
 
-func TestSame_comparesMeaningNotSpelling(t *testing.T) {
+func TestEqual_comparesMeaningNotSpelling(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
 		want bool
@@ -107,7 +107,7 @@ func TestSame_comparesMeaningNotSpelling(t *testing.T) {
 		{`9007199254740993`, `9007199254740992`, false},
 		{`1e999`, `2e999`, false},
 	} {
-		assert.Equal(t, c.want, Same(json.RawMessage(c.a), json.RawMessage(c.b)), "%s and %s", c.a, c.b)
+		assert.Equal(t, c.want, Equal(json.RawMessage(c.a), json.RawMessage(c.b)), "%s and %s", c.a, c.b)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // can't be read changes nothing either: the first such one is told by [Object.Err], and the
 // others are read all the same.
 //
-//	object := jsonx.Open(text)
+//	object := jsonx.NewObject(text)
 //	for object.Next() {
 //		switch string(object.Name()) {
 //		case "id":
@@ -33,10 +33,10 @@ type Object struct {
 	err         error
 }
 
-// Open reads text, which must be valid JSON (see [Check]); it is not checked again. What
+// NewObject reads text, which must be valid JSON (see [Check]); it is not checked again. What
 // is no object has no members, and an error. text must not change as long as values of it
 // are in use.
-func Open(text []byte) Object {
+func NewObject(text []byte) Object {
 	text = skipSpace(text)
 	if len(text) == 0 || text[0] != '{' {
 		return Object{err: errors.New("not a JSON object")}
@@ -86,7 +86,7 @@ func (o *Object) Fail(err error) {
 // FailAt is Fail for a member that was passed before.
 func (o *Object) FailAt(name string, err error) {
 	if err != nil && o.err == nil {
-		o.err = fmt.Errorf("member %q: %w", name, err)
+		o.err = fmt.Errorf("field %q: %w", name, err)
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 func TestObject_readsEachMemberOnce(t *testing.T) {
 	text := []byte(" \r\n\t{ \"a\" : \"x\\\"]}\" , \"\\u0062\\n\":[{\"c\":\"}\"},[\"\\\\\"]],\"\":-1.5e3 , \"d\":null}\n")
 	var names, values []string
-	object := Open(text)
+	object := NewObject(text)
 	for object.Next() {
 		names, values = append(names, string(object.Name())), append(values, string(object.Value()))
 	}
@@ -28,7 +28,7 @@ func TestObject_readsEachMemberOnce(t *testing.T) {
 
 func TestObject_valuesDoNotReachBeyondThemselves(t *testing.T) {
 	text := []byte(`{"a":[1],"b":2}`)
-	object := Open(text)
+	object := NewObject(text)
 	require.True(t, object.Next())
 	_ = append(object.Value(), "xxxx"...)
 	assert.Equal(t, `{"a":[1],"b":2}`, string(text))
@@ -45,7 +45,7 @@ func TestObject_readsWhatItIsAskedFor(t *testing.T) {
 		on, off        bool
 		created, ended time.Time
 	)
-	object := Open([]byte(`{"name":"caf\u00e9 \ud83d\ude00","width":"640","size":9223372036854775807,"ratio":"0.25","on":true,"off":false,
+	object := NewObject([]byte(`{"name":"caf\u00e9 \ud83d\ude00","width":"640","size":9223372036854775807,"ratio":"0.25","on":true,"off":false,
 		"created":"2025-01-01T01:02:03Z","ended":1735693323,"more":[]}`))
 	off = true
 	for object.Next() {
@@ -84,7 +84,7 @@ func TestString_takesTheUsualOnesWithoutAnAllocation(t *testing.T) {
 	for text, want := range map[string]string{
 		`"task"`: "task", `"event"`: "event", `"tas"`: "tas", `"tasks"`: "tasks", `"t\u0061sk"`: "task", `"TASK"`: "TASK", `""`: "", `null`: "before",
 	} {
-		object := Open([]byte(`{"x":` + text + `}`))
+		object := NewObject([]byte(`{"x":` + text + `}`))
 		require.True(t, object.Next())
 		got := "before"
 		String(&object, &got, "task", "event")
@@ -92,7 +92,7 @@ func TestString_takesTheUsualOnesWithoutAnAllocation(t *testing.T) {
 		assert.Equal(t, want, got, text)
 	}
 	for _, text := range []string{`xtaskx`, `[task]`, `123456`} { // as long as "task"
-		object := Open([]byte(`{"x":` + text + `}`))
+		object := NewObject([]byte(`{"x":` + text + `}`))
 		require.True(t, object.Next())
 		got := "before"
 		String(&object, &got, "task", "event", "2345")
@@ -101,7 +101,7 @@ func TestString_takesTheUsualOnesWithoutAnAllocation(t *testing.T) {
 	}
 	text, got := []byte(`{"x":"task"}`), ""
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
-		object := Open(text)
+		object := NewObject(text)
 		for object.Next() {
 			String(&object, &got, "event", "task")
 		}
@@ -123,7 +123,7 @@ func TestObject_nullAndWhatCanNotBeReadChangeNothing(t *testing.T) {
 			"Time":   func(o *Object) { o.Time(&created) },
 		}
 		for method, call := range read {
-			object := Open([]byte(`{"x":` + text + `}`))
+			object := NewObject([]byte(`{"x":` + text + `}`))
 			require.True(t, object.Next())
 			call(&object)
 			switch {
@@ -134,7 +134,7 @@ func TestObject_nullAndWhatCanNotBeReadChangeNothing(t *testing.T) {
 				assert.Equal(t, "2e", name)
 				name = "n"
 			default:
-				require.ErrorContains(t, object.Err(), `member "x": `, "%s of %s", method, text)
+				require.ErrorContains(t, object.Err(), `field "x": `, "%s of %s", method, text)
 			}
 		}
 		assert.Equal(t, "n", name, text)
@@ -147,14 +147,14 @@ func TestObject_nullAndWhatCanNotBeReadChangeNothing(t *testing.T) {
 
 func TestWhole_refusesWhatItsTypeHasNoRoomFor(t *testing.T) {
 	// int is as large as int64 on most machines: the narrow one is looked at by its text.
-	object := Open([]byte(`{"x":9223372036854775808}`))
+	object := NewObject([]byte(`{"x":9223372036854775808}`))
 	require.True(t, object.Next())
 	n := 7
 	Whole(&object, &n)
 	require.ErrorContains(t, object.Err(), "out of range")
 	assert.Equal(t, 7, n)
 
-	object = Open([]byte(`{"x":4294967296}`))
+	object = NewObject([]byte(`{"x":4294967296}`))
 	require.True(t, object.Next())
 	Whole(&object, &n)
 	if math.MaxInt == math.MaxInt64 {
@@ -167,26 +167,26 @@ func TestWhole_refusesWhatItsTypeHasNoRoomFor(t *testing.T) {
 }
 
 func TestObject_tellsTheFirstError(t *testing.T) {
-	object := Open([]byte(`{"a":1,"b":"x","c":true}`))
+	object := NewObject([]byte(`{"a":1,"b":"x","c":true}`))
 	var text string
 	for object.Next() {
 		String(&object, &text)
 	}
 	object.FailAt("later", assert.AnError)
-	require.EqualError(t, object.Err(), `member "a": is not a string`)
+	require.EqualError(t, object.Err(), `field "a": is not a string`)
 	assert.Equal(t, "x", text)
 
-	object = Open([]byte(`{}`))
+	object = NewObject([]byte(`{}`))
 	object.FailAt("nothing", nil)
 	require.NoError(t, object.Err())
 	object.FailAt("parts", assert.AnError)
 	require.ErrorIs(t, object.Err(), assert.AnError)
-	require.ErrorContains(t, object.Err(), `member "parts": `)
+	require.ErrorContains(t, object.Err(), `field "parts": `)
 }
 
-func TestOpen_whatIsNoObjectHasNoMembersAndAnError(t *testing.T) {
+func TestNewObject_whatIsNoObjectHasNoMembersAndAnError(t *testing.T) {
 	for _, text := range []string{``, ` `, `null`, `[]`, `"{}"`, `1`} {
-		object := Open([]byte(text))
+		object := NewObject([]byte(text))
 		assert.False(t, object.Next(), text)
 		require.Error(t, object.Err(), text)
 	}
@@ -220,7 +220,7 @@ func TestObject_doesNotAllocate(t *testing.T) {
 	var f float64
 	var y bool
 	allocs := testing.AllocsPerRun(100, func() {
-		object := Open(text)
+		object := NewObject(text)
 		for object.Next() {
 			switch string(object.Name()) {
 			case "t":
@@ -253,7 +253,7 @@ func FuzzObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		text = slices.Clip(text) // so that nothing can be read behind its end
 		before := bytes.Clone(text)
-		object := Open(text)
+		object := NewObject(text)
 		var names []string
 		var values []json.RawMessage
 		for object.Next() {

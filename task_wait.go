@@ -114,7 +114,7 @@ func (s *TasksService) wait(ctx context.Context, cfg waitConfig, task *Task, err
 // ended gives a task that has ended with the error that its end means; else with that of
 // a member that can't be read, if there is one.
 func ended(task *Task, err error) (*Task, error) {
-	if task.Failed() {
+	if !task.Succeeded() {
 		return task, &TaskFailedError{Task: task}
 	}
 	return task, err

@@ -38,8 +38,26 @@ const (
 	TaskKindWebhook TaskKind = "webhook"
 )
 
-// TaskStatus is where a task stands. It is an open type: Ittybit may send statuses
-// that are not named here.
+// TaskStatus is how far a task is. It is an open type: Ittybit may send statuses that are
+// not named here.
+//
+// This table is what [Task.Succeeded], [Task.Failed], [Task.Cancelled], [Task.Terminal],
+// [Task.Supersedes], the types of events, [TasksService.Wait] and [Reconcile] go by. A higher
+// rank supersedes a lower one.
+//
+//	status                                rank  end
+//	anything else                         0     none
+//	created                               1     none
+//	pending, waiting, queued, validating  2     none
+//	processing, finishing                 3     none
+//	ready, no output and no results       3     none
+//	ready, with an output or results      4     succeeded
+//	completed, succeeded                  4     succeeded
+//	failed, error                         4     failed
+//	cancelled, canceled                   4     cancelled
+//
+// A status that is not in the table is never an end, also where the task has a time of
+// completion, and everything that is in the table supersedes it.
 type TaskStatus string
 
 // The statuses of tasks.
@@ -48,13 +66,42 @@ const (
 	TaskStatusPending    TaskStatus = "pending"
 	TaskStatusWaiting    TaskStatus = "waiting"
 	TaskStatusProcessing TaskStatus = "processing"
-	TaskStatusReady      TaskStatus = "ready" // the end for a task that has an output or results
+	TaskStatusReady      TaskStatus = "ready" // the end of a task that has an output or results
 	TaskStatusCompleted  TaskStatus = "completed"
 	TaskStatusSucceeded  TaskStatus = "succeeded" // what later API versions call completed
 	TaskStatusFailed     TaskStatus = "failed"
 	TaskStatusError      TaskStatus = "error" // a failure too; how it differs is not documented
 	TaskStatusCancelled  TaskStatus = "cancelled"
 )
+
+// Ranks of statuses.
+const (
+	rankUnknown = iota
+	rankCreated
+	rankWaiting
+	rankProcessing
+	rankEnded
+)
+
+// meaning is the table of [TaskStatus], but for what ready depends on: the rank of a status,
+// and the end that it means, in the spelling of API version 2025-08-20; "" for none.
+func (s TaskStatus) meaning() (rank int, end TaskStatus) {
+	switch s {
+	case TaskStatusCreated:
+		return rankCreated, ""
+	case TaskStatusPending, TaskStatusWaiting, "queued", "validating":
+		return rankWaiting, ""
+	case TaskStatusProcessing, "finishing", TaskStatusReady:
+		return rankProcessing, ""
+	case TaskStatusCompleted, TaskStatusSucceeded:
+		return rankEnded, TaskStatusCompleted
+	case TaskStatusFailed, TaskStatusError:
+		return rankEnded, TaskStatusFailed
+	case TaskStatusCancelled, "canceled":
+		return rankEnded, TaskStatusCancelled
+	}
+	return rankUnknown, ""
+}
 
 // Task is a piece of work on a file. Members that Ittybit did not send are zero;
 // RawJSON has everything.
@@ -121,37 +168,39 @@ func (t *Task) RawInput() json.RawMessage { return t.rawInput }
 // RawOutput gives the task's output as [Task.RawInput] does the input.
 func (t *Task) RawOutput() json.RawMessage { return t.rawOutput }
 
-// Terminal reports whether the task has ended, well or badly. The status "ready",
-// which the documentation leaves unclear, is an end once there is an output or a
-// result.
-func (t *Task) Terminal() bool { return t.Succeeded() || t.Failed() }
+// Terminal reports whether the task has ended, well or badly: it has succeeded, failed or
+// been cancelled. The table of [TaskStatus] says which status means what.
+func (t *Task) Terminal() bool { _, end := t.meaning(); return end != "" }
 
-// Succeeded reports whether the task has ended well.
-func (t *Task) Succeeded() bool {
-	switch t.Status {
-	case TaskStatusCompleted, TaskStatusSucceeded:
-		return true
-	case TaskStatusReady:
-		return t.Output != nil || len(t.Outputs) > 0 || t.Results != nil
+// Succeeded reports whether the task has ended well. The status ready, which the
+// documentation leaves unclear, counts once there is an output or a result.
+func (t *Task) Succeeded() bool { _, end := t.meaning(); return end == TaskStatusCompleted }
+
+// Failed reports whether the task has failed. One that was cancelled has not.
+func (t *Task) Failed() bool { _, end := t.meaning(); return end == TaskStatusFailed }
+
+// Cancelled reports whether the task was cancelled.
+func (t *Task) Cancelled() bool { _, end := t.meaning(); return end == TaskStatusCancelled }
+
+// meaning is that of the task's status, and of what ready depends on.
+func (t *Task) meaning() (rank int, end TaskStatus) {
+	if t.Status == TaskStatusReady && (t.Output != nil || len(t.Outputs) > 0 || t.Results != nil) {
+		return rankEnded, TaskStatusCompleted
 	}
-	return false
+	return t.Status.meaning()
 }
 
-// Failed reports whether the task has ended without success: failed, error or
-// cancelled.
-func (t *Task) Failed() bool {
-	switch t.Status {
-	case TaskStatusFailed, TaskStatusError, TaskStatusCancelled:
-		return true
-	}
-	return false
+// hasUnknownEnd reports whether the task has a time of completion, and a status that is not
+// known: it has ended in a way that this version of the SDK can't name.
+func (t *Task) hasUnknownEnd() bool {
+	rank, _ := t.meaning()
+	return rank == rankUnknown && !t.Completed.IsZero()
 }
 
-// Supersedes reports whether t is news to somebody who knows other, an earlier or
-// later state of the same task: webhooks promise no order. States rank created,
-// then pending and waiting, then processing, then the ends; nothing supersedes an end.
-// Within a rank the later Updated wins, else the higher Progress. A nil other is
-// superseded by everything, and a different task by nothing.
+// Supersedes reports whether t is a newer state than other, an earlier or later state of the
+// same task: webhooks promise no order. States have the ranks of the table of [TaskStatus];
+// nothing supersedes an end. Within a rank the later Updated wins, else the higher Progress.
+// A nil other is superseded by everything, and a different task by nothing.
 func (t *Task) Supersedes(other *Task) bool {
 	switch {
 	case other == nil:
@@ -159,26 +208,14 @@ func (t *Task) Supersedes(other *Task) bool {
 	case t.ID != other.ID || other.Terminal():
 		return false
 	}
-	if mine, theirs := t.rank(), other.rank(); mine != theirs {
+	mine, _ := t.meaning()
+	if theirs, _ := other.meaning(); mine != theirs {
 		return mine > theirs
 	}
 	if !t.Updated.IsZero() && !other.Updated.IsZero() && !t.Updated.Equal(other.Updated) {
 		return t.Updated.After(other.Updated)
 	}
 	return t.Progress > other.Progress
-}
-
-func (t *Task) rank() int {
-	if t.Terminal() {
-		return 3
-	}
-	switch t.Status {
-	case TaskStatusCreated, "":
-		return 0
-	case TaskStatusPending, TaskStatusWaiting, "queued", "validating":
-		return 1
-	}
-	return 2 // processing, finishing, ready without a result, and what is not known yet
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].

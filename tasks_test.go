@@ -228,48 +228,62 @@ func TestTask_decodesLikeAnyGoType(t *testing.T) {
 	assert.Nil(t, new(ittybit.Task).RawJSON())
 }
 
-func TestTask_readyIsAnEndOnlyWithAnOutputOrResults(t *testing.T) {
-	for body, want := range map[string]bool{
-		`{"id":"t","status":"ready"}`:                               false,
-		`{"id":"t","status":"ready","output":null,"results":null}`:  false,
-		`{"id":"t","status":"ready","output":{"id":"file_1"}}`:      true,
-		`{"id":"t","status":"ready","outputs":[{"id":"file_1"}]}`:   true,
-		`{"id":"t","status":"ready","outputs":[]}`:                  false,
-		`{"id":"t","status":"ready","results":{"is_nsfw":false}}`:   true,
-		`{"id":"t","status":"completed"}`:                           true,
-		`{"id":"t","status":"succeeded"}`:                           true,
-		`{"id":"t","status":"processing","output":{"id":"file_1"}}`: false,
-		`{"id":"t","status":"created"}`:                             false,
-		`{"id":"t"}`:                                                false,
-	} {
-		task := apiTaskOf(t, body)
-		assert.Equal(t, want, task.Succeeded(), body)
-		assert.Equal(t, want, task.Terminal(), body)
-		assert.False(t, task.Failed(), body)
-	}
-	for _, status := range []ittybit.TaskStatus{"failed", "error", "cancelled"} {
-		task := &ittybit.Task{Status: status}
-		assert.True(t, task.Failed(), status)
-		assert.True(t, task.Terminal(), status)
-		assert.False(t, task.Succeeded(), status)
+// taskMeanings is the table of TaskStatus. ready stands in it with what it depends on.
+var taskMeanings = []struct {
+	state string // the members of a task
+	rank  int
+	end   string
+}{
+	{`"status":"expired"`, 0, ""},
+	{`"status":"expired","completed":"2025-01-10T12:35:22Z"`, 0, ""},
+	{`"status":"timed_out","finished_at":1733011200,"error":"too late"`, 0, ""},
+	{`"status":"Completed","results":{"is_nsfw":true}`, 0, ""},
+	{`"kind":"nsfw"`, 0, ""},
+	{`"status":"created"`, 1, ""},
+	{`"status":"pending"`, 2, ""},
+	{`"status":"waiting"`, 2, ""},
+	{`"status":"queued"`, 2, ""},
+	{`"status":"validating"`, 2, ""},
+	{`"status":"processing"`, 3, ""},
+	{`"status":"processing","output":{"id":"file_1"}`, 3, ""},
+	{`"status":"finishing"`, 3, ""},
+	{`"status":"ready"`, 3, ""},
+	{`"status":"ready","output":null,"results":null`, 3, ""},
+	{`"status":"ready","outputs":[]`, 3, ""},
+	{`"status":"ready","output":{"id":"file_1"}`, 4, "succeeded"},
+	{`"status":"ready","outputs":[{"id":"file_1"}]`, 4, "succeeded"},
+	{`"status":"ready","results":{"is_nsfw":false}`, 4, "succeeded"},
+	{`"status":"completed"`, 4, "succeeded"},
+	{`"status":"succeeded"`, 4, "succeeded"},
+	{`"status":"failed"`, 4, "failed"},
+	{`"status":"error"`, 4, "failed"},
+	{`"status":"cancelled"`, 4, "cancelled"},
+	{`"status":"canceled"`, 4, "cancelled"},
+}
+
+func TestTask_endsAsItsTableSays(t *testing.T) {
+	for _, tt := range taskMeanings {
+		task := apiTaskOf(t, `{"id":"t",`+tt.state+`}`)
+		assert.Equal(t, tt.end == "succeeded", task.Succeeded(), tt.state)
+		assert.Equal(t, tt.end == "failed", task.Failed(), tt.state)
+		assert.Equal(t, tt.end == "cancelled", task.Cancelled(), tt.state)
+		assert.Equal(t, tt.end != "", task.Terminal(), tt.state)
 	}
 }
 
-func TestTask_supersedesByRankThenTimeThenProgress(t *testing.T) {
+func TestTask_supersedesAsItsTableSays(t *testing.T) {
+	for _, newer := range taskMeanings {
+		for _, older := range taskMeanings {
+			a, b := apiTaskOf(t, `{"id":"t",`+newer.state+`}`), apiTaskOf(t, `{"id":"t",`+older.state+`}`)
+			assert.Equal(t, newer.rank > older.rank, a.Supersedes(b), "%s after %s", newer.state, older.state)
+		}
+	}
+}
+
+func TestTask_supersedesByTimeThenProgressWithinARank(t *testing.T) {
 	at := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 	state := func(status ittybit.TaskStatus, progress int, updated time.Time) *ittybit.Task {
 		return &ittybit.Task{ID: "task_1", Status: status, Progress: progress, Updated: updated}
-	}
-	ranks := [][]ittybit.TaskStatus{{"created", ""}, {"pending", "waiting", "queued", "validating"}, {"processing", "finishing", "ready", "brand new"}, {"completed", "succeeded", "failed", "error", "cancelled"}}
-	for i, lower := range ranks {
-		for j, higher := range ranks {
-			for _, a := range lower {
-				for _, b := range higher {
-					newer, older := state(b, 0, at), state(a, 0, at)
-					assert.Equal(t, j > i, newer.Supersedes(older), "%s after %s", b, a)
-				}
-			}
-		}
 	}
 	assert.True(t, state("processing", 0, at).Supersedes(nil))
 	assert.False(t, (&ittybit.Task{ID: "other", Status: "completed"}).Supersedes(state("created", 0, at)))
@@ -279,6 +293,7 @@ func TestTask_supersedesByRankThenTimeThenProgress(t *testing.T) {
 	assert.True(t, state("processing", 20, time.Time{}).Supersedes(state("processing", 10, at)), "a time is unknown")
 	assert.False(t, state("processing", 10, at).Supersedes(state("processing", 10, at)))
 	assert.False(t, state("failed", 100, at.Add(time.Hour)).Supersedes(state("completed", 0, at)))
+	assert.True(t, state("expired", 10, at.Add(1)).Supersedes(state("expired", 20, at)))
 }
 
 func TestTasksGet_answerWithoutIDIsAnError(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -32,11 +31,11 @@ const (
 	OutcomeSignatureExpired   Outcome = "signature_expired"   // 401: authentic, but too old
 	OutcomeMalformedEvent     Outcome = "malformed_event"     // 400: signed, but not a JSON object
 	OutcomeFailed             Outcome = "failed"              // 500: the handler returned an error
-	OutcomePanicked           Outcome = "panicked"            // 500
+	OutcomePanicked           Outcome = "panicked"            // 500: also with http.ErrAbortHandler
 	OutcomeRetryLater         Outcome = "retry_later"         // 503: see RetryLater
 	OutcomeTimedOut           Outcome = "timed_out"           // 503: see WithProcessingTimeout
 	OutcomeOverloaded         Outcome = "overloaded"          // 503: see WithMaxInFlight
-	OutcomeAborted            Outcome = "aborted"             // no answer: the handler panicked with http.ErrAbortHandler
+	OutcomeAborted            Outcome = "aborted"             // 500: the handler ended its goroutine
 )
 
 // OutcomeOf says what the error of an [EventHandler] means to whoever called it:
@@ -65,7 +64,7 @@ func OutcomeOf(err error) (Outcome, time.Duration) {
 
 // eventRun is one call of an EventHandler, and what became of it.
 type eventRun struct {
-	outcome    Outcome // aborted, until the handler has returned or panicked
+	outcome    Outcome // aborted, unless the handler has returned or panicked
 	err        error
 	retryAfter time.Duration
 	stack      []byte // of a panic
@@ -74,11 +73,7 @@ type eventRun struct {
 // call calls next, judges its error, and catches the panics of both.
 func (r *eventRun) call(ctx context.Context, next EventHandler, e *Event) {
 	defer func() {
-		switch reason := recover(); reason {
-		case nil:
-		case http.ErrAbortHandler:
-			r.outcome, r.err = OutcomeAborted, http.ErrAbortHandler
-		default:
+		if reason := recover(); reason != nil {
 			r.outcome, r.err, r.stack = OutcomePanicked, &panicError{reason}, debug.Stack()
 		}
 	}()

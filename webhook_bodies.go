@@ -104,12 +104,14 @@ func (v *WebhookVerifier) Middleware(next http.Handler) http.Handler {
 		body, err := intake.read(w, r, time.Now())
 		if err != nil {
 			_, status := bodyOutcome(err)
-			answer(w, r, status, retryAfterBusy)
+			answer(w, status, retryAfterBusy)
+			sendAnswer(w, r, false)
 			return
 		}
 		defer body.Release()
 		if _, err := v.verifyRequest(body.Bytes(), r.Header); err != nil {
-			answer(w, r, http.StatusUnauthorized, 0)
+			answer(w, http.StatusUnauthorized, 0)
+			sendAnswer(w, r, false)
 			return
 		}
 		verified := *r

@@ -149,7 +149,7 @@ func TestWebhookHandler_logsThePanicWithItsStack(t *testing.T) {
 
 func webhookBoom(context.Context, *ittybit.Event) error { panic("boom") }
 
-func TestWebhookHandler_passesErrAbortHandlerOn(t *testing.T) {
+func TestWebhookHandler_answersErrAbortHandlerAsAnyPanic(t *testing.T) {
 	recorder := newWebhookRecorder()
 	store := new(webhookStore)
 	var serverLog testLog
@@ -159,16 +159,15 @@ func TestWebhookHandler_passesErrAbortHandlerOn(t *testing.T) {
 	srv.Start()
 	t.Cleanup(srv.Close)
 	for range 3 { // more often than WithMaxInFlight would let it, were it not given back
-		answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, signedHeader(webhookPageBody))
-		require.Error(t, answer.Err, "the connection is dropped")
+		assert.Equal(t, http.StatusInternalServerError, webhookDeliver(t, srv, webhookPageBody).Status)
 		d := recorder.next(t)
-		assert.Equal(t, ittybit.OutcomeAborted, d.Outcome)
-		assert.Zero(t, d.StatusCode)
+		assert.Equal(t, ittybit.OutcomePanicked, d.Outcome)
+		assert.Equal(t, http.StatusInternalServerError, d.StatusCode)
 		require.ErrorIs(t, d.Err, http.ErrAbortHandler)
 	}
 	const claimed = "claim task:task_123abc:completed"
 	assert.Equal(t, []string{claimed, "release", claimed, "release", claimed, "release"}, store.said())
-	assert.Empty(t, serverLog.String(), "net/http does not log this panic")
+	assert.Empty(t, serverLog.String(), "no panic reaches the server")
 }
 
 func TestWebhookHandler_leaksNothingWhereTheHandlerEndsItsGoroutine(t *testing.T) {
@@ -183,11 +182,10 @@ func TestWebhookHandler_leaksNothingWhereTheHandlerEndsItsGoroutine(t *testing.T
 		return nil
 	})), ittybit.WithObserver(recorder.observe), ittybit.WithMaxInFlight(1)))
 	for range 3 {
-		answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, signedHeader(webhookPageBody))
-		require.Error(t, answer.Err, "there is no answer")
+		assert.Equal(t, http.StatusInternalServerError, webhookDeliver(t, srv, webhookPageBody).Status)
 		d := recorder.next(t)
 		assert.Equal(t, ittybit.OutcomeAborted, d.Outcome)
-		assert.Zero(t, d.StatusCode)
+		assert.Equal(t, http.StatusInternalServerError, d.StatusCode)
 		require.Error(t, d.Err)
 	}
 	// Neither the one place in flight nor the claim is lost.

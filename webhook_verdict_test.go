@@ -156,9 +156,8 @@ func TestWebhookHandler_doesNotWaitForASenderThatTakesNoAnswer(t *testing.T) {
 	h := webhookHandler(t, ittybit.EventHandlerFunc(webhookNothing))
 	w := &webhookWriteDeadlines{ResponseRecorder: httptest.NewRecorder()}
 	h.ServeHTTP(w, signedRequest(webhookPageBody))
-	require.Len(t, w.set, 2)
+	require.Len(t, w.set, 1, "net/http puts it back when the answer is sent")
 	assert.WithinDuration(t, time.Now(), w.set[0], time.Minute)
-	assert.True(t, w.set[1].IsZero(), "it is put back")
 
 	// A server's own timeout stays in force.
 	r := signedRequest(webhookPageBody)

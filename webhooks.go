@@ -38,7 +38,7 @@ const (
 // handed on, for [WithObserver].
 type Delivery struct {
 	Outcome    Outcome
-	StatusCode int           // of the answer; 0 where the handler aborted the connection, and of Reconcile
+	StatusCode int           // of the answer; 0 of Reconcile
 	Duration   time.Duration // from the request's start to its answer; of Reconcile, what the handler took
 	BodyBytes  int           // 0 where the body was not read whole
 	Signed     time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
@@ -155,11 +155,10 @@ func (o observerOption) check() error {
 func (o observerOption) applyWebhook(c *webhookConfig) error     { c.observer = o; return o.check() }
 func (o observerOption) applyReconcile(c *reconcileConfig) error { c.observer = o; return o.check() }
 
-// WithObserver calls fn after each delivery was answered, for metrics, in the request's
-// goroutine and with its context: the sender may have its answer before fn is called,
-// though over HTTP/2 the answer ends only when fn has returned. [Reconcile] calls it after
-// each event that it has handed on, with no Status. A panic in fn is logged and goes no
-// further.
+// WithObserver calls fn for each delivery, for metrics, in the request's goroutine and with its
+// context. The answer is settled by then, and sent when fn has returned: fn must be quick.
+// [Reconcile] calls it after each event that it has handed on, with no StatusCode. A panic in fn
+// is logged and goes no further.
 func WithObserver(fn func(context.Context, Delivery)) ObserverOption { return observerOption(fn) }
 
 // NewWebhookHandler makes a handler for deliveries signed with secret, which is the
@@ -202,17 +201,28 @@ func (h *WebhookHandler) GoString() string { return h.String() }
 // ServeHTTP implements [http.Handler].
 func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := &delivery{handler: h, start: time.Now()}
-	// The answer goes out before the log and the observer have their turn, and these
-	// have it also when the EventHandler ends the goroutine.
-	d.end(OutcomeAborted, 0, errAborted)
-	ctx := r.Context()
-	defer func() { d.Duration = time.Since(d.start); h.tell(ctx, d) }()
+	d.end(OutcomeAborted, http.StatusInternalServerError, errAborted)
+	defer d.finish(w, r) // also where the EventHandler ends the goroutine
 	d.receive(w, r)
-	if d.StatusCode == http.StatusOK && !h.tells() && serverLimitsWrites(r) {
-		w.WriteHeader(http.StatusOK) // all that the server needs to do the rest, and has its own deadline for
-		return
+	d.returned = true
+}
+
+// finish answers, logs and calls the observer, whatever became of the delivery. It is deferred.
+func (d *delivery) finish(w http.ResponseWriter, r *http.Request) {
+	if reason := recover(); reason != nil {
+		d.end(OutcomePanicked, http.StatusInternalServerError, &panicError{reason})
+		d.stack, d.returned = debug.Stack(), true
 	}
-	answer(w, r, d.StatusCode, d.retryAfter)
+	if !d.returned && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close") // as net/http does in any case
+	}
+	// The status comes first: some adapters answer 200 where none is set, whatever happens next.
+	answer(w, d.StatusCode, d.retryAfter)
+	ending := true
+	defer func() { sendAnswer(w, r, ending) }() // last, for nobody knows what a writer does when it is flushed
+	d.Duration = time.Since(d.start)
+	d.handler.tell(r.Context(), d)
+	ending = !d.returned // and an observer that ends the goroutine ends it too
 }
 
 // delivery is one request on its way through the handler.
@@ -224,6 +234,7 @@ type delivery struct {
 	payload     []byte // once it is verified
 	explanation string // of a signature that was refused
 	stack       []byte // of a panic
+	returned    bool   // false while the goroutine may be being ended
 }
 
 func (d *delivery) end(outcome Outcome, status int, err error) {
@@ -275,29 +286,23 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 var (
 	errNotPost    = errors.New("ittybit: webhooks are POST requests")
 	errOverloaded = errors.New("ittybit: too many deliveries are being handled at once")
-	errAborted    = errors.New("ittybit: the delivery was aborted")
+	errAborted    = errors.New("ittybit: the event handler ended its goroutine")
 )
 
 // handle calls the EventHandler and judges what it returns.
 func (d *delivery) handle(parent context.Context) {
-	deadline := d.start.Add(d.handler.cfg.processingTimeout)
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), d.start.Add(d.handler.cfg.processingTimeout))
 	defer cancel()
 	run := eventRun{outcome: OutcomeAborted}
 	defer func() { d.settle(&run, ctx.Err() != nil) }()
-	if run.call(ctx, d.handler.next, d.Event); run.outcome == OutcomeAborted {
-		panic(http.ErrAbortHandler) // by which a handler tells net/http to drop the connection
-	}
+	run.call(ctx, d.handler.next, d.Event)
 }
 
 // settle gives the delivery the answer that its run asks for.
 func (d *delivery) settle(run *eventRun, late bool) {
 	d.stack, d.retryAfter = run.stack, run.retryAfter
 	switch run.outcome {
-	case OutcomeAborted:
-		if run.err != nil {
-			d.Err = run.err
-		}
+	case OutcomeAborted: // which it is already
 	case OutcomeFailed:
 		if late {
 			d.end(OutcomeTimedOut, http.StatusServiceUnavailable, run.err)
@@ -339,8 +344,9 @@ func bodyOutcome(err error) (Outcome, int) {
 	}
 }
 
-// answer sends a status, a refusal with its standard text, and nothing else.
-func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.Duration) {
+// answer sets a status, a refusal with its standard text, and nothing else. The server sends it
+// when the handler has returned.
+func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	header, text := w.Header(), ""
 	if status != http.StatusOK { // which is what counts, and all that Ittybit looks at
 		text = http.StatusText(status) + "\n"
@@ -351,20 +357,24 @@ func answer(w http.ResponseWriter, r *http.Request, status int, retryAfter time.
 		seconds := max(1, int64(math.Ceil(retryAfter.Seconds())))
 		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
 	}
-	control := http.NewResponseController(w)
-	if !serverLimitsWrites(r) {
-		// A sender that does not take its answer must not hold the connection.
-		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
-		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout)) // where that can be had
-	}
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text) // a sender that has gone needs no answer
-	_ = control.Flush()            // left to itself, the server sends it when the handler has returned
 }
 
-// tells reports whether somebody is told of deliveries, and after they were answered.
-func (h *WebhookHandler) tells() bool { return h.cfg.logger != nil || h.cfg.observer != nil }
+// sendAnswer is the last thing that is done with a request. A sender that does not take its answer
+// must not hold the connection: net/http takes the deadline back when the answer is sent. It is not
+// flushed, which panics in some writers and splits the answer in others, unless the goroutine is
+// being ended: net/http then sends nothing by itself.
+func sendAnswer(w http.ResponseWriter, r *http.Request, ending bool) {
+	control := http.NewResponseController(w)
+	if !serverLimitsWrites(r) {
+		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout)) // where that can be had
+	}
+	if ending {
+		survive(func() { _ = control.Flush() })
+	}
+}
 
 // tell writes the log line and calls the observer. Neither has a say in what becomes of
 // the delivery, nor in whether the other one gets its turn.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -133,4 +134,76 @@ func TestWebhookHandler_flushesOnlyWhereItsGoroutineIsEnded(t *testing.T) {
 		runtime.Goexit()
 	})), w, signedRequest(webhookPageBody))
 	assert.Equal(t, []string{"status 200", "write deadline true", "flush"}, w.calls, "also where the observer ends it")
+}
+
+func TestWebhookHandler_followsTheRequestsOwnDeadline(t *testing.T) {
+	for name, tt := range map[string]struct {
+		request, processing, want time.Duration // 0: none, the default; counted from the start
+	}{
+		"none":                                {0, 0, ittybit.DefaultProcessingTimeout},
+		"later":                               {time.Minute, 0, ittybit.DefaultProcessingTimeout},
+		"nearer, a Lambda function's default": {3 * time.Second, 0, 2700 * time.Millisecond},
+		"nearer, a middleware's":              {time.Second, 0, 900 * time.Millisecond},
+		"nearer, of very little time":         {60 * time.Millisecond, 0, 54 * time.Millisecond},
+		"nearer, and the margin ends at half a second": {20 * time.Second, time.Minute, 19500 * time.Millisecond},
+		"nearer only by the margin":                    {4200 * time.Millisecond, 0, 3780 * time.Millisecond},
+		"later, though not by the margin":              {4 * time.Second, 3 * time.Second, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var opts []ittybit.WebhookOption
+				if tt.processing > 0 {
+					opts = append(opts, ittybit.WithProcessingTimeout(tt.processing))
+				}
+				recorder := newWebhookRecorder()
+				opts = append(opts, ittybit.WithObserver(recorder.observe))
+				var took time.Duration
+				start := time.Now()
+				h := webhookHandler(t, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+					<-ctx.Done()
+					took = time.Since(start)
+					return ctx.Err()
+				}), opts...)
+				r := signedRequest(webhookPageBody)
+				if tt.request > 0 {
+					ctx, cancel := context.WithTimeout(r.Context(), tt.request)
+					defer cancel()
+					r = r.WithContext(ctx)
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				assert.Equal(t, tt.want, took)
+				assert.Equal(t, http.StatusServiceUnavailable, w.Code)
+				d := recorder.next(t)
+				assert.Equal(t, ittybit.OutcomeTimedOut, d.Outcome)
+				assert.ErrorIs(t, d.Err, context.DeadlineExceeded)
+			})
+		})
+	}
+}
+
+func TestWebhookHandler_followsNoCancellationOfTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		h := webhookHandler(t, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+			cancel() // the sender hangs up
+			synctest.Wait()
+			assert.NoError(t, ctx.Err())
+			deadline, _ := ctx.Deadline()
+			assert.Equal(t, 1800*time.Millisecond, time.Until(deadline))
+			return nil
+		}))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, signedRequest(webhookPageBody).WithContext(ctx))
+		assert.Equal(t, http.StatusOK, w.Code)
+	})
+}
+
+func TestWebhookHandler_answersALateRequestAtOnce(t *testing.T) {
+	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	h := webhookHandler(t, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { return ctx.Err() }))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, signedRequest(webhookPageBody).WithContext(ctx))
+	assert.Equal(t, http.StatusServiceUnavailable, w.Code)
 }

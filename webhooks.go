@@ -113,7 +113,9 @@ func WithReadTimeout(d time.Duration) WebhookOption {
 }
 
 // WithProcessingTimeout sets the deadline of the handler's context, counted from the
-// request's start. It must be positive; the default is [DefaultProcessingTimeout].
+// request's start. It must be positive; the default is [DefaultProcessingTimeout]. Where the
+// request's own context has a deadline that comes sooner, such as that of a Lambda invocation, the
+// handler's lies before it by a tenth of the time that is left at the start, at most 500 ms.
 func WithProcessingTimeout(d time.Duration) WebhookOption {
 	return positive("processing timeout", d, func(c *webhookConfig) { c.processingTimeout = d })
 }
@@ -291,11 +293,29 @@ var (
 
 // handle calls the EventHandler and judges what it returns.
 func (d *delivery) handle(parent context.Context) {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), d.start.Add(d.handler.cfg.processingTimeout))
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), d.deadline(parent))
 	defer cancel()
 	run := eventRun{outcome: OutcomeAborted}
 	defer func() { d.settle(&run, ctx.Err() != nil) }()
 	run.call(ctx, d.handler.next, d.Event)
+}
+
+// maxAnswerMargin is the most that is kept of the time that a request has, to answer in.
+const maxAnswerMargin = 500 * time.Millisecond
+
+// deadline gives the handler's: after the processing timeout, or, where that is sooner, a little
+// before the request itself is over, such as an invocation of AWS Lambda.
+func (d *delivery) deadline(parent context.Context) time.Time {
+	own := d.start.Add(d.handler.cfg.processingTimeout)
+	end, ok := parent.Deadline()
+	if !ok {
+		return own
+	}
+	end = end.Add(-min(end.Sub(d.start)/10, maxAnswerMargin))
+	if own.Before(end) {
+		return own
+	}
+	return end
 }
 
 // settle gives the delivery the answer that its run asks for.

@@ -1,20 +1,14 @@
 package ittybit
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"net/http"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/signature"
 )
 
 const (
@@ -23,7 +17,7 @@ const (
 	//	Ittybit-Signature: t=<timestamp>,v1=<signature>
 	//
 	// Source: Ittybit's webhooks documentation, section Security.
-	SignatureHeader = "Ittybit-Signature"
+	SignatureHeader = signature.HeaderName
 
 	// DefaultTolerance is how far a signature's timestamp may lie from now, into
 	// the past and into the future, unless [WithTolerance] says otherwise. Ittybit
@@ -33,20 +27,18 @@ const (
 	// DefaultMaxBodyBytes is the largest webhook body that is read, in bytes, unless
 	// [WithMaxBodyBytes] says otherwise. Ittybit documents no limit.
 	DefaultMaxBodyBytes = 1 << 20
-
-	// maxSignatureHeader bounds the header, in bytes.
-	maxSignatureHeader = 4 << 10
 )
 
-// What [WebhookVerifier.Verify] answers; tell them apart with [errors.Is].
+// The errors of [WebhookVerifier.Verify], for [errors.Is].
 var (
 	// ErrSignatureMissing: there is no signature header, or a blank one.
-	ErrSignatureMissing = errors.New("ittybit: webhook signature is missing")
-	// ErrSignatureMalformed: the header can't be read as t=<timestamp>,v1=<signature>.
-	ErrSignatureMalformed = errors.New("ittybit: webhook signature is malformed")
+	ErrSignatureMissing = signature.ErrMissing
+	// ErrSignatureMalformed: the header can't be read as t=<timestamp>,v1=<signature>,
+	// or is longer than 4 KiB.
+	ErrSignatureMalformed = signature.ErrMalformed
 	// ErrSignatureMismatch: no signature in the header was made with any of the
 	// secrets over this body.
-	ErrSignatureMismatch = errors.New("ittybit: webhook signature does not match")
+	ErrSignatureMismatch = signature.ErrMismatch
 	// ErrSignatureExpired: the signature is authentic, but its timestamp lies outside
 	// the tolerance. The error is a [*SignatureExpiredError].
 	ErrSignatureExpired = errors.New("ittybit: webhook signature is authentic but outside the tolerance")
@@ -71,46 +63,28 @@ func (e *SignatureExpiredError) Error() string {
 // Is reports that e is an [ErrSignatureExpired].
 func (e *SignatureExpiredError) Is(target error) bool { return target == ErrSignatureExpired }
 
-// SignWebhook makes the value of a [SignatureHeader] for body as of t, in the
-// reading described at [WebhookVerifier]. It is for tests and tools; Ittybit signs
-// its deliveries itself.
-func SignWebhook(secret string, t time.Time, body []byte) string {
-	timestamp := strconv.FormatInt(t.Unix(), 10)
-	mac := hmac.New(sha256.New, []byte(secret))
-	defaultSignedContent(mac, timestamp, body)
-	return "t=" + timestamp + ",v1=" + hex.EncodeToString(mac.Sum(nil))
-}
-
-// defaultSignedContent feeds the bytes that are taken to be signed.
-func defaultSignedContent(mac hash.Hash, timestamp string, body []byte) {
-	mac.Write([]byte(timestamp))
-	mac.Write([]byte{'.'})
-	mac.Write(body)
-}
-
 // WebhookVerifier checks that a webhook was signed by Ittybit. It is safe for
 // concurrent use.
 //
 // Ittybit documents the header (t=<timestamp>,v1=<signature>) and the key (the
-// project's API key), and has not published the algorithm. The reading taken here
-// is HMAC-SHA256 with the key over
+// project's API key), and has not published the algorithm. The scheme assumed here is
+// HMAC-SHA256 with the key over
 //
 //	<t as sent> "." <raw body>
 //
 // with v1 in hex or unpadded base64url, and t in unix seconds, unix milliseconds or
-// RFC 3339. [WithSignedContent] replaces that reading, and [WebhookVerifier.Explain]
-// tells which reading a real delivery matches.
+// RFC 3339. [WithSignedContent] replaces that scheme, and [WebhookVerifier.Explain]
+// says which scheme a real delivery matches.
 //
 // A signature older than the tolerance is refused with [ErrSignatureExpired]. Nobody
 // has said whether Ittybit signs a retry anew. If it does not, each retry after five
 // minutes is refused, and an event can be lost in an outage: raise the tolerance to
 // days with [WithTolerance] wherever a durable [Deduplicator] makes replays harmless.
 type WebhookVerifier struct {
-	keys          []*macPool
-	secrets       func() []string // a function, which no verb of fmt looks into
+	keys          *signature.Keys
 	tolerance     time.Duration
 	now           func() time.Time
-	content       func(mac hash.Hash, timestamp string, body []byte)
+	content       signature.Content
 	untimestamped bool
 	maxBody       int64
 }
@@ -128,31 +102,28 @@ func NewWebhookVerifier(secret string, opts ...VerifierOption) (*WebhookVerifier
 
 // verifierConfig is what the VerifierOptions write to.
 type verifierConfig struct {
-	secrets       []string
+	secrets       [][]byte
 	tolerance     time.Duration
 	now           func() time.Time
-	content       func(mac hash.Hash, timestamp string, body []byte)
+	content       signature.Content
 	untimestamped bool
 	maxBody       int64
 }
 
 func newVerifierConfig(secret string) verifierConfig {
-	return verifierConfig{secrets: []string{secret}, tolerance: DefaultTolerance, now: time.Now, maxBody: DefaultMaxBodyBytes}
+	return verifierConfig{secrets: [][]byte{[]byte(secret)}, tolerance: DefaultTolerance, now: time.Now, maxBody: DefaultMaxBodyBytes}
 }
 
 func (c *verifierConfig) build() (*WebhookVerifier, error) {
-	secrets := c.secrets
-	v := &WebhookVerifier{
-		secrets: func() []string { return secrets }, tolerance: c.tolerance, now: c.now,
-		content: c.content, untimestamped: c.untimestamped, maxBody: c.maxBody,
-	}
 	for _, secret := range c.secrets {
-		if err := checkSecret(secret); err != nil {
+		if err := checkSecret(string(secret)); err != nil {
 			return nil, err
 		}
-		v.keys = append(v.keys, newMACPool(secret))
 	}
-	return v, nil
+	return &WebhookVerifier{
+		keys: signature.NewKeys(c.secrets), tolerance: c.tolerance, now: c.now,
+		content: c.content, untimestamped: c.untimestamped, maxBody: c.maxBody,
+	}, nil
 }
 
 func checkSecret(secret string) error {
@@ -182,7 +153,9 @@ func (o verifierOption) applyWebhook(c *webhookConfig) error   { return o(&c.ver
 // old one.
 func WithSecrets(more ...string) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		c.secrets = append(c.secrets, more...)
+		for _, secret := range more {
+			c.secrets = append(c.secrets, []byte(secret))
+		}
 		return nil
 	})
 }
@@ -260,211 +233,60 @@ func (v *WebhookVerifier) Verify(body []byte, header string) error {
 
 // verify also gives the time of the signature, where that is authentic and has one.
 func (v *WebhookVerifier) verify(body []byte, header string) (time.Time, error) {
-	sig, err := parseSignature(header)
+	sig, err := signature.Parse(header)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if sig.timestamp == "" && !v.untimestamped {
-		return time.Time{}, fmt.Errorf("%w: it has no timestamp, so a replay could not be told (see WithUntimestampedSignatures)", ErrSignatureMalformed)
+	if sig.Timestamp == "" && !v.untimestamped {
+		return time.Time{}, errUntimestamped
 	}
-	if !v.authentic(body, &sig) {
+	if !v.keys.Match(v.content, body, &sig) {
 		return time.Time{}, ErrSignatureMismatch
 	}
-	if sig.timestamp == "" {
+	if sig.Timestamp == "" {
 		return time.Time{}, nil
 	}
-	if age := v.now().Sub(sig.time); age > v.tolerance || age < -v.tolerance {
-		return sig.time, &SignatureExpiredError{Timestamp: sig.time, Age: age, Tolerance: v.tolerance}
+	if age := v.now().Sub(sig.Time); age > v.tolerance || age < -v.tolerance {
+		return sig.Time, &SignatureExpiredError{Timestamp: sig.Time, Age: age, Tolerance: v.tolerance}
 	}
-	return sig.time, nil
+	return sig.Time, nil
 }
 
-func (v *WebhookVerifier) authentic(body []byte, sig *signature) bool {
-	for _, key := range v.keys {
-		if key.matches(v.content, body, sig) {
-			return true
-		}
-	}
-	return false
-}
+var errUntimestamped = fmt.Errorf("%w: it has no timestamp, so a replay cannot be detected (see WithUntimestampedSignatures)", ErrSignatureMalformed)
 
 // verifyRequest is Verify for the header lines of a request.
 func (v *WebhookVerifier) verifyRequest(body []byte, header http.Header) (time.Time, error) {
-	return v.verify(body, joinSignature(header))
+	return v.verify(body, signature.Join(header))
 }
 
-// joinSignature gives the signature's header lines as one. Adapters and proxies split a
-// header at its commas.
-func joinSignature(header http.Header) string { return strings.Join(header[SignatureHeader], ",") }
+// Explain says, without secrets, which signing scheme a real delivery matches, of those in
+// use among such services (the signed content t.body, t,body or body alone; hex, base64 or
+// base64url; the key as given, without its whsec_, or base64-decoded; seconds or
+// milliseconds), or the one of [WithSignedContent], whether Verify accepts it, and what to
+// do where it does not. Where none matches, the key is wrong or the body was changed on its
+// way. It is for finding out why a verification fails, not for deciding whether to trust.
+func (v *WebhookVerifier) Explain(body []byte, header string) string {
+	d := signature.Diagnosis{
+		Keys: v.keys, Content: v.content, Untimestamped: v.untimestamped,
+		Tolerance: v.tolerance, Now: v.now, Err: v.Verify(body, header),
+	}
+	return d.Explain(body, header)
+}
+
+// secrets are what must not appear in a log.
+func (v *WebhookVerifier) secrets() []string { return v.keys.Texts() }
 
 // String names the verifier without its secrets.
 func (v *WebhookVerifier) String() string {
-	return fmt.Sprintf("ittybit.WebhookVerifier(%d secrets, tolerance %v)", len(v.keys), v.tolerance)
+	return fmt.Sprintf("ittybit.WebhookVerifier(%d secrets, tolerance %v)", v.keys.Len(), v.tolerance)
 }
 
 // GoString is String, so that %#v prints no secret either.
 func (v *WebhookVerifier) GoString() string { return v.String() }
 
-// signature is a header taken apart. An empty timestamp means the bare form.
-type signature struct {
-	timestamp string
-	time      time.Time
-	value     string // the first v1
-	more      string // what may hold further ones
-}
-
-// parseSignature reads a header without allocating.
-func parseSignature(header string) (signature, error) {
-	if strings.TrimSpace(header) == "" {
-		return signature{}, ErrSignatureMissing
-	}
-	if len(header) > maxSignatureHeader {
-		return signature{}, fmt.Errorf("%w: it is longer than %d bytes", ErrSignatureMalformed, maxSignatureHeader)
-	}
-	if bare := strings.TrimSpace(header); isHexMAC(bare) {
-		return signature{value: bare}, nil
-	}
-	var sig signature
-	hasValue := false
-	for rest, more := header, true; more; {
-		var key, value string
-		key, value, rest, more = nextPart(rest)
-		switch key {
-		case "t":
-			if sig.timestamp != "" {
-				return signature{}, fmt.Errorf("%w: it has two timestamps", ErrSignatureMalformed)
-			}
-			at, ok := parseTimestamp(value)
-			if !ok {
-				return signature{}, fmt.Errorf("%w: its timestamp is no time", ErrSignatureMalformed)
-			}
-			sig.timestamp, sig.time = value, at
-		case "v1":
-			if !hasValue {
-				hasValue, sig.value, sig.more = true, value, rest
-			}
-		}
-	}
-	switch {
-	case sig.timestamp == "":
-		return signature{}, fmt.Errorf("%w: it has no timestamp (t=)", ErrSignatureMalformed)
-	case !hasValue:
-		return signature{}, fmt.Errorf("%w: it has no signature (v1=)", ErrSignatureMalformed)
-	}
-	return sig, nil
-}
-
-// nextPart cuts the first key=value part off header.
-func nextPart(header string) (key, value, rest string, more bool) {
-	part, rest, more := strings.Cut(header, ",")
-	key, value, _ = strings.Cut(part, "=")
-	return strings.TrimSpace(key), strings.TrimSpace(value), rest, more
-}
-
-// parseTimestamp reads t: digits for unix seconds or milliseconds, or RFC 3339.
-func parseTimestamp(text string) (time.Time, bool) {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			at, err := time.Parse(time.RFC3339, text)
-			return at, err == nil && at.Year() < 9999
-		}
-	}
-	number, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return jsonx.Unix(number)
-}
-
-// macPool hands out hash states that are keyed once and used again, with the
-// scratch space a check needs, so that a check allocates nothing.
-type macPool struct{ pool sync.Pool }
-
-type macState struct {
-	mac     hash.Hash
-	sum     [sha256.Size]byte
-	given   [sha256.Size]byte
-	scratch [64]byte
-}
-
-func newMACPool(secret string) *macPool {
-	key := []byte(secret)
-	return &macPool{sync.Pool{New: func() any { return &macState{mac: hmac.New(sha256.New, key)} }}}
-}
-
-// matches reports whether any value in sig is the MAC of the signed content.
-func (p *macPool) matches(content func(hash.Hash, string, []byte), body []byte, sig *signature) bool {
-	state, ok := p.pool.Get().(*macState)
-	if !ok {
-		return false // can't be: New makes nothing else
-	}
-	defer p.pool.Put(state)
-	state.mac.Reset()
-	switch {
-	case content != nil:
-		content(state.mac, sig.timestamp, body)
-	case sig.timestamp == "":
-		state.mac.Write(body)
-	default:
-		state.writeSigned(sig.timestamp, body)
-	}
-	sum := state.mac.Sum(state.sum[:0])
-	found := state.equal(sum, sig.value)
-	for rest := sig.more; rest != ""; {
-		var key, value string
-		key, value, rest, _ = nextPart(rest)
-		if key == "v1" && state.equal(sum, value) {
-			found = true
-		}
-	}
-	return found
-}
-
-// writeSigned is defaultSignedContent, by way of the scratch space.
-func (s *macState) writeSigned(timestamp string, body []byte) {
-	for len(timestamp) >= len(s.scratch) { // RFC 3339 bears any number of digits
-		n := copy(s.scratch[:], timestamp)
-		s.mac.Write(s.scratch[:n])
-		timestamp = timestamp[n:]
-	}
-	n := copy(s.scratch[:], timestamp)
-	s.scratch[n] = '.'
-	s.mac.Write(s.scratch[:n+1])
-	s.mac.Write(body)
-}
-
-// equal compares a signature, in hex or base64url, with sum in constant time.
-func (s *macState) equal(sum []byte, value string) bool {
-	n := copy(s.scratch[:], value)
-	if n != len(value) {
-		return false
-	}
-	var err error
-	switch n {
-	case hex.EncodedLen(sha256.Size):
-		n, err = hex.Decode(s.given[:], s.scratch[:n])
-	case base64.RawURLEncoding.EncodedLen(sha256.Size):
-		n, err = strictBase64URL.Decode(s.given[:], s.scratch[:n])
-	default:
-		return false
-	}
-	return err == nil && hmac.Equal(sum, s.given[:n])
-}
-
-// strictBase64URL refuses a second spelling of the same bytes.
-var strictBase64URL = base64.RawURLEncoding.Strict()
-
-// isHexMAC reports whether text has the form of a SHA-256 MAC in hex.
-func isHexMAC(text string) bool {
-	if len(text) != hex.EncodedLen(sha256.Size) {
-		return false
-	}
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
+// SignWebhook makes the value of a [SignatureHeader] for body as of t, in the scheme
+// described at [WebhookVerifier]. It is for tests and tools; Ittybit signs its deliveries
+// itself.
+func SignWebhook(secret string, t time.Time, body []byte) string {
+	return signature.Sign([]byte(secret), t, body)
 }

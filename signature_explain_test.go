@@ -16,7 +16,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-func TestExplain_namesTheReading(t *testing.T) {
+func TestExplain_namesTheScheme(t *testing.T) {
 	const body = `{"id":"task_1"}`
 	const at = "1736512522"
 	const whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -36,7 +36,7 @@ func TestExplain_namesTheReading(t *testing.T) {
 		accepted bool
 		contains []string
 	}{
-		"the reading taken": {
+		"the default": {
 			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body, encode: inHex, header: header, at: at,
 			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"in seconds", "2025-01-10T12:35:22Z"},
 		},
@@ -93,9 +93,9 @@ func TestExplain_namesTheReading(t *testing.T) {
 			header: header, at: "2025-01-10T12:35:22Z",
 			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"RFC 3339"},
 		},
-		"a timestamp that is no time": {
+		"a timestamp that is invalid": {
 			secret: webhookSecret, key: []byte(webhookSecret), content: "yesterday." + body, encode: inHex, header: header, at: "yesterday",
-			match: "over t.body, in hex, with secret 1 as given", contains: []string{"is no time"},
+			match: "over t.body, in hex, with secret 1 as given", contains: []string{"is invalid"},
 		},
 		"too old": {
 			secret: webhookSecret, key: []byte(webhookSecret), content: "1736510000." + body, encode: inHex, header: header, at: "1736510000",
@@ -156,8 +156,8 @@ func TestExplain_saysThatNothingMatches(t *testing.T) {
 		"a changed body":   {ittybit.SignWebhook(webhookSecret, signedAt, []byte("bodz")), []string{"the key is wrong, or the body was changed"}},
 		"nothing":          {"", []string{"is missing", "Header: 0 bytes", "no timestamp (t=)", "no signature value"}},
 		"no v1":            {"t=1736512522", []string{"is malformed", "no signature value"}},
-		"two timestamps":   {"t=1736512522,t=1,v1=00", []string{"two timestamps", "No reading matches"}},
-		"a foreign scheme": {"Signature keyId=1", []string{"is malformed", "No reading matches"}},
+		"two timestamps":   {"t=1736512522,t=1,v1=00", []string{"two timestamps", "No scheme matches"}},
+		"a foreign scheme": {"Signature keyId=1", []string{"is malformed", "No scheme matches"}},
 		"too long":         {"t=1736512522,v1=" + strings.Repeat("0", 5000), []string{"longer than 4096 bytes", "no signature value"}},
 	}
 	for name, tt := range tests {
@@ -223,11 +223,11 @@ func TestExplain_saysWhatToDo(t *testing.T) {
 		return mac.Sum(nil)
 	}
 	inHex := func(key, content string) string { return "t=" + at + ",v1=" + hex.EncodeToString(sign(key, content)) }
-	for header, remedy := range map[string]string{
+	for header, fix := range map[string]string{
 		inHex(whsec, body):        "use WithSignedContent, and write the body alone",
 		inHex(whsec, at+","+body): "use WithSignedContent, and write the timestamp, a comma and the body",
 		inHex(strings.TrimPrefix(whsec, "whsec_"), at+"."+body):                          "give the secret without its whsec_",
-		"t=" + at + ",v1=" + base64.StdEncoding.EncodeToString(sign(whsec, at+"."+body)): "put the signature into hex",
+		"t=" + at + ",v1=" + base64.StdEncoding.EncodeToString(sign(whsec, at+"."+body)): "convert the signature to hex",
 		inHex(whsec, at+"."+body):                     "",
 		hex.EncodeToString(sign(whsec, body)):         "use WithUntimestampedSignatures",
 		"v1=" + hex.EncodeToString(sign(whsec, body)): "",
@@ -235,11 +235,11 @@ func TestExplain_saysWhatToDo(t *testing.T) {
 		v, err := ittybit.NewWebhookVerifier(whsec, clock)
 		require.NoError(t, err)
 		text := v.Explain([]byte(body), header)
-		if remedy == "" {
-			assert.NotContains(t, text, "For Verify to take it")
+		if fix == "" {
+			assert.NotContains(t, text, "For Verify to accept it")
 			continue
 		}
-		assert.Contains(t, text, "For Verify to take it: "+remedy)
+		assert.Contains(t, text, "For Verify to accept it: "+fix)
 	}
 }
 
@@ -256,8 +256,71 @@ func TestExplain_doesNotAdviseAgainstWhatIsSetUp(t *testing.T) {
 	for _, accepted := range []string{alone, "t=" + at + ",v1=" + alone} {
 		text := v.Explain([]byte(body), accepted)
 		assert.Contains(t, text, "Verify accepts this delivery.")
-		assert.NotContains(t, text, "For Verify to take it")
+		assert.NotContains(t, text, "For Verify to accept it")
 	}
 	text := v.Explain([]byte(body), ittybit.SignWebhook(webhookSecret, time.Unix(1736512522, 0), []byte(body)))
-	assert.Contains(t, text, "For Verify to take it: leave WithSignedContent out.")
+	assert.Contains(t, text, "For Verify to accept it: leave WithSignedContent out.")
+}
+
+func TestExplain_takesNothingForAMatchThatIsNone(t *testing.T) {
+	body := []byte("body")
+	mac := signedMAC("1736512522", "body")
+	mac[len(mac)-1] ^= 1
+	text := webhookVerifier(t).Explain(body, "t=1736512522,v1="+hex.EncodeToString(mac))
+	assert.Contains(t, text, "No scheme matches", "all but the last bit is the same")
+
+	// A secret that is nothing but padding stands for no key: anybody can sign with that.
+	v, err := ittybit.NewWebhookVerifier("==", ittybit.WithClock(signedClock))
+	require.NoError(t, err)
+	assert.Contains(t, v.Explain(body, ittybit.SignWebhook("", signedAt, body)), "No scheme matches")
+}
+
+func TestExplain_saysEachThingOnce(t *testing.T) {
+	body := []byte("body")
+	header := ittybit.SignWebhook(webhookSecret, signedAt, body)
+
+	// The scheme that was set up is also one of those in use.
+	v := webhookVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
+		mac.Write([]byte(timestamp + "."))
+		mac.Write(body)
+	}))
+	text := v.Explain(body, header)
+	assert.Equal(t, 1, strings.Count(text, "Matches:"), text)
+	assert.Contains(t, text, "what WithSignedContent writes")
+
+	// What is accepted needs no advice, although another secret would need some.
+	v = webhookVerifier(t, ittybit.WithSecrets("whsec_"+webhookSecret))
+	text = v.Explain(body, header)
+	assert.Equal(t, 2, strings.Count(text, "Matches:"), text)
+	assert.Contains(t, text, "with secret 2 whsec_ stripped")
+	assert.NotContains(t, text, "For Verify to accept it", text)
+
+	// Of two timestamps, which Verify refuses, the first is compared.
+	text = webhookVerifier(t).Explain(body, header+",t=1")
+	assert.Contains(t, text, "two timestamps")
+	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
+}
+
+func TestExplain_advisesOnlyWhatIsMissing(t *testing.T) {
+	body := []byte("body")
+	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac.Write(body)
+	v, err := ittybit.NewWebhookVerifier("whsec_"+webhookSecret, ittybit.WithUntimestampedSignatures())
+	require.NoError(t, err)
+	text := v.Explain(body, hex.EncodeToString(mac.Sum(nil)))
+	assert.Contains(t, text, "For Verify to accept it: give the secret without its whsec_.\n", text)
+}
+
+func TestExplain_givesTimesInUTCAndMilliseconds(t *testing.T) {
+	const at = "2025-01-10T18:05:22+05:30"
+	v := webhookVerifier(t, ittybit.WithClock(func() time.Time { return signedAt.Add(1_234_567) }))
+	text := v.Explain([]byte("body"), "t="+at+",v1="+signedHex(at, "body"))
+	assert.Contains(t, text, "RFC 3339: 2025-01-10T12:35:22Z, 1ms before now")
+}
+
+func TestExplain_readsTheLongestHeaderThatVerifyReads(t *testing.T) {
+	header := signedPadded("01736512522", signedHex("01736512522", "body"), 4096)
+	text := webhookVerifier(t).Explain([]byte("body"), header)
+	assert.Contains(t, text, "Verify accepts")
+	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
 }

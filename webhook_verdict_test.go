@@ -120,7 +120,7 @@ func TestWebhookLog_saysHowARefusedSignatureFits(t *testing.T) {
 	r := signedRequest(webhookPageBody)
 	r.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook("stranger", time.Now(), []byte(webhookPageBody)))
 	h.ServeHTTP(httptest.NewRecorder(), r)
-	assert.Contains(t, log.String(), "No reading matches: the key is wrong")
+	assert.Contains(t, log.String(), "No scheme matches: the key is wrong")
 	assert.NotContains(t, log.String(), webhookSecret)
 
 	var quiet testLog

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/internal/bodyread"
 	"github.com/ittybit/ittybit-go/internal/redact"
+	"github.com/ittybit/ittybit-go/internal/signature"
 )
 
 // Defaults of a [WebhookHandler].
@@ -266,7 +267,7 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	if d.Signed, err = h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
 		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
 		if h.logs(r.Context(), slog.LevelDebug) {
-			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), joinSignature(r.Header)) })
+			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), signature.Join(r.Header)) })
 		}
 		return
 	}

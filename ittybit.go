@@ -80,7 +80,7 @@ import (
 
 const (
 	// Version is this SDK's version. It is part of the User-Agent.
-	Version = "0.1.0"
+	Version = "0.2.0"
 
 	// APIVersion is the version of the Ittybit API that this SDK speaks, sent as
 	// Accept-Version with every request: without it, Ittybit answers in the "most

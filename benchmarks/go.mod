@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/google/go-github/v84 v84.0.0
-	github.com/ittybit/ittybit-go v0.0.0
+	github.com/ittybit/ittybit-go v0.2.0
 	github.com/openai/openai-go/v3 v3.99.0
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
 	github.com/stretchr/testify v1.12.1
@@ -24,5 +24,3 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	gopkg.in/validator.v2 v2.0.1 // indirect
 )
-
-replace github.com/ittybit/ittybit-go => ../

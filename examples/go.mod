@@ -3,7 +3,7 @@ module github.com/ittybit/ittybit-go/examples
 go 1.26.0
 
 require (
-	github.com/ittybit/ittybit-go v0.0.0
+	github.com/ittybit/ittybit-go v0.2.0
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/riverqueue/river v0.51.2
@@ -51,8 +51,8 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-retryablehttp v0.7.8 // indirect
-	github.com/ittybit/ittybit-go/riverevents v0.0.0
-	github.com/ittybit/ittybit-go/sqlinbox v0.0.0
+	github.com/ittybit/ittybit-go/riverevents v0.2.0
+	github.com/ittybit/ittybit-go/sqlinbox v0.2.0
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
@@ -70,9 +70,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace github.com/ittybit/ittybit-go => ../
-
-replace github.com/ittybit/ittybit-go/riverevents => ../riverevents
-
-replace github.com/ittybit/ittybit-go/sqlinbox => ../sqlinbox

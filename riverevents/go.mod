@@ -3,7 +3,7 @@ module github.com/ittybit/ittybit-go/riverevents
 go 1.26.0
 
 require (
-	github.com/ittybit/ittybit-go v0.0.0
+	github.com/ittybit/ittybit-go v0.2.0
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/riverqueue/river v0.51.2
 	github.com/riverqueue/river/riverdriver/riverpgxv5 v0.51.2
@@ -29,5 +29,3 @@ require (
 	golang.org/x/sync v0.25.0 // indirect
 	golang.org/x/text v0.44.0 // indirect
 )
-
-replace github.com/ittybit/ittybit-go => ../

@@ -3,7 +3,7 @@ module github.com/ittybit/ittybit-go/sqlinbox
 go 1.26.0
 
 require (
-	github.com/ittybit/ittybit-go v0.0.0
+	github.com/ittybit/ittybit-go v0.2.0
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/stretchr/testify v1.12.1
 	modernc.org/sqlite v1.62.0
@@ -29,5 +29,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace github.com/ittybit/ittybit-go => ../

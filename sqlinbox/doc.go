@@ -2,7 +2,9 @@
 // and what the handler writes commit in one transaction, or not at all.
 //
 //	inbox := sqlinbox.New(db, sqlinbox.Postgres)
-//	if err := inbox.Migrate(ctx); err != nil { … }
+//	if err := errors.Join(inbox.Migrate(ctx), inbox.Check(ctx)); err != nil {
+//		return err
+//	}
 //
 //	handler := inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
 //		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "UPDATE uploads SET checked = true WHERE task_id = $1", e.Task.ID)
@@ -15,9 +17,10 @@
 //   - What a handler writes through [Tx] is there exactly once for each event, however
 //     often it is delivered, to however many processes, and wherever one of them crashes.
 //   - A delivery is answered 200 only when the key is committed. Before that it is not, and
-//     the event comes again. A commit is as durable as the database is told to make it: with
-//     synchronous_commit off in Postgres, or synchronous below FULL in SQLite, a crash of the machine can
-//     lose what was acknowledged just before.
+//     the event comes again. In SQLite a commit of the inbox is on the disk by then, whatever the driver's
+//     default is (see [WithoutSync]). In Postgres it is as durable as the server is told to make it: with
+//     synchronous_commit off, a crash of the machine can lose what was acknowledged just before.
+//     [Inbox.Check] finds that.
 //   - Of two deliveries of one event at the same time one runs the handler. The other waits for
 //     it in the database, and is then a duplicate; where its context ends first, it is answered
 //     503, and comes again.
@@ -32,11 +35,12 @@
 // The key is inserted first, and then the handler runs inside the same transaction.
 //
 //   - nil, and [ittybit.ErrAlreadyHandled]: the transaction is committed.
-//   - [ittybit.Discard]: the handler's writes are rolled back to a savepoint, and the key is
-//     committed with the outcome "discarded". The event does not come again.
+//   - [ittybit.Discard]: the transaction is rolled back, and a second one inserts the key with the outcome
+//     "discarded". The event does not come again. Where another delivery has handled it in between, that
+//     one's outcome stands, and this one is a duplicate.
 //   - any other error, [ittybit.RetryLater], a panic, and [runtime.Goexit]: all is rolled back.
-//   - handled or discarded before: the handler does not run, and the delivery is answered 200,
-//     as [ittybit.OutcomeDuplicate].
+//   - handled or discarded before: the handler does not run, and the error is [ittybit.ErrAlreadyHandled],
+//     which is answered 200, as [ittybit.OutcomeDuplicate].
 //   - the database fails, or the connection is lost: [ittybit.RetryLater], which is answered
 //     503; [errors.Is] and [errors.As] find the cause. When it is not known whether a commit went through,
 //     the redelivery finds out.
@@ -56,6 +60,16 @@
 // and lib/pq have. A pgx pool becomes a *sql.DB with stdlib.OpenDBFromPool. A serialization failure
 // (40001) or deadlock (40P01), in the inbox's statements, in the handler's, or at the commit, runs
 // the transaction again, up to five times within the context. The database's encoding must be UTF8.
+//
+// A statement that fails ends a transaction of Postgres, whose commit then fails too: a handler that hides such an error
+// and returns nil is answered 503. The handler must not end the transaction by SQL of its own (COMMIT, ROLLBACK), which
+// database/sql does not notice.
+//
+// A delivery takes four round trips to the server with pgx's driver: BEGIN, the key, a statement of the handler's and
+// COMMIT. Package pgxinbox does without database/sql, and takes three.
+//
+// Through a pooler in transaction mode (PgBouncer, Supabase's), give pgx default_query_exec_mode=exec in the connection's
+// URL; lib/pq needs nothing. [Inbox.Check] finds where it is missing.
 //
 // A delivery holds a connection of db's pool while its handler runs, and so does a duplicate that waits
 // for the first one. Bound them by db.SetMaxOpenConns, below what the server allows; a delivery that gets none
@@ -99,8 +113,10 @@
 //	error        why it was discarded; at most 1,000 bytes; NULL where it was not
 //	payload      the bytes that were signed, where WithPayloads asked for them, else NULL; in
 //	             Postgres: SELECT convert_from(payload, 'UTF8')::jsonb
-//	received_at  when the transaction that settled the event began: the time Prune goes by
+//	received_at  when the transaction that handled the event began: the time Prune goes by
 //	handled_at   the same, or when Replay handled it again
+//	seq          the order of Replay: in Postgres the transaction's id, in SQLite a number that grows.
+//	             Rows from before this column have 0.
 //
 // Times have microseconds; in SQLite they are text in UTC, as 2025-01-10T12:34:56.000000Z.
 package sqlinbox

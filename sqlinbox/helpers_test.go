@@ -154,6 +154,14 @@ func effectAnd(then func() error) ittybit.EventHandler {
 	})
 }
 
+// once takes an event that was handled before for handled.
+func once(err error) error {
+	if errors.Is(err, ittybit.ErrAlreadyHandled) {
+		return nil
+	}
+	return err
+}
+
 func (b *bench) count(t testing.TB, query string, args ...any) int {
 	t.Helper()
 	var n int

@@ -4,132 +4,88 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"regexp"
-	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
 )
 
-// DefaultTable is the name of the table, unless [WithTable] gives another.
-const DefaultTable = "ittybit_inbox"
+// Dialect is the kind of database.
+type Dialect int
+
+// The databases.
+const (
+	Postgres Dialect = iota + 1 // PostgreSQL 9.6 and later, and what speaks its language, such as Supabase
+	SQLite                      // SQLite 3.35 and later
+)
+
+// String names the dialect.
+func (d Dialect) String() string {
+	switch d {
+	case Postgres, SQLite:
+		return d.core().Name
+	}
+	return fmt.Sprintf("Dialect(%d)", int(d))
+}
+
+func (d Dialect) core() *core.Dialect {
+	switch d {
+	case Postgres:
+		return core.Postgres
+	case SQLite:
+		return core.SQLite
+	}
+	panic(fmt.Sprintf("sqlinbox: New: unknown dialect %d", int(d)))
+}
 
 // Inbox remembers in a table which events were handled. Make one with [New]; it is safe
 // for concurrent use.
-type Inbox struct {
-	db      *sql.DB
-	dialect Dialect
-	cfg     config
-	table   string        // quoted
-	writer  chan struct{} // holds the turn to write; nil where the database has many writers
-}
+type Inbox struct{ core *core.Inbox }
 
-type config struct {
-	name      string
-	table     string
-	payloads  bool
-	key       func(*ittybit.Event) string
-	isolation sql.IsolationLevel
-}
-
-// Option sets up an [Inbox].
-type Option interface{ apply(*config) }
-
-type option func(*config)
-
-func (o option) apply(c *config) { o(c) }
-
-// WithName names the endpoint. Two endpoints that share one table need a name each, or an
-// event that one has handled never reaches the other. It is a text of at most 255 bytes;
-// anything else panics. The default is empty.
-func WithName(name string) Option {
-	return option(func(c *config) {
-		if len(name) > maxText || clean(name) != name {
-			panic(fmt.Sprintf("sqlinbox: WithName: %q is not a text of at most %d bytes", name, maxText))
-		}
-		c.name = name
-	})
-}
-
-// WithTable names the table: lower-case ASCII letters, digits and underscores, not
-// beginning with a digit, at most 48 of them. In Postgres a schema may stand before it, as in
-// "private.inbox". The default is [DefaultTable].
-func WithTable(table string) Option { return option(func(c *config) { c.table = table }) }
-
-// WithPayloads keeps the events' payloads, for audits and for [Inbox.Replay]. They may
-// hold personal data, and stay until [Inbox.Prune] removes them, or you set them to NULL.
-func WithPayloads() Option { return option(func(c *config) { c.payloads = true }) }
-
-// WithKey replaces [ittybit.Event.Key] as what names an event. Events with an empty key are
-// handled each time, each in a transaction, and leave nothing in the table. A nil function panics.
-func WithKey(key func(*ittybit.Event) string) Option {
-	return option(func(c *config) {
-		if key == nil {
-			panic("sqlinbox: WithKey: nil function")
-		}
-		c.key = key
-	})
-}
-
-// WithIsolation sets the isolation level of the transactions that handlers run in. The
-// default is the database's own, in Postgres READ COMMITTED as a rule. The guarantee holds with each; with
-// [sql.LevelRepeatableRead] and [sql.LevelSerializable] handlers run again more often.
-// SQLite's transactions are serializable, and it takes no other level.
-func WithIsolation(level sql.IsolationLevel) Option {
-	return option(func(c *config) { c.isolation = level })
-}
-
-// New makes an inbox in db. It does not touch the database yet: see [Inbox.Migrate]. A
-// mistake in the program (a nil db, an unknown dialect, a table's name that is none, an
+// New makes an inbox in db. It does not touch the database yet: see [Inbox.Migrate] and [Inbox.Check]. A
+// mistake in the program (a nil db, an unknown dialect, an invalid table name, an
 // isolation level that SQLite does not have) panics, as [net/http.Handle] does: it should
 // show at start-up.
 func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	if db == nil {
 		panic("sqlinbox: New: nil db")
 	}
-	if dialect != Postgres && dialect != SQLite {
-		panic(fmt.Sprintf("sqlinbox: New: unknown dialect %d", int(dialect)))
+	cfg := core.Configure(coreOptions(opts))
+	d := dialect.core()
+	var database core.Database = &sqlDatabase{db: db, isolation: cfg.Isolation}
+	switch {
+	case dialect == SQLite && cfg.Isolation != sql.LevelDefault && cfg.Isolation != sql.LevelSerializable:
+		panic(fmt.Sprintf("sqlinbox: WithIsolation: SQLite has no level %v", cfg.Isolation))
+	case dialect == SQLite:
+		database = newSQLiteDatabase(db, !cfg.NoSync)
+	case cfg.NoSync:
+		panic("sqlinbox: WithoutSync: only for SQLite: set synchronous_commit in PostgreSQL")
 	}
-	cfg := config{table: DefaultTable, key: (*ittybit.Event).Key}
-	for _, opt := range opts {
-		opt.apply(&cfg)
+	in, err := core.New(database, d, cfg)
+	if err != nil {
+		panic("sqlinbox: " + err.Error())
 	}
-	in := &Inbox{db: db, dialect: dialect, cfg: cfg, table: quoteTable(dialect, cfg.table)}
-	if dialect == SQLite {
-		in.writer = make(chan struct{}, 1)
-		if cfg.isolation != sql.LevelDefault && cfg.isolation != sql.LevelSerializable {
-			panic(fmt.Sprintf("sqlinbox: WithIsolation: SQLite has no level %v", cfg.isolation))
-		}
-	}
-	return in
+	return &Inbox{in}
 }
 
-// maxTable leaves room for the index's suffix in the 63 bytes of a Postgres name.
-const maxTable = 48
-
-// quoteTable checks and quotes a table's name.
-func quoteTable(dialect Dialect, table string) string {
-	plain := regexp.MustCompile(fmt.Sprintf(`^[a-z_][a-z0-9_]{0,%d}$`, maxTable-1))
-	parts := strings.Split(table, ".")
-	ok := len(parts) == 1 || len(parts) == 2 && dialect == Postgres
-	for _, part := range parts {
-		ok = ok && plain.MatchString(part)
+func coreOptions(opts []Option) []core.Option {
+	all := make([]core.Option, len(opts))
+	for i, opt := range opts {
+		all[i] = opt
 	}
-	if !ok {
-		panic(fmt.Sprintf("sqlinbox: WithTable: %q is no plain name of a table", table))
-	}
-	return `"` + strings.Join(parts, `"."`) + `"`
+	return all
 }
 
 // Wrap gives a handler that calls next once for each event, inside a transaction that
-// [Tx] gives, as the package documentation says. A nil next panics. What it returns must
+// [Tx] gives, as the package documentation says. For an event that was handled before it returns
+// [ittybit.ErrAlreadyHandled], which a [ittybit.WebhookHandler] answers with 200. A nil next panics. What it returns must
 // not be called inside itself, nor inside another Inbox of the same table and name, nor in SQLite of the
 // same database: it would wait for itself, and gives an error instead.
 func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
 	if next == nil {
 		panic("sqlinbox: Wrap: nil handler")
 	}
-	return &handler{in, next}
+	return in.core.Wrap(next)
 }
 
 // Tx gives the transaction that the handler runs in: what it writes with it is kept
@@ -139,60 +95,48 @@ func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
 // Outside a handler that [Inbox.Wrap] made, or [Inbox.Replay] called, Tx panics: it is a mistake in
 // the program, which should show at the first event, and not as a write that nothing protects.
 func Tx(ctx context.Context) *sql.Tx {
-	run := runOf(ctx)
-	if run == nil {
+	tx, ok := core.TxValue(ctx).(*sql.Tx)
+	if !ok {
 		panic("sqlinbox: Tx: the context is not that of a handler which Inbox.Wrap or Inbox.Replay called")
 	}
-	return run.tx
+	return tx
 }
 
-// runKey is the context key of the run that a handler is in.
-type runKey struct{}
+// Schema gives the statements that make the table and its indexes where they are missing,
+// for those who keep migrations of their own.
+func (in *Inbox) Schema() string { return in.core.Schema() }
 
-// run is one run of a handler.
-type run struct {
-	inbox *Inbox
-	tx    *sql.Tx
-	outer *run // inside which it is; nil as a rule
-}
+// Migrate makes the table and its indexes if they are missing, and adds what a table of an earlier version lacks. Each
+// process may call it at its start, many of them at once. Where all is there already, it locks nothing, and needs no
+// right to make tables. In Postgres a table without a schema in its name is looked for, and made, by the search_path.
+func (in *Inbox) Migrate(ctx context.Context) error { return in.core.Migrate(ctx) }
 
-// runOf gives the run that ctx is of, or nil.
-func runOf(ctx context.Context) *run {
-	r, _ := ctx.Value(runKey{}).(*run)
-	return r
-}
+// Check finds what would make deliveries fail, or an event that was acknowledged be lost, and says what to do about each:
+// call it at start-up, after [Inbox.Migrate]. In Postgres these are a missing or earlier table, missing rights, a
+// read-only server, a pooler in transaction mode where named prepared statements fail, synchronous_commit or fsync
+// being off, an encoding other than UTF8, and timeouts below [ittybit.DefaultProcessingTimeout]. In SQLite they are the
+// table, a file that can't be written, a database in memory, a journal that does not survive a crash, a PRAGMA synchronous
+// that can't be raised, and a version before 3.35. The error joins one for each problem.
+//
+// It opens two connections of its own in Postgres, one after the other, and writes nothing.
+func (in *Inbox) Check(ctx context.Context) error { return in.core.Check(ctx) }
 
-// inside reports whether a transaction of in, begun in ctx, would wait for one that waits for it.
-func (in *Inbox) inside(ctx context.Context) bool {
-	for r := runOf(ctx); r != nil; r = r.outer {
-		other := r.inbox
-		if other.db == in.db && (in.dialect == SQLite || other.table == in.table && other.cfg.name == in.cfg.name) {
-			return true
-		}
+// MinPruneAge is the least that [Inbox.Prune] leaves. Ittybit does not say for how long it
+// delivers again.
+const MinPruneAge = 30 * 24 * time.Hour
+
+// Prune forgets the events of this endpoint that were received longer ago than olderThan,
+// and gives how many they were. It deletes 1,000 in a transaction, so that it holds no lock
+// for long, and may run on several replicas at once.
+//
+// An event that is delivered again after it was forgotten is handled again, so that less than
+// [MinPruneAge] is refused with an [*ittybit.ParamError]. It must also be longer than the
+// [ittybit.WithTolerance] of the receiver lets a delivery be repeated. Payloads may go sooner:
+// set them to NULL, by received_at. With any other error, what was deleted before it stays
+// deleted, and is counted.
+func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, error) {
+	if olderThan < MinPruneAge {
+		return 0, &ittybit.ParamError{Param: "olderThan", Reason: fmt.Sprintf("must be at least %v", MinPruneAge)}
 	}
-	return false
-}
-
-// Limits of what is kept, in bytes.
-const (
-	maxKey   = 512 // a Postgres index takes some 2,700
-	maxText  = 255
-	maxError = 1000
-)
-
-// clean gives a text that both databases take: valid UTF-8 without NUL.
-func clean(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-// cut cleans a text and shortens it to at most limit bytes.
-func cut(s string, limit int) string {
-	s = clean(s)
-	if len(s) <= limit {
-		return s
-	}
-	for limit > 0 && !utf8.RuneStart(s[limit]) {
-		limit--
-	}
-	return s[:limit]
+	return in.core.Prune(ctx, olderThan)
 }

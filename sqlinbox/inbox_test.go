@@ -158,7 +158,7 @@ func TestWrap_ofManyAtOnceOneRuns(t *testing.T) {
 		var all sync.WaitGroup
 		for range 16 {
 			h := b.with().Wrap(next) // each with a queue of its own, as in processes
-			all.Go(func() { assert.NoError(t, h.HandleEvent(t.Context(), task(t, 1))) })
+			all.Go(func() { assert.NoError(t, once(h.HandleEvent(t.Context(), task(t, 1)))) })
 		}
 		all.Wait()
 		assert.Equal(t, int32(1), runs.Load())
@@ -255,7 +255,7 @@ func TestWrap_takesKeysThatATextColumnDoesNot(t *testing.T) {
 					_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ('any')")
 					return err
 				}))
-				require.NoError(t, h.HandleEvent(t.Context(), &ittybit.Event{Type: ittybit.EventType("x\x00" + strings.Repeat("é", 1000))}))
+				require.NoError(t, once(h.HandleEvent(t.Context(), &ittybit.Event{Type: ittybit.EventType("x\x00" + strings.Repeat("é", 1000))})))
 			}
 		}
 		assert.Equal(t, len(keys), b.effects(t))
@@ -265,7 +265,7 @@ func TestWrap_takesKeysThatATextColumnDoesNot(t *testing.T) {
 func TestWrap_insideItselfIsRefused(t *testing.T) {
 	onEach(t, engines(), func(t *testing.T, b *bench) {
 		twice := b.inbox.Wrap(b.inbox.Wrap(ittybit.EventHandlerFunc(effect)))
-		assert.ErrorContains(t, twice.HandleEvent(t.Context(), task(t, 1)), "wrap it once")
+		assert.ErrorContains(t, twice.HandleEvent(t.Context(), task(t, 1)), "wrap a handler once")
 		assert.Zero(t, b.kept(t))
 	})
 }
@@ -274,21 +274,22 @@ func TestMistakesPanic(t *testing.T) {
 	db := sqliteEngine(t, "").open(t)
 	next := ittybit.EventHandlerFunc(effect)
 	for name, mistake := range map[string]func(){
-		"nil db":             func() { sqlinbox.New(nil, sqlinbox.Postgres) },
-		"no dialect":         func() { sqlinbox.New(db, 0) },
-		"another dialect":    func() { sqlinbox.New(db, 3) },
-		"nil handler":        func() { sqlinbox.New(db, sqlinbox.SQLite).Wrap(nil) },
-		"nil key":            func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithKey(nil)) },
-		"no table":           func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable("")) },
-		"an injection":       func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable(`a"; DROP TABLE b; --`)) },
-		"upper case":         func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("Inbox")) },
-		"a long name":        func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable(strings.Repeat("a", 49))) },
-		"a schema in SQLite": func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable("a.b")) },
-		"two schemas":        func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("a.b.c")) },
-		"a level of SQLite":  func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithIsolation(sql.LevelReadCommitted)) },
-		"a name with NUL":    func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName("\x00")) },
-		"a long endpoint":    func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName(strings.Repeat("a", 256))) },
-		"Tx outside":         func() { _ = next.HandleEvent(t.Context(), task(t, 1)) },
+		"nil db":              func() { sqlinbox.New(nil, sqlinbox.Postgres) },
+		"no dialect":          func() { sqlinbox.New(db, 0) },
+		"another dialect":     func() { sqlinbox.New(db, 7) },
+		"no sync of Postgres": func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithoutSync()) },
+		"nil handler":         func() { sqlinbox.New(db, sqlinbox.SQLite).Wrap(nil) },
+		"nil key":             func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithKey(nil)) },
+		"no table":            func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable("")) },
+		"an injection":        func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable(`a"; DROP TABLE b; --`)) },
+		"upper case":          func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("Inbox")) },
+		"a long name":         func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable(strings.Repeat("a", 49))) },
+		"a schema in SQLite":  func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable("a.b")) },
+		"two schemas":         func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("a.b.c")) },
+		"a level of SQLite":   func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithIsolation(sql.LevelReadCommitted)) },
+		"a name with NUL":     func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName("\x00")) },
+		"a long endpoint":     func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName(strings.Repeat("a", 256))) },
+		"Tx outside":          func() { _ = next.HandleEvent(t.Context(), task(t, 1)) },
 	} {
 		assert.Panics(t, mistake, name)
 	}

@@ -27,7 +27,7 @@ func TestWrap_needsNoMoreThanOneConnection(t *testing.T) {
 		h := inbox.Wrap(ittybit.EventHandlerFunc(effect))
 		var all sync.WaitGroup
 		for n := range 12 {
-			all.Go(func() { assert.NoError(t, h.HandleEvent(t.Context(), task(t, n%4))) })
+			all.Go(func() { assert.NoError(t, once(h.HandleEvent(t.Context(), task(t, n%4)))) })
 		}
 		all.Wait()
 		assert.Equal(t, 4, b.effects(t))
@@ -65,7 +65,7 @@ func TestWrap_inMemory(t *testing.T) {
 			var all sync.WaitGroup
 			for n := range 12 {
 				h := b.with().Wrap(ittybit.EventHandlerFunc(effect))
-				all.Go(func() { assert.NoError(t, h.HandleEvent(t.Context(), task(t, n%4))) })
+				all.Go(func() { assert.NoError(t, once(h.HandleEvent(t.Context(), task(t, n%4)))) })
 			}
 			all.Wait()
 			assert.Equal(t, 4, b.effects(t))
@@ -178,12 +178,12 @@ func TestWrap_insideOneThatItWouldWaitForIsRefused(t *testing.T) {
 			"with one between":  b.inbox.Wrap(other.Wrap(b.inbox.Wrap(h))),
 			"Replay in handler": b.inbox.Wrap(replaying{b.with(sqlinbox.WithPayloads()), h}),
 		} {
-			assert.ErrorContains(t, nested.HandleEvent(ctx, task(t, 1)), "wrap it once", name)
+			assert.ErrorContains(t, nested.HandleEvent(ctx, task(t, 1)), "wrap a handler once", name)
 			assert.Zero(t, b.effects(t)+b.kept(t), name)
 		}
 		err := b.inbox.Wrap(other.Wrap(h)).HandleEvent(ctx, task(t, 1))
 		if b.dialect == sqlinbox.SQLite {
-			assert.ErrorContains(t, err, "wrap it once", "it has one writer")
+			assert.ErrorContains(t, err, "wrap a handler once", "it has one writer")
 			return
 		}
 		require.NoError(t, err)
@@ -201,7 +201,7 @@ func TestReplay_doesNotTakeAnEventForHandledThatIsWrappedOnItsWay(t *testing.T) 
 		defer cancel()
 		logged := ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error { return h.HandleEvent(ctx, e) })
 		result, err := inbox.Replay(ctx, logged, sqlinbox.ReplayParams{})
-		assert.ErrorContains(t, err, "wrap it once")
+		assert.ErrorContains(t, err, "wrap a handler once")
 		assert.Zero(t, result.Handled)
 	})
 }

@@ -1,0 +1,163 @@
+package sqlinbox
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"time"
+
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
+)
+
+// sqlDatabase is a database with many writers, over database/sql.
+type sqlDatabase struct {
+	db        *sql.DB
+	isolation sql.IsolationLevel
+}
+
+func (d *sqlDatabase) Pool() any { return d.db }
+
+// Begin implements [core.Database].
+func (d *sqlDatabase) Begin(ctx context.Context, first func() core.Statement) (core.Tx, int64, error) {
+	return begin(ctx, d.db, &sql.TxOptions{Isolation: d.isolation}, first)
+}
+
+// Query implements [core.Database].
+func (d *sqlDatabase) Query(ctx context.Context, s core.Statement, scan func(core.Row) error) error {
+	return query(ctx, d.db, s, scan)
+}
+
+// ProbeStatements implements [core.Database].
+func (d *sqlDatabase) ProbeStatements(ctx context.Context) error {
+	for range 2 {
+		conn, err := d.db.Conn(ctx)
+		if err != nil {
+			return core.WithCause(ctx, err)
+		}
+		var text string
+		err = conn.QueryRowContext(ctx, "SELECT $1::text /* sqlinbox.Check */", "x").Scan(&text)
+		dropConnection(conn)
+		if err != nil {
+			return core.WithCause(ctx, err)
+		}
+	}
+	return nil
+}
+
+// dropConnection closes the connection itself, which the pool would otherwise use again.
+func dropConnection(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = conn.Close() // it is closed
+}
+
+// querier is a *sql.DB, *sql.Conn or *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+func query(ctx context.Context, from querier, s core.Statement, scan func(core.Row) error) (err error) {
+	rows, err := from.QueryContext(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return core.WithCause(ctx, err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return core.WithCause(ctx, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return core.WithCause(ctx, err)
+	}
+	return nil
+}
+
+// transaction is a transaction that its first statement was run in.
+type transaction struct {
+	tx     *sql.Tx
+	cancel context.CancelFunc // ends its context, and so the transaction
+	ended  bool
+}
+
+// beginner is a *sql.DB or *sql.Conn.
+type beginner interface {
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+}
+
+// begin begins a transaction and runs its first statement. Up to there all ends with ctx; from there on
+// the transaction outlives it.
+func begin(ctx context.Context, from beginner, opts *sql.TxOptions, first func() core.Statement) (*transaction, int64, error) {
+	txCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	tx, err := from.BeginTx(txCtx, opts) //nolint:contextcheck // ctx ends it by stop
+	inTime := stop()
+	if err != nil {
+		cancel()
+		return nil, 0, core.Failed("beginning the transaction", core.WithCause(ctx, err))
+	}
+	t := &transaction{tx: tx, cancel: cancel}
+	if !inTime {
+		t.Close()
+		return nil, 0, core.Failed("beginning the transaction", context.Cause(ctx))
+	}
+	rows, err := t.Run(ctx, first())
+	if err != nil {
+		t.Close()
+		return nil, 0, core.Failed("running the first statement", err)
+	}
+	return t, rows, nil
+}
+
+func (t *transaction) Value() any { return t.tx }
+
+// Run implements [core.Tx].
+func (t *transaction) Run(ctx context.Context, s core.Statement) (int64, error) {
+	switch {
+	case s.SQL == "":
+		return 0, nil
+	case s.Into != nil:
+		err := t.tx.QueryRowContext(ctx, s.SQL, s.Args...).Scan(s.Into...)
+		if errors.Is(err, sql.ErrNoRows) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, core.WithCause(ctx, err)
+		}
+		return 1, nil
+	}
+	result, err := t.tx.ExecContext(ctx, s.SQL, s.Args...)
+	if err != nil {
+		return 0, core.WithCause(ctx, err)
+	}
+	return result.RowsAffected()
+}
+
+// Commit implements [core.Tx].
+func (t *transaction) Commit() error {
+	defer time.AfterFunc(core.CleanupTimeout, t.cancel).Stop()
+	t.ended = true
+	if err := t.tx.Commit(); err != nil {
+		return core.Failed("committing", err)
+	}
+	return nil
+}
+
+// Rollback implements [core.Tx].
+func (t *transaction) Rollback() error {
+	if t.ended {
+		return nil
+	}
+	t.ended = true
+	defer time.AfterFunc(core.CleanupTimeout, t.cancel).Stop()
+	if err := t.tx.Rollback(); !errors.Is(err, sql.ErrTxDone) { // which a handler may have ended itself
+		return err
+	}
+	return nil
+}
+
+// Close implements [core.Tx].
+func (t *transaction) Close() {
+	_ = t.Rollback() // what was not committed is gone either way
+	t.cancel()
+}

@@ -1,0 +1,29 @@
+package core
+
+import (
+	"context"
+	"time"
+)
+
+// pruneBatch is how many rows one statement of Prune deletes.
+const pruneBatch = 1000
+
+// Prune deletes the rows of events that were received longer ago than olderThan.
+func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, error) {
+	before := in.dialect.time(time.Now().Add(-olderThan))
+	statement := Statement{SQL: in.sql.prune, Args: []any{in.cfg.Name, before, pruneBatch}}
+	for all := int64(0); ; {
+		var batch int64
+		err := in.transact(ctx, func() Statement { return statement }, func(_ Tx, rows int64) error {
+			batch = rows
+			return nil
+		})
+		if err != nil {
+			return all, in.explain(err)
+		}
+		all += batch
+		if batch < pruneBatch {
+			return all, nil
+		}
+	}
+}

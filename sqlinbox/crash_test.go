@@ -22,8 +22,8 @@ import (
 const longVariable = "ITTYBIT_TEST_CRASH"
 
 // TestCrash kills a receiver's process at random moments, while a local Ittybit delivers to it with
-// duplicates, out of order, and with dropped connections. What was answered 200 must be in the database
-// after each kill, and at the end each event's effect once.
+// duplicates, out of order, and with dropped connections. What was answered 200 must be in the
+// database after each kill, and at the end each event's effect once.
 func TestCrash(t *testing.T) {
 	events, kills := 2000, 30
 	if os.Getenv(longVariable) == "long" {
@@ -146,7 +146,8 @@ func newSender(t *testing.T) *sender {
 	return s
 }
 
-// freeAddress gives a loopback address that was free, of the ports that are not handed out to others.
+// freeAddress gives a loopback address that was free, of the ports that are not handed out to
+// others.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 50 {

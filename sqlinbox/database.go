@@ -85,8 +85,8 @@ type beginner interface {
 	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
 }
 
-// begin begins a transaction and runs its first statement. Up to there all ends with ctx; from there on
-// the transaction outlives it.
+// begin begins a transaction and runs its first statement. Up to there all ends with ctx; from
+// there on the transaction outlives it.
 func begin(ctx context.Context, from beginner, opts *sql.TxOptions, first func() core.Statement) (*transaction, int64, error) {
 	txCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)

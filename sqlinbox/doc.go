@@ -16,11 +16,11 @@
 //
 //   - What a handler writes through [Tx] is there exactly once for each event, however
 //     often it is delivered, to however many processes, and wherever one of them crashes.
-//   - A delivery is answered 200 only when the key is committed. Before that it is not, and
-//     the event comes again. In SQLite a commit of the inbox is on the disk by then, whatever the driver's
-//     default is (see [WithoutSync]). In Postgres it is as durable as the server is told to make it: with
-//     synchronous_commit off, a crash of the machine can lose what was acknowledged just before.
-//     [Inbox.Check] finds that.
+//   - A delivery is answered 200 only when the key is committed. Before that it is not, and the
+//     event comes again. In SQLite a commit of the inbox is on the disk by then, whatever the
+//     driver's default is (see [WithoutSync]). In Postgres it is as durable as the server is told
+//     to make it: with synchronous_commit off, a crash of the machine can lose what was
+//     acknowledged just before. [Inbox.Check] finds that.
 //   - Of two deliveries of one event at the same time one runs the handler. The other waits for
 //     it in the database, and is then a duplicate; where its context ends first, it is answered
 //     503, and comes again.
@@ -35,15 +35,15 @@
 // The key is inserted first, and then the handler runs inside the same transaction.
 //
 //   - nil, and [ittybit.ErrAlreadyHandled]: the transaction is committed.
-//   - [ittybit.Discard]: the transaction is rolled back, and a second one inserts the key with the outcome
-//     "discarded". The event does not come again. Where another delivery has handled it in between, that
-//     one's outcome stands, and this one is a duplicate.
+//   - [ittybit.Discard]: the transaction is rolled back, and a second one inserts the key with the
+//     outcome "discarded". The event does not come again. Where another delivery has handled it in
+//     between, that one's outcome stands, and this one is a duplicate.
 //   - any other error, [ittybit.RetryLater], a panic, and [runtime.Goexit]: all is rolled back.
-//   - handled or discarded before: the handler does not run, and the error is [ittybit.ErrAlreadyHandled],
-//     which is answered 200, as [ittybit.OutcomeDuplicate].
-//   - the database fails, or the connection is lost: [ittybit.RetryLater], which is answered
-//     503; [errors.Is] and [errors.As] find the cause. When it is not known whether a commit went through,
-//     the redelivery finds out.
+//   - handled or discarded before: the handler does not run, and the error is
+//     [ittybit.ErrAlreadyHandled], which is answered 200, as [ittybit.OutcomeDuplicate].
+//   - the database fails, or the connection is lost: [ittybit.RetryLater], which is answered 503;
+//     [errors.Is] and [errors.As] find the cause. When it is not known whether a commit went
+//     through, the redelivery finds out.
 //
 // A handler's error counts as it does for [ittybit.WebhookHandler]: what stands
 // outermost in it, and of joined errors the worst. The one exception: an error that wraps
@@ -61,39 +61,43 @@
 // (40001) or deadlock (40P01), in the inbox's statements, in the handler's, or at the commit, runs
 // the transaction again, up to five times within the context. The database's encoding must be UTF8.
 //
-// A statement that fails ends a transaction of Postgres, whose commit then fails too: a handler that hides such an error
-// and returns nil is answered 503. The handler must not end the transaction by SQL of its own (COMMIT, ROLLBACK), which
-// database/sql does not notice.
+// A statement that fails ends a transaction of Postgres, whose commit then fails too: a handler
+// that hides such an error and returns nil is answered 503. The handler must not end the
+// transaction by SQL of its own (COMMIT, ROLLBACK), which database/sql does not notice.
 //
-// A delivery takes four round trips to the server with pgx's driver: BEGIN, the key, a statement of the handler's and
-// COMMIT. Package pgxinbox does without database/sql, and takes three.
+// A delivery takes four round trips to the server with pgx's driver: BEGIN, the key, a statement of
+// the handler's and COMMIT. Package pgxinbox does without database/sql, and takes three.
 //
-// Through a pooler in transaction mode (PgBouncer, Supabase's), give pgx default_query_exec_mode=exec in the connection's
-// URL; lib/pq needs nothing. [Inbox.Check] finds where it is missing.
+// Through a pooler in transaction mode (PgBouncer, Supabase's), give pgx
+// default_query_exec_mode=exec in the connection's URL; lib/pq needs nothing. [Inbox.Check] finds
+// where it is missing.
 //
-// A delivery holds a connection of db's pool while its handler runs, and so does a duplicate that waits
-// for the first one. Bound them by db.SetMaxOpenConns, below what the server allows; a delivery that gets none
-// in time is answered 503. Handlers should then not ask db for a second connection: when each holds one, none
-// gets another before its context ends.
+// A delivery holds a connection of db's pool while its handler runs, and so does a duplicate that
+// waits for the first one. Bound them by db.SetMaxOpenConns, below what the server allows; a
+// delivery that gets none in time is answered 503. Handlers should then not ask db for a second
+// connection: when each holds one, none gets another before its context ends.
 //
-// Supabase serves the tables of the schema public to anybody who has the project's public key, unless row level
-// security is on: that could read payloads, and write keys by which events are taken for duplicates. Make a
-// schema that it does not serve, and give WithTable("private.ittybit_inbox").
+// Supabase serves the tables of the schema public to anybody who has the project's public key,
+// unless row level security is on: that could read payloads, and write keys by which events are
+// taken for duplicates. Make a schema that it does not serve, and give
+// WithTable("private.ittybit_inbox").
 //
 // # SQLite
 //
-// SQLite has one writer at a time. Deliveries to one Inbox queue up in order, and
-// those of other processes wait with small pauses until the context ends, whatever
-// the connection's busy_timeout is: SQLite would not let go of it when the context ends. The key is
-// the first thing written, so that a transaction never has to turn from reading to writing,
-// which SQLite can refuse for good. A handler that writes with db in place of Tx(ctx) waits for itself.
+// SQLite has one writer at a time. Deliveries to one Inbox queue up in order, and those of other
+// processes wait with small pauses until the context ends, whatever the connection's busy_timeout
+// is: SQLite would not let go of it when the context ends. The key is the first thing written, so
+// that a transaction never has to turn from reading to writing, which SQLite can refuse for good. A
+// handler that writes with db in place of Tx(ctx) waits for itself.
 //
-// With a rollback journal, readers keep a commit waiting: for as long as the connection's busy_timeout
-// says, or 5 seconds where it has none; then the handler runs again, up to five times within the context.
+// With a rollback journal, readers keep a commit waiting: for as long as the connection's
+// busy_timeout says, or 5 seconds where it has none; then the handler runs again, up to five times
+// within the context.
 //
-// When the disk is full, or the context of a writing statement ends, SQLite rolls the whole transaction back by itself,
-// and what is written with Tx after that is kept at once, whatever becomes of the event. A handler should therefore
-// return the error of a statement, and write nothing more.
+// When the disk is full, or the context of a writing statement ends, SQLite rolls the whole
+// transaction back by itself, and what is written with Tx after that is kept at once, whatever
+// becomes of the event. A handler should therefore return the error of a statement, and write
+// nothing more.
 //
 // For more than one process set the journal mode to WAL, for example with modernc.org/sqlite:
 // "file:app.db?_pragma=journal_mode(WAL)&_pragma=busy_timeout(3000)". A database in memory is its
@@ -101,8 +105,8 @@
 //
 // # The table
 //
-// [Inbox.Migrate] makes it, and [Inbox.Schema] gives the statements for a migration tool of your own. It
-// may be read at any time; it is named ittybit_inbox, or as [WithTable] says:
+// [Inbox.Migrate] makes it, and [Inbox.Schema] gives the statements for a migration tool of your
+// own. It may be read at any time; it is named ittybit_inbox, or as [WithTable] says:
 //
 //	name         the endpoint's name, see WithName; empty by default
 //	event_key    Event.Key, or what WithKey gives; the primary key together with name. One that is

@@ -26,7 +26,8 @@ import (
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
-// TestMain runs the tests, or is a receiver that they started. It fails where they leave a goroutine behind.
+// TestMain runs the tests, or is a receiver that they started. It fails where they leave a
+// goroutine behind.
 func TestMain(m *testing.M) {
 	if setup := os.Getenv(receiverVariable); setup != "" {
 		if err := runReceiver(setup); err != nil {

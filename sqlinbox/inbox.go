@@ -42,10 +42,10 @@ func (d Dialect) core() *core.Dialect {
 // for concurrent use.
 type Inbox struct{ core *core.Inbox }
 
-// New makes an inbox in db. It does not touch the database yet: see [Inbox.Migrate] and [Inbox.Check]. A
-// mistake in the program (a nil db, an unknown dialect, an invalid table name, an
-// isolation level that SQLite does not have) panics, as [net/http.Handle] does: it should
-// show at start-up.
+// New makes an inbox in db. It does not touch the database yet: see [Inbox.Migrate] and
+// [Inbox.Check]. A mistake in the program (a nil db, an unknown dialect, an invalid table name, an
+// isolation level that SQLite does not have) panics, as [net/http.Handle] does: it should show at
+// start-up.
 func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	if db == nil {
 		panic("sqlinbox: New: nil db")
@@ -76,11 +76,12 @@ func coreOptions(opts []Option) []core.Option {
 	return all
 }
 
-// Wrap gives a handler that calls next once for each event, inside a transaction that
-// [Tx] gives, as the package documentation says. For an event that was handled before it returns
-// [ittybit.ErrAlreadyHandled], which a [ittybit.WebhookHandler] answers with 200. A nil next panics. What it returns must
-// not be called inside itself, nor inside another Inbox of the same table and name, nor in SQLite of the
-// same database: it would wait for itself, and gives an error instead.
+// Wrap gives a handler that calls next once for each event, inside a transaction that [Tx] gives,
+// as the package documentation says. For an event that was handled before it returns
+// [ittybit.ErrAlreadyHandled], which a [ittybit.WebhookHandler] answers with 200. A nil next
+// panics. What it returns must not be called inside itself, nor inside another Inbox of the same
+// table and name, nor in SQLite of the same database: it would wait for itself, and gives an error
+// instead.
 func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
 	if next == nil {
 		panic("sqlinbox: Wrap: nil handler")
@@ -106,17 +107,20 @@ func Tx(ctx context.Context) *sql.Tx {
 // for those who keep migrations of their own.
 func (in *Inbox) Schema() string { return in.core.Schema() }
 
-// Migrate makes the table and its indexes if they are missing, and adds what a table of an earlier version lacks. Each
-// process may call it at its start, many of them at once. Where all is there already, it locks nothing, and needs no
-// right to make tables. In Postgres a table without a schema in its name is looked for, and made, by the search_path.
+// Migrate makes the table and its indexes if they are missing, and adds what a table of an earlier
+// version lacks. Each process may call it at its start, many of them at once. Where all is there
+// already, it locks nothing, and needs no right to make tables. In Postgres a table without a
+// schema in its name is looked for, and made, by the search_path.
 func (in *Inbox) Migrate(ctx context.Context) error { return in.core.Migrate(ctx) }
 
-// Check finds what would make deliveries fail, or an event that was acknowledged be lost, and says what to do about each:
-// call it at start-up, after [Inbox.Migrate]. In Postgres these are a missing or earlier table, missing rights, a
-// read-only server, a pooler in transaction mode where named prepared statements fail, synchronous_commit or fsync
-// being off, an encoding other than UTF8, and timeouts below [ittybit.DefaultProcessingTimeout]. In SQLite they are the
-// table, a file that can't be written, a database in memory, a journal that does not survive a crash, a PRAGMA synchronous
-// that can't be raised, and a version before 3.35. The error joins one for each problem.
+// Check finds what would make deliveries fail, or an event that was acknowledged be lost, and says
+// what to do about each: call it at start-up, after [Inbox.Migrate]. In Postgres these are a
+// missing or earlier table, missing rights, a read-only server, a pooler in transaction mode where
+// named prepared statements fail, synchronous_commit or fsync being off, an encoding other than
+// UTF8, and timeouts below [ittybit.DefaultProcessingTimeout]. In SQLite they are the table, a file
+// that can't be written, a database in memory, a journal that does not survive a crash, a PRAGMA
+// synchronous that can't be raised, and a version before 3.35. The error joins one for each
+// problem.
 //
 // It opens two connections of its own in Postgres, one after the other, and writes nothing.
 func (in *Inbox) Check(ctx context.Context) error { return in.core.Check(ctx) }

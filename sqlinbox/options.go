@@ -51,16 +51,16 @@ func WithKey(key func(*ittybit.Event) string) Option {
 	})
 }
 
-// WithIsolation sets the isolation level of the transactions that handlers run in. The
-// default is the database's own, in Postgres READ COMMITTED as a rule. The guarantee holds with each; with
-// [sql.LevelRepeatableRead] and [sql.LevelSerializable] handlers run again more often.
-// SQLite's transactions are serializable, and it takes no other level.
+// WithIsolation sets the isolation level of the transactions that handlers run in. The default is
+// the database's own, in Postgres READ COMMITTED as a rule. The guarantee holds with each; with
+// [sql.LevelRepeatableRead] and [sql.LevelSerializable] handlers run again more often. SQLite's
+// transactions are serializable, and it takes no other level.
 func WithIsolation(level sql.IsolationLevel) Option {
 	return option(func(c *core.Config) { c.Isolation = level })
 }
 
 // WithoutSync leaves PRAGMA synchronous of SQLite as the connection has it. Without this option a
-// transaction of the inbox raises it, to FULL in WAL mode and to EXTRA in the others, and puts it back
-// afterwards: below that, a power cut can lose what was acknowledged. Postgres panics at it: there the setting is
-// synchronous_commit.
+// transaction of the inbox raises it, to FULL in WAL mode and to EXTRA in the others, and puts it
+// back afterwards: below that, a power cut can lose what was acknowledged. Postgres panics at it:
+// there the setting is synchronous_commit.
 func WithoutSync() Option { return option(func(c *core.Config) { c.NoSync = true }) }

@@ -36,8 +36,8 @@ type receiverSetup struct {
 	Slow           time.Duration // how long its handler takes
 }
 
-// runReceiver is a whole receiver: an HTTP server with an inbox, whose handler writes an effect. It ends
-// when its standard input does, so that it never outlives the test.
+// runReceiver is a whole receiver: an HTTP server with an inbox, whose handler writes an effect. It
+// ends when its standard input does, so that it never outlives the test.
 func runReceiver(encoded string) error {
 	var setup receiverSetup
 	if err := json.Unmarshal([]byte(encoded), &setup); err != nil {

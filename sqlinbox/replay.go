@@ -23,8 +23,8 @@ type ReplayParams struct {
 	// After is the Cursor of an earlier ReplayResult, with the same parameters: it goes on
 	// after the last event that was handled again. No event is stored before it afterwards.
 	After string
-	// OnError decides when an event fails: with nil Replay goes on to the next one, with any error it
-	// stops. Where it is nil itself, the first failure stops.
+	// OnError decides when an event fails: with nil Replay goes on to the next one, with any error
+	// it stops. Where it is nil itself, the first failure stops.
 	OnError func(key string, err error) error
 }
 
@@ -35,22 +35,24 @@ type ReplayResult struct {
 	Failed    int    // where OnError said to go on
 	Skipped   int    // pruned, or changed by another Replay, before this one came to them
 	Cursor    string // for ReplayParams.After; empty where no event was handled yet
-	// Until is when the first event was received that was left out because a transaction that began before
-	// it is still under way; or the Until of ReplayParams, or when Replay was called, where none was. One
-	// that stays far behind shows a transaction of the server's that somebody has forgotten to end.
+	// Until is when the first event was received that was left out because a transaction that began
+	// before it is still under way; or the Until of ReplayParams, or when Replay was called, where
+	// none was. One that stays far behind shows a transaction of the server's that somebody has
+	// forgotten to end.
 	Until time.Time
 }
 
-// Replay gives kept events to next again, in the order in which their transactions began to write, each in a
-// transaction of its own that [Tx] gives. It is for a handler that was wrong, or that learnt
-// more; next is the handler itself, not what [Inbox.Wrap] made of it. An event that next handles is
-// noted as handled, also where it had been discarded. After an error nothing of that
-// event's run is kept, and Replay stops with the error, or asks OnError; when the
-// database fails or ctx ends, it stops. The result counts what was done until then, and its Cursor
-// lets another call go on from there. Memory use does not grow with the number of events.
+// Replay gives kept events to next again, in the order in which their transactions began to write,
+// each in a transaction of its own that [Tx] gives. It is for a handler that was wrong, or that
+// learnt more; next is the handler itself, not what [Inbox.Wrap] made of it. An event that next
+// handles is noted as handled, also where it had been discarded. After an error nothing of that
+// event's run is kept, and Replay stops with the error, or asks OnError; when the database fails or
+// ctx ends, it stops. The result counts what was done until then, and its Cursor lets another call
+// go on from there. Memory use does not grow with the number of events.
 //
-// In Postgres, Replay leaves out events that are behind a transaction which is still under way, of any database of the
-// server: an event that this one stores would come before them. The next call with the Cursor has them.
+// In Postgres, Replay leaves out events that are behind a transaction which is still under way, of
+// any database of the server: an event that this one stores would come before them. The next call
+// with the Cursor has them.
 //
 // Events that came before [WithPayloads] was given are passed over. Parameters that make no sense
 // are an [*ittybit.ParamError].

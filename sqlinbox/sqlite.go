@@ -45,9 +45,9 @@ func (t *sqliteTransaction) Close() {
 	t.conn.release()
 }
 
-// Begin implements [core.Database]. It waits for the lock in small pauses. The connection's own waiting
-// is switched off for as long: it would not end with ctx. A commit has to wait in the connection, for it can't be
-// repeated without the handler.
+// Begin implements [core.Database]. It waits for the lock in small pauses. The connection's own
+// waiting is switched off for as long: it would not end with ctx. A commit has to wait in the
+// connection, for it can't be repeated without the handler.
 func (d *sqliteDatabase) Begin(ctx context.Context, first func() core.Statement) (_ core.Tx, _ int64, err error) {
 	conn, err := d.acquire(ctx)
 	if err != nil {
@@ -144,8 +144,8 @@ func (c *sqliteConn) waitForReaders(ctx context.Context) error {
 	return c.set(context.WithoutCancel(ctx), "busy_timeout", &c.busyTimeout, timeout)
 }
 
-// raiseSynchronous raises PRAGMA synchronous where a commit would not be on the disk otherwise. Inside a transaction
-// SQLite refuses that.
+// raiseSynchronous raises PRAGMA synchronous where a commit would not be on the disk otherwise.
+// Inside a transaction SQLite refuses that.
 func (c *sqliteConn) raiseSynchronous(ctx context.Context) error {
 	s := &c.synchronous
 	if !c.database.sync || s.known {
@@ -187,7 +187,8 @@ func (c *sqliteConn) release() {
 	<-c.database.writer
 }
 
-// set sets a PRAGMA. SQLite answers some with a row, which go-libsql takes for an error where it was not asked for.
+// set sets a PRAGMA. SQLite answers some with a row, which go-libsql takes for an error where it
+// was not asked for.
 func (c *sqliteConn) set(ctx context.Context, pragma string, s *setting, value int) error {
 	if s.now == value {
 		return nil

@@ -73,7 +73,8 @@ func TestWrap_inMemory(t *testing.T) {
 	}
 }
 
-// A handler that hides the error of a statement must not have an event acknowledged of which nothing is kept.
+// A handler that hides the error of a statement must not have an event acknowledged of which
+// nothing is kept.
 func TestWrap_aFailedStatementThatTheHandlerHides(t *testing.T) {
 	onEach(t, ways(), func(t *testing.T, b *bench) {
 		status, _ := deliver(t, b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
@@ -137,7 +138,8 @@ func TestWrap_comesAgainWhereTheFileCannotBeWritten(t *testing.T) {
 	require.ErrorContains(t, sqlinbox.New(nowhere, sqlinbox.SQLite).Migrate(t.Context()), "looking for the table")
 }
 
-// With a rollback journal a reader keeps a commit waiting. That is no reason to run the handler again.
+// With a rollback journal a reader keeps a commit waiting. That is no reason to run the handler
+// again.
 func TestWrap_aCommitWaitsForAReader(t *testing.T) {
 	e := sqliteEngine(t, "")
 	b := newBench(t, e, e.open(t))

@@ -121,7 +121,8 @@ func checkSQLite(in *Inbox, c *checker) {
 	case journal == "memory" || journal == "off":
 		c.add("journal_mode is %s, so that a crash can destroy the database: set it to WAL", journal)
 	}
-	// The transaction that takes the lock reads, sets and verifies PRAGMA synchronous, as every delivery's does.
+	// The transaction that takes the lock reads, sets and verifies PRAGMA synchronous, as every
+	// delivery's does.
 	err := in.transact(c.ctx, func() Statement { return Statement{SQL: in.sql.lock} }, func(Tx, int64) error { return nil })
 	if err != nil {
 		c.problems = append(c.problems, in.explain(err))

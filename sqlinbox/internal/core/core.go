@@ -55,8 +55,8 @@ type Row interface{ Scan(dest ...any) error }
 // Database runs statements and begins transactions. Its errors are wrapped by [Failed].
 type Database interface {
 	// Begin begins a transaction and runs its first statement, waiting for locks until ctx ends. It
-	// asks first again when it repeats that. From then on the transaction outlives ctx. The number is
-	// that of Tx.Run.
+	// asks first again when it repeats that. From then on the transaction outlives ctx. The number
+	// is that of Tx.Run.
 	Begin(ctx context.Context, first func() Statement) (Tx, int64, error)
 	// Query runs a statement outside of any transaction, and calls scan for each row.
 	Query(ctx context.Context, s Statement, scan func(Row) error) error
@@ -73,8 +73,8 @@ type Tx interface {
 	Run(ctx context.Context, s Statement) (int64, error)
 	// Commit commits. With an error it is not known whether it went through.
 	Commit() error
-	// Rollback rolls back. Its error says that the transaction was not there any more, and why. It gives
-	// none where it was ended by Rollback or Commit.
+	// Rollback rolls back. Its error says that the transaction was not there any more, and why. It
+	// gives none where it was ended by Rollback or Commit.
 	Rollback() error
 	// Close rolls back what was not committed, and gives the connection back.
 	Close()

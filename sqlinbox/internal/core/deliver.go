@@ -69,8 +69,8 @@ type delivery struct {
 	result error // the handler's, where the event is not to come again
 }
 
-// handle inserts the key and runs the handler in one transaction. While another transaction has the key, the
-// insertion waits for that one's end.
+// handle inserts the key and runs the handler in one transaction. While another transaction has the
+// key, the insertion waits for that one's end.
 func (d *delivery) handle(ctx context.Context) error {
 	in := d.inbox
 	first := func() Statement { return d.insert(ittybit.OutcomeHandled, nil) }
@@ -97,7 +97,8 @@ func (d *delivery) handle(ctx context.Context) error {
 	})
 }
 
-// beyondTx adds what may have happened to the error of a handler that met the lock of its own transaction.
+// beyondTx adds what may have happened to the error of a handler that met the lock of its own
+// transaction.
 func (in *Inbox) beyondTx(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

@@ -42,7 +42,8 @@ func postgresStatements(t Table) statements {
 		prune: `DELETE FROM ` + t.Quoted + ` WHERE ctid = ANY (ARRAY(SELECT ctid FROM ` + t.Quoted +
 			` WHERE name = $1 AND received_at < $2 ORDER BY received_at LIMIT $3 FOR UPDATE SKIP LOCKED))`,
 		keyColumn: "event_key",
-		// A table that was restored into another cluster has ids of transactions that are still to come here.
+		// A table that was restored into another cluster has ids of transactions that are still to
+		// come here.
 		adopt: `UPDATE ` + t.Quoted + ` SET seq = 0 WHERE name = $1 AND payload IS NOT NULL
 			AND seq >= txid_snapshot_xmax(txid_current_snapshot())`,
 		bound: "SELECT txid_snapshot_xmin(txid_current_snapshot())",
@@ -110,7 +111,8 @@ func postgresFix(err error, table Table) string {
 			return "raise lock_timeout and statement_timeout above the handler's deadline, or set them to 0"
 		}
 	}
-	// The texts of pgx and of lib/pq at the commit of a transaction in which a statement has failed.
+	// The texts of pgx and of lib/pq at the commit of a transaction in which a statement has
+	// failed.
 	for _, text := range []string{"commit unexpectedly resulted in rollback", "in a failed transaction"} {
 		if strings.Contains(err.Error(), text) {
 			return swallowedFix

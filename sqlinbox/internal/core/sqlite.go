@@ -29,8 +29,8 @@ func sqliteStatements(t Table) statements {
 			EXISTS (SELECT 1 FROM pragma_table_info($1) WHERE name = 'seq'),
 			(SELECT count(*) = 2 FROM sqlite_master WHERE type = 'index' AND name IN ($2, $3))`,
 		lock: "DELETE FROM " + t.Quoted + " WHERE false",
-		// seq grows with every row: it is computed while the statement has the lock to write. It begins
-		// with the time, so that it goes on growing after every row was pruned.
+		// seq grows with every row: it is computed while the statement has the lock to write. It
+		// begins with the time, so that it goes on growing after every row was pruned.
 		seq: true,
 		insert: `INSERT INTO ` + t.Quoted + ` (name, event_key, event_type, subject_id, outcome, error, payload, received_at, handled_at, seq)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8,
@@ -79,7 +79,8 @@ func sqliteRetryable(err error) bool {
 			code := coded.Code() & 0xff
 			return code == sqliteBusy || code == sqliteLocked
 		}
-		// mattn/go-sqlite3, ncruces/go-sqlite3 and go-libsql have no such method; a type of each is not to be had here.
+		// mattn/go-sqlite3, ncruces/go-sqlite3 and go-libsql have no such method; a type of each is
+		// not to be had here.
 		switch err.(type) { //nolint:errorlint // find walks the tree
 		case interface{ Unwrap() error }, interface{ Unwrap() []error }:
 			return false // what it wraps is asked

@@ -2,14 +2,18 @@ package ittybit
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"time"
 )
 
 // ErrAlreadyHandled is what [Deduplicator.Claim] gives for a key that was completed
-// before. [WebhookHandler] takes it from a handler for success, too.
-var ErrAlreadyHandled = errors.New("ittybit: the event was handled before")
+// before. A [WebhookHandler] takes it from its EventHandler as success, too.
+var ErrAlreadyHandled = errors.New("ittybit: event was already handled")
 
 // Deduplicator remembers which events were handled, so that a redelivery is not
 // handled again. [MemoryDeduplicator] serves one process. A store that processes share
@@ -67,11 +71,11 @@ func DeduplicateName(name string) DeduplicateOption {
 }
 
 // Deduplicate gives a handler that calls next once for each event, however often the
-// event comes: a delivery that meets another one of the same event waits for it, and
-// one that comes after it was handled (or discarded) is dealt with at once. After an
+// event comes: a delivery waits while another one of the same event is being handled, and
+// one that comes after it was handled (or discarded) succeeds at once. After an
 // error or a panic the event is free to be handled again. It is handled again, too, after
-// a crash between the handling and its mark: what next does should bear repeating, or
-// commit together with the mark. A store or next that is nil panics.
+// a crash between the handling and its record: what next does should be idempotent, or
+// commit together with the record. A store or next that is nil panics.
 func Deduplicate(store Deduplicator, next EventHandler, opts ...DeduplicateOption) EventHandler {
 	if store == nil || next == nil {
 		panic("ittybit: Deduplicate: nil store or handler")
@@ -105,7 +109,7 @@ func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 		return nil
 	}
 	if err == nil && claim == nil {
-		err = errors.New("the store gave neither a claim nor an error")
+		err = errors.New("the deduplicator returned neither a claim nor an error")
 	}
 	if err != nil {
 		return fmt.Errorf("ittybit: claiming %s: %w", key, err)
@@ -115,30 +119,30 @@ func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 
 // handle runs next and ends the claim, also when next panics or ends its goroutine.
 func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err error) {
-	judged := false
+	returned := false
 	defer func() {
-		if judged {
+		if returned {
 			return
 		}
 		ending, cancel := claimContext(ctx)
 		defer cancel()
-		_ = claim.Release(ending) // the panic is the news
+		_ = claim.Release(ending) // the panic is what gets reported
 	}()
 	err = d.next.HandleEvent(ctx, e)
-	verdict, _ := judge(err)
-	judged = true
+	outcome, _ := OutcomeOf(err)
+	returned = true
 
 	ending, cancel := claimContext(ctx)
 	defer cancel()
-	if verdict.settled() {
+	if isFinal(outcome) {
 		if completeErr := claim.Complete(ending); completeErr != nil {
-			// It may be handled twice; forgetting it would be worse.
-			return fmt.Errorf("ittybit: the event was handled, but could not be marked so: %w", completeErr)
+			// It may be handled twice; losing it would be worse.
+			return fmt.Errorf("ittybit: the event was handled, but the deduplicator could not record it: %w", completeErr)
 		}
 		return err
 	}
 	if releaseErr := claim.Release(ending); releaseErr != nil {
-		return errors.Join(err, fmt.Errorf("ittybit: releasing the event: %w", releaseErr))
+		return errors.Join(err, fmt.Errorf("ittybit: releasing the event's claim: %w", releaseErr))
 	}
 	return err
 }
@@ -146,4 +150,177 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 // claimContext is for ending a claim: it outlives the handler's own.
 func claimContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
+}
+
+// Defaults of a [MemoryDeduplicator].
+const (
+	DefaultDeduplicatorCapacity = 100_000
+	DefaultDeduplicatorTTL      = 72 * time.Hour
+)
+
+// memoryShards is how many locks a large store has. A small one has one, so that its
+// capacity is exact.
+const (
+	memoryShards      = 16
+	minShardedEntries = 16 * 1024
+)
+
+// MemoryDeduplicator remembers events in memory: for one process, and only as long as
+// it lives. After a restart, an event that is delivered again is handled again. It is
+// safe for concurrent use.
+type MemoryDeduplicator struct {
+	shards []memoryShard
+	ttl    time.Duration
+}
+
+// NewMemoryDeduplicator remembers the latest handled events, up to capacity, for ttl each. In a
+// store for 16,384 or more, both hold about: it has 16 parts, each with its share. Values that
+// are not positive mean [DefaultDeduplicatorCapacity] and [DefaultDeduplicatorTTL]. Claims in
+// progress come on top and are never forgotten.
+func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator {
+	if capacity <= 0 {
+		capacity = DefaultDeduplicatorCapacity
+	}
+	if ttl <= 0 {
+		ttl = DefaultDeduplicatorTTL
+	}
+	shards := 1
+	if capacity >= minShardedEntries {
+		shards = memoryShards
+	}
+	d := &MemoryDeduplicator{shards: make([]memoryShard, shards), ttl: ttl}
+	for i := range d.shards {
+		d.shards[i].capacity = (capacity-1)/shards + 1
+		d.shards[i].handled = make(map[digest]int)
+		d.shards[i].claimed = make(map[digest]chan struct{})
+	}
+	return d
+}
+
+// digest stands for a key: half a SHA-256, so that keys may be long and nobody can
+// make two of them meet.
+type digest [16]byte
+
+// digestOf gives the digest of key, and a number that tells nothing of it.
+func digestOf(key string) (digest, uint32) {
+	var room [128]byte // most keys are shorter
+	sum := sha256.Sum256(append(room[:0], key...))
+	return digest(sum[:16]), binary.LittleEndian.Uint32(sum[16:])
+}
+
+// memoryShard is a part of the store with a lock of its own. Handled keys lie in a
+// ring in the order in which they were completed, which is also the order in which
+// they expire.
+type memoryShard struct {
+	mu       sync.Mutex
+	capacity int
+	handled  map[digest]int           // the place in the ring
+	ring     []handledKey             // grows up to capacity, then goes round
+	oldest   int                      // place of the oldest entry
+	claimed  map[digest]chan struct{} // closed in the end; nil until somebody waits for it
+}
+
+type handledKey struct {
+	key     digest
+	expires int64 // unix nanoseconds
+}
+
+// Claim implements [Deduplicator].
+func (d *MemoryDeduplicator) Claim(ctx context.Context, key string) (Claim, error) {
+	id, number := digestOf(key)
+	shard := &d.shards[number%uint32(len(d.shards))] //nolint:gosec // there are 16 shards at most
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		wait, err := shard.claim(id, time.Now().UnixNano())
+		if err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			return &memoryClaim{shard: shard, key: id, ttl: d.ttl}, nil
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// claim takes the key, or gives a channel that is closed when its holder is done.
+func (s *memoryShard) claim(key digest, now int64) (wait <-chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.handled[key]; ok && s.ring[at].expires > now {
+		return nil, ErrAlreadyHandled
+	}
+	done, ok := s.claimed[key]
+	if ok && done == nil {
+		done = make(chan struct{})
+	}
+	s.claimed[key] = done
+	return done, nil
+}
+
+// memoryClaim is a key that is being handled.
+type memoryClaim struct {
+	shard *memoryShard
+	key   digest
+	ttl   time.Duration
+	once  sync.Once
+}
+
+// Complete implements [Claim].
+func (c *memoryClaim) Complete(context.Context) error {
+	c.once.Do(func() {
+		c.shard.mu.Lock()
+		defer c.shard.mu.Unlock()
+		c.shard.remember(handledKey{c.key, expiry(time.Now().UnixNano(), c.ttl)})
+		c.shard.free(c.key)
+	})
+	return nil
+}
+
+// expiry is now plus ttl, or the end of time where that is further than an int64 goes.
+func expiry(now int64, ttl time.Duration) int64 {
+	if expires := now + int64(ttl); expires > now {
+		return expires
+	}
+	return math.MaxInt64
+}
+
+// Release implements [Claim].
+func (c *memoryClaim) Release(context.Context) error {
+	c.once.Do(func() {
+		c.shard.mu.Lock()
+		defer c.shard.mu.Unlock()
+		c.shard.free(c.key)
+	})
+	return nil
+}
+
+// free lets the next one in.
+func (s *memoryShard) free(key digest) {
+	if done := s.claimed[key]; done != nil {
+		close(done)
+	}
+	delete(s.claimed, key)
+}
+
+// remember puts an entry at the end of the ring, once it is full in the place of the
+// oldest one.
+func (s *memoryShard) remember(entry handledKey) {
+	if len(s.ring) < s.capacity {
+		s.handled[entry.key] = len(s.ring)
+		s.ring = append(s.ring, entry)
+		return
+	}
+	old := s.ring[s.oldest]
+	if s.handled[old.key] == s.oldest { // the key may have been handled anew since, further on
+		delete(s.handled, old.key)
+	}
+	s.ring[s.oldest] = entry
+	s.handled[entry.key] = s.oldest
+	s.oldest = (s.oldest + 1) % len(s.ring)
 }

@@ -148,7 +148,7 @@ func TestDeduplicate_reportsTheStoresErrors(t *testing.T) {
 
 	err = ittybit.Deduplicate(&webhookStore{completeErr: broken}, recorder).HandleEvent(t.Context(), e)
 	require.ErrorIs(t, err, broken)
-	assert.ErrorContains(t, err, "could not be marked")
+	assert.ErrorContains(t, err, "could not record it")
 	assert.Len(t, recorder.handled(), 1)
 
 	failing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return failure })
@@ -249,11 +249,11 @@ func TestDiscardAndRetryLater(t *testing.T) {
 
 	later := ittybit.RetryLater(time.Minute, reason)
 	require.ErrorIs(t, later, reason)
-	assert.EqualError(t, later, "ittybit: to be tried again in 1m0s: no such upload")
+	assert.EqualError(t, later, "ittybit: retry in 1m0s: no such upload")
 	var retry *ittybit.RetryLaterError
 	require.ErrorAs(t, ittybit.RetryLater(-time.Minute, nil), &retry)
 	assert.Zero(t, retry.After)
-	assert.EqualError(t, retry, "ittybit: to be tried again in 0s: not now")
+	assert.EqualError(t, retry, "ittybit: retry in 0s: not now")
 }
 
 // webhookNoStore gives neither a claim nor an error.

@@ -2,6 +2,7 @@ package ittybit_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"runtime"
@@ -10,8 +11,10 @@ import (
 	"time"
 )
 
-// TestMain fails the run where a test has left a goroutine behind.
+// TestMain fails the run where a test has left a goroutine behind. What goes to the default log
+// without a test that reads it is not shown.
 func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if left := goroutinesLeft(10 * time.Second); len(left) > 0 {
 		fmt.Fprintf(os.Stderr, "FAIL: %d goroutines are left after the tests:\n\n%s\n", len(left), strings.Join(left, "\n\n"))

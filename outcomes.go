@@ -12,9 +12,8 @@ import (
 // Outcome is what became of a delivery, in a word for logs and metrics.
 type Outcome string
 
-// The outcomes of deliveries, with the status that each is answered with. Those of
-// [Reconcile], which answers nobody, are handled, ignored, duplicate, discarded, failed,
-// panicked, retry_later and aborted.
+// The outcomes of deliveries, with the status of the response. Those of [Reconcile], which responds
+// to nobody, are handled, ignored, duplicate, discarded, failed, panicked and retry_later.
 const (
 	OutcomeHandled            Outcome = "handled"             // 200
 	OutcomeIgnored            Outcome = "ignored"             // 200: an EventMux had no handler for it
@@ -41,26 +40,78 @@ const (
 // OutcomeOf says what the error of an [EventHandler] means to whoever called it:
 // [OutcomeHandled], [OutcomeDuplicate], [OutcomeDiscarded], [OutcomeFailed], or
 // [OutcomeRetryLater] with the time to wait. It is for those who write a handler around
-// another one: the first three settle the event, which is then not to come again.
+// another one: after the first three the event must not come again.
 //
-// What stands outermost in the error counts. Joined errors settle an event only where each
-// of them does: one that failed must not hide behind one that was discarded. Only wrapping
-// is followed; Is and As methods are not asked. Of several times to wait, the longest is given.
+// What stands outermost in the error counts. Of joined errors the worst counts: one that failed
+// must not hide behind one that was discarded. Only wrapping is followed; Is and As methods are
+// not asked. Of several times to wait, the longest is given.
 func OutcomeOf(err error) (Outcome, time.Duration) {
-	verdict, after := judge(err)
-	switch verdict {
-	case verdictHandled:
-		return OutcomeHandled, 0
-	case verdictDuplicate:
-		return OutcomeDuplicate, 0
-	case verdictDiscarded:
-		return OutcomeDiscarded, 0
-	case verdictRetryLater:
-		return OutcomeRetryLater, after
-	default:
+	steps := maxErrorSteps
+	return outcomeOf(err, &steps)
+}
+
+// maxErrorSteps bounds the walk through an error, which may wrap itself, or hold itself twice.
+const maxErrorSteps = 1000
+
+func outcomeOf(err error, steps *int) (Outcome, time.Duration) {
+	if *steps == 0 {
 		return OutcomeFailed, 0
 	}
+	*steps--
+	switch e := err.(type) { //nolint:errorlint // it walks the tree by itself
+	case nil:
+		return OutcomeHandled, 0
+	case *RetryLaterError:
+		if e == nil {
+			return OutcomeFailed, 0 // a mistake of the handler's
+		}
+		return OutcomeRetryLater, e.After
+	case *DiscardError:
+		if e == nil {
+			return OutcomeFailed, 0 // as above
+		}
+		return OutcomeDiscarded, 0
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil && err != ErrAlreadyHandled { //nolint:errorlint // as above
+			return outcomeOf(inner, steps)
+		}
+	case interface{ Unwrap() []error }:
+		worst, longest := OutcomeHandled, time.Duration(0)
+		for _, inner := range e.Unwrap() {
+			outcome, after := outcomeOf(inner, steps)
+			if severity(outcome) > severity(worst) {
+				worst = outcome
+			}
+			longest = max(longest, after)
+		}
+		if worst != OutcomeHandled {
+			return worst, longest
+		}
+	}
+	if err == ErrAlreadyHandled { //nolint:errorlint // as above
+		return OutcomeDuplicate, 0
+	}
+	return OutcomeFailed, 0
 }
+
+// severity ranks what OutcomeOf gives.
+func severity(outcome Outcome) int {
+	switch outcome {
+	case OutcomeHandled:
+		return 0
+	case OutcomeDuplicate:
+		return 1
+	case OutcomeDiscarded:
+		return 2
+	case OutcomeRetryLater:
+		return 4
+	default:
+		return 3
+	}
+}
+
+// isFinal reports whether an event with this outcome must not come again.
+func isFinal(outcome Outcome) bool { return severity(outcome) < severity(OutcomeFailed) }
 
 // eventRun is one call of an EventHandler, and what became of it.
 type eventRun struct {
@@ -70,11 +121,11 @@ type eventRun struct {
 	stack      []byte // of a panic
 }
 
-// call calls next, judges its error, and catches the panics of both.
+// call calls next, sets what its error means, and recovers from the panics of both.
 func (r *eventRun) call(ctx context.Context, next EventHandler, e *Event) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			r.outcome, r.err, r.stack = OutcomePanicked, &panicError{reason}, debug.Stack()
+			r.outcome, r.err, r.stack = OutcomePanicked, &panicError{"the event handler", reason}, debug.Stack()
 		}
 	}()
 	var reported atomic.Value
@@ -91,91 +142,32 @@ func (r *eventRun) call(ctx context.Context, next EventHandler, e *Event) {
 	r.outcome, r.err, r.retryAfter = outcome, err, after
 }
 
-// reportKey is the context key under which a handler deep in the chain can say what
-// became of an event that is dealt with.
+// reportKey is the context key under which a handler deep in the chain can say that an event
+// needed no handling.
 type reportKey struct{}
 
-// report says what became of an event, where somebody listens. A handler may call
-// others at the same time, and leave some behind.
+// report says what became of an event, where a caller has asked. A handler may call others at the
+// same time, and leave some running.
 func report(ctx context.Context, outcome Outcome) {
 	if reported, ok := ctx.Value(reportKey{}).(*atomic.Value); ok {
 		reported.Store(outcome)
 	}
 }
 
-// panicError is what the EventHandler panicked with.
-type panicError struct{ reason any }
+// panicError is what the EventHandler panicked with, or something else that is not ours.
+type panicError struct {
+	who    string
+	reason any
+}
 
 func (e *panicError) Error() string {
-	return fmt.Sprintf("ittybit: the event handler panicked: %v", e.reason) // fmt bears a reason that panics itself
+	return fmt.Sprintf("ittybit: %s panicked: %v", e.who, e.reason) // fmt recovers where reason panics
 }
 
 // Unwrap gives the error it panicked with, if it was one.
 func (e *panicError) Unwrap() error {
 	err, _ := e.reason.(error)
 	return err
-}
-
-// verdict is what a handler's error says of the event.
-type verdict int
-
-const (
-	verdictHandled verdict = iota
-	verdictDuplicate
-	verdictDiscarded
-	verdictFailed
-	verdictRetryLater
-)
-
-// settled reports whether the event does not have to come again.
-func (v verdict) settled() bool { return v <= verdictDiscarded }
-
-// judge judges an error as [OutcomeOf] says.
-func judge(err error) (verdict, time.Duration) {
-	steps := maxErrorSteps
-	return judgeIn(&steps, err)
-}
-
-// maxErrorSteps bounds the walk through an error, which may have been made to turn in a
-// circle, or to hold itself twice.
-const maxErrorSteps = 1000
-
-func judgeIn(steps *int, err error) (verdict, time.Duration) {
-	if *steps == 0 {
-		return verdictFailed, 0
-	}
-	*steps--
-	switch e := err.(type) { //nolint:errorlint // it walks the tree by itself
-	case nil:
-		return verdictHandled, 0
-	case *RetryLaterError:
-		if e == nil {
-			return verdictFailed, 0 // a mistake of the handler's, not its word
-		}
-		return verdictRetryLater, e.After
-	case *DiscardError:
-		if e == nil {
-			return verdictFailed, 0 // as above
-		}
-		return verdictDiscarded, 0
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil && err != ErrAlreadyHandled { //nolint:errorlint // as above
-			return judgeIn(steps, inner)
-		}
-	case interface{ Unwrap() []error }:
-		worst, longest := verdictHandled, time.Duration(0)
-		for _, inner := range e.Unwrap() {
-			verdict, after := judgeIn(steps, inner)
-			worst, longest = max(worst, verdict), max(longest, after)
-		}
-		if worst != verdictHandled {
-			return worst, longest
-		}
-	}
-	if err == ErrAlreadyHandled { //nolint:errorlint // as above
-		return verdictDuplicate, 0
-	}
-	return verdictFailed, 0
 }
 
 // DiscardError is what [Discard] makes.
@@ -197,8 +189,8 @@ func (e *DiscardError) Unwrap() error {
 	return e.Err
 }
 
-// Discard makes an error that ends an event: it is answered 200 and does not come
-// again, for it would fail the same way for ever. The error is logged and shown to the
+// Discard makes an error that ends an event: the response is 200 and the event does not come
+// again, because it would fail the same way for ever. The error is logged and reported to the
 // observer. It may be wrapped; joined with others, it ends the event only where all of
 // them do. Discard(nil) is nil.
 func Discard(err error) error {
@@ -217,9 +209,9 @@ type RetryLaterError struct {
 // Error implements error.
 func (e *RetryLaterError) Error() string {
 	if e == nil {
-		return "ittybit: to be tried again"
+		return "ittybit: retry later"
 	}
-	return fmt.Sprintf("ittybit: to be tried again in %v: %v", e.After, e.Err)
+	return fmt.Sprintf("ittybit: retry in %v: %v", e.After, e.Err)
 }
 
 // Unwrap gives the reason.
@@ -231,7 +223,7 @@ func (e *RetryLaterError) Unwrap() error {
 }
 
 // RetryLater makes an error that asks for the event to come again in d at the
-// earliest: a webhook is answered 503 with Retry-After, in whole seconds and at least
+// earliest: the response to a webhook is 503 with Retry-After, in whole seconds and at least
 // one. Ittybit documents that it retries with exponential backoff, not that it follows
 // Retry-After; a queue's worker can.
 func RetryLater(d time.Duration, err error) error {

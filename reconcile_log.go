@@ -14,7 +14,7 @@ func (r *reconciliation) tell(ctx context.Context, d Delivery, stack []byte) {
 		level = slog.LevelDebug
 	}
 	if logger := r.cfg.logger; logger != nil {
-		survive(func() {
+		recoverPanic(func() {
 			attrs := []slog.Attr{
 				slog.String("outcome", string(d.Outcome)),
 				slog.Duration("duration", d.Duration),
@@ -50,7 +50,7 @@ func (r *reconciliation) logReport(ctx context.Context, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.String("error", r.redacted(err.Error())))
 	}
-	survive(func() { logger.LogAttrs(ctx, level, "ittybit: reconciliation", attrs...) })
+	recoverPanic(func() { logger.LogAttrs(ctx, level, "ittybit: reconciliation", attrs...) })
 }
 
 func (r *reconciliation) redacted(text string) string { return r.client.pipeline.Redacted(text) }

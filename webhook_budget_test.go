@@ -25,7 +25,7 @@ func budgetedHandler(t *testing.T, next EventHandlerFunc, opts ...WebhookOption)
 	h, err := NewWebhookHandler("key", next, opts...)
 	require.NoError(t, err)
 	budget := bodyread.NewBudget(h.cfg.maxBuffered)
-	h.bodies.reader = bodyread.NewReader(h.verifier.maxBody, budget)
+	h.bodies = bodyread.NewReader(h.verifier.maxBody, budget)
 	return h, budget
 }
 

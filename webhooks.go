@@ -3,18 +3,13 @@ package ittybit
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/bodyread"
-	"github.com/ittybit/ittybit-go/internal/redact"
 	"github.com/ittybit/ittybit-go/internal/signature"
 )
 
@@ -29,24 +24,11 @@ const (
 	DefaultMaxBufferedBytes = 64 << 20
 	// DefaultMaxInFlight is how many verified deliveries are handled at once.
 	DefaultMaxInFlight = 1000
-	// answerTimeout is how long a sender may take to accept its answer.
-	answerTimeout = 5 * time.Second
+	// senderTimeout is how long Ittybit waits for a response, says its webhooks documentation.
+	senderTimeout = 5 * time.Second
 	// retryAfterBusy is what a sender is asked to wait where nobody named a time.
 	retryAfterBusy = time.Second
 )
-
-// Delivery describes one request to a [WebhookHandler], or one event that [Reconcile] has
-// handed on, for [WithObserver].
-type Delivery struct {
-	Outcome    Outcome
-	StatusCode int           // of the answer; 0 of Reconcile
-	Duration   time.Duration // from the request's start to its answer; of Reconcile, what the handler took
-	BodyBytes  int           // 0 where the body was not read whole
-	Signed     time.Time     // when it was signed, by the sender's clock; zero unless that is authentic
-	InFlight   int           // other verified deliveries that were being handled when this one was done
-	Event      *Event        // nil unless the delivery was verified and could be read
-	Err        error         // why it is not handled; nil where it is
-}
 
 // WebhookHandler receives Ittybit's webhooks: an [http.Handler] that verifies the
 // signature, reads the event, calls an [EventHandler] and answers. Make one with
@@ -71,7 +53,8 @@ type WebhookHandler struct {
 	verifier *WebhookVerifier
 	next     EventHandler
 	cfg      webhookConfig
-	bodies   *bodyIntake
+	bodies   *bodyread.Reader
+	log      *deliveryLog
 	inFlight atomic.Int64
 }
 
@@ -139,31 +122,6 @@ func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
 
-// ObserverOption is what [WithObserver] gives: an option for webhook handlers and for
-// [Reconcile].
-type ObserverOption interface {
-	WebhookOption
-	ReconcileOption
-}
-
-type observerOption func(context.Context, Delivery)
-
-func (o observerOption) check() error {
-	if o == nil {
-		return &ParamError{Param: "observer", Reason: "is nil"}
-	}
-	return nil
-}
-
-func (o observerOption) applyWebhook(c *webhookConfig) error     { c.observer = o; return o.check() }
-func (o observerOption) applyReconcile(c *reconcileConfig) error { c.observer = o; return o.check() }
-
-// WithObserver calls fn for each delivery, for metrics, in the request's goroutine and with its
-// context. The answer is settled by then, and sent when fn has returned: fn must be quick.
-// [Reconcile] calls it after each event that it has handed on, with no StatusCode. A panic in fn
-// is logged and goes no further.
-func WithObserver(fn func(context.Context, Delivery)) ObserverOption { return observerOption(fn) }
-
 // NewWebhookHandler makes a handler for deliveries signed with secret, which is the
 // project's API key, or the secret of a webhook endpoint where Ittybit gave one. A secret
 // that is empty or has white space around it, a nil next and an option that makes no sense are
@@ -189,7 +147,8 @@ func NewWebhookHandler(secret string, next EventHandler, opts ...WebhookOption) 
 	cfg.verifier = verifierConfig{} // the secrets are kept in one place
 	return &WebhookHandler{
 		verifier: verifier, next: next, cfg: cfg,
-		bodies: newBodyIntake(verifier.maxBody, cfg.maxBuffered, cfg.readTimeout),
+		bodies: bodyread.NewReader(verifier.maxBody, bodyread.NewBudget(cfg.maxBuffered)),
+		log:    newDeliveryLog(cfg.logger, verifier.secrets),
 	}, nil
 }
 
@@ -203,29 +162,37 @@ func (h *WebhookHandler) GoString() string { return h.String() }
 
 // ServeHTTP implements [http.Handler].
 func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d := &delivery{handler: h, start: time.Now()}
-	d.end(OutcomeAborted, http.StatusInternalServerError, errAborted)
+	d := &delivery{handler: h, start: time.Now(), lines: 1}
+	d.RemoteAddr, d.ForwardedFor = r.RemoteAddr, forwardedFor(r.Header)
+	d.setResult(OutcomeAborted, http.StatusInternalServerError, errAborted)
 	defer d.finish(w, r) // also where the EventHandler ends the goroutine
 	d.receive(w, r)
 	d.returned = true
 }
 
-// finish answers, logs and calls the observer, whatever became of the delivery. It is deferred.
+// finish responds, logs and calls the observer, however the delivery ended. It is deferred.
 func (d *delivery) finish(w http.ResponseWriter, r *http.Request) {
 	if reason := recover(); reason != nil {
-		d.end(OutcomePanicked, http.StatusInternalServerError, &panicError{reason})
-		d.stack, d.returned = debug.Stack(), true
+		d.returned, d.stack = true, debug.Stack()
+		err := &panicError{"the request's body or WithSignedContent", reason}
+		d.refuse(r.Context(), OutcomePanicked, http.StatusInternalServerError, err, hintOf(OutcomePanicked))
+		bodyread.CloseAfterReply(w, r)
 	}
 	if !d.returned && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // as net/http does in any case
 	}
-	// The status comes first: some adapters answer 200 where none is set, whatever happens next.
-	answer(w, d.StatusCode, d.retryAfter)
+	// The status comes first: some adapters respond with 200 where none is set, whatever happens next.
+	bodyread.Respond(w, d.StatusCode, d.retryAfter)
 	ending := true
-	defer func() { sendAnswer(w, r, ending) }() // last, for nobody knows what a writer does when it is flushed
+	defer func() { // last, because nobody knows what a writer does when it is flushed
+		bodyread.LimitSending(w, r)
+		if ending { // net/http sends the response only so; otherwise a flush splits it, or panics in some writers
+			recoverPanic(func() { _ = http.NewResponseController(w).Flush() })
+		}
+	}()
 	d.Duration = time.Since(d.start)
-	d.handler.tell(r.Context(), d)
-	ending = !d.returned // and an observer that ends the goroutine ends it too
+	d.notify(r.Context())
+	ending = !d.returned // an observer may end the goroutine too
 }
 
 // delivery is one request on its way through the handler.
@@ -234,17 +201,27 @@ type delivery struct {
 	handler     *WebhookHandler
 	start       time.Time
 	retryAfter  time.Duration
-	payload     []byte // once it is verified
+	verified    bool
+	payload     []byte // of a verified one
+	hint        string // what to do
 	explanation string // of a signature that was refused
 	stack       []byte // of a panic
-	returned    bool   // false while the goroutine may be being ended
+	lines       int    // how many deliveries its log line stands for; 0: it has none
+	returned    bool   // false while the goroutine may be about to end
 }
 
-func (d *delivery) end(outcome Outcome, status int, err error) {
-	d.Outcome, d.StatusCode, d.Err = outcome, status, err
+func (d *delivery) setResult(outcome Outcome, status int, err error) {
+	d.Outcome, d.StatusCode, d.Err, d.hint = outcome, status, err, hintOf(outcome)
 	if status == http.StatusServiceUnavailable && d.retryAfter == 0 {
 		d.retryAfter = retryAfterBusy
 	}
+}
+
+// refuse sets the result of a delivery that nobody has signed, of which not each has a log line.
+func (d *delivery) refuse(ctx context.Context, outcome Outcome, status int, err error, hint string) {
+	d.setResult(outcome, status, err)
+	d.hint = hint
+	d.lines = d.handler.log.admit(ctx, &d.Delivery, hint)
 }
 
 // receive takes the request as far as it goes: method, body, signature, event, handler.
@@ -252,38 +229,44 @@ func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
 	h := d.handler
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		hangUp(w, r, lingerTimeout)
-		d.end(OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, errNotPost)
+		bodyread.CloseAfterReply(w, r)
+		d.refuse(r.Context(), OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, errNotPost, "")
 		return
 	}
-	body, err := h.bodies.read(w, r, d.start)
+	body, err := h.bodies.ReadRequest(w, r, d.start, h.cfg.readTimeout)
 	if err != nil {
 		outcome, status := bodyOutcome(err)
-		d.end(outcome, status, err)
+		d.refuse(r.Context(), outcome, status, err, hintOf(outcome))
 		return
 	}
 	defer body.Release()
 	d.BodyBytes = len(body.Bytes())
 	if d.Signed, err = h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
-		d.end(signatureOutcome(err), http.StatusUnauthorized, err)
-		if h.logs(r.Context(), slog.LevelDebug) {
-			survive(func() { d.explanation = h.verifier.Explain(body.Bytes(), signature.Join(r.Header)) })
-		}
+		d.refuseSignature(r, body.Bytes(), err)
 		return
 	}
+	d.verified = true
 	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
 	if h.inFlight.Add(1) > h.cfg.maxInFlight {
-		d.end(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
+		d.setResult(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
 		return
 	}
 	d.payload = body.Detach()
 	event, err := parseEvent(d.payload)
 	if err != nil {
-		d.end(OutcomeMalformedEvent, http.StatusBadRequest, err)
+		d.setResult(OutcomeMalformedEvent, http.StatusBadRequest, err)
 		return
 	}
 	d.Event = event
 	d.handle(r.Context())
+}
+
+func (d *delivery) refuseSignature(r *http.Request, body []byte, err error) {
+	h := d.handler
+	d.refuse(r.Context(), signatureOutcome(err), http.StatusUnauthorized, err, signatureHint(err, body, r.Header))
+	if d.lines > 0 && h.log.enabled(r.Context(), slog.LevelDebug) {
+		recoverPanic(func() { d.explanation = h.verifier.Explain(body, signature.Join(r.Header)) })
+	}
 }
 
 var (
@@ -292,17 +275,17 @@ var (
 	errAborted    = errors.New("ittybit: the event handler ended its goroutine")
 )
 
-// handle calls the EventHandler and judges what it returns.
+// handle calls the EventHandler and decides what its result means.
 func (d *delivery) handle(parent context.Context) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), d.deadline(parent))
 	defer cancel()
 	run := eventRun{outcome: OutcomeAborted}
-	defer func() { d.settle(&run, ctx.Err() != nil) }()
+	defer func() { d.applyRun(&run, ctx.Err() != nil) }()
 	run.call(ctx, d.handler.next, d.Event)
 }
 
-// maxAnswerMargin is the most that is kept of the time that a request has, to answer in.
-const maxAnswerMargin = 500 * time.Millisecond
+// maxResponseMargin is the most that is kept of the time that a request has, to respond in.
+const maxResponseMargin = 500 * time.Millisecond
 
 // deadline gives the handler's: after the processing timeout, or, where that is sooner, a little
 // before the request itself is over, such as an invocation of AWS Lambda.
@@ -312,30 +295,26 @@ func (d *delivery) deadline(parent context.Context) time.Time {
 	if !ok {
 		return own
 	}
-	end = end.Add(-min(end.Sub(d.start)/10, maxAnswerMargin))
+	end = end.Add(-min(end.Sub(d.start)/10, maxResponseMargin))
 	if own.Before(end) {
 		return own
 	}
 	return end
 }
 
-// settle gives the delivery the answer that its run asks for.
-func (d *delivery) settle(run *eventRun, late bool) {
+// applyRun gives the delivery the response that its run asks for.
+func (d *delivery) applyRun(run *eventRun, late bool) {
 	d.stack, d.retryAfter = run.stack, run.retryAfter
-	switch run.outcome {
-	case OutcomeAborted: // which it is already
-	case OutcomeFailed:
-		if late {
-			d.end(OutcomeTimedOut, http.StatusServiceUnavailable, run.err)
-			return
-		}
-		d.end(OutcomeFailed, http.StatusInternalServerError, run.err)
-	case OutcomePanicked:
-		d.end(OutcomePanicked, http.StatusInternalServerError, run.err)
-	case OutcomeRetryLater:
-		d.end(OutcomeRetryLater, http.StatusServiceUnavailable, run.err)
+	switch {
+	case run.outcome == OutcomeAborted: // the result is set
+	case run.outcome == OutcomeFailed && late:
+		d.setResult(OutcomeTimedOut, http.StatusServiceUnavailable, run.err)
+	case run.outcome == OutcomeFailed, run.outcome == OutcomePanicked:
+		d.setResult(run.outcome, http.StatusInternalServerError, run.err)
+	case run.outcome == OutcomeRetryLater:
+		d.setResult(run.outcome, http.StatusServiceUnavailable, run.err)
 	default:
-		d.end(run.outcome, http.StatusOK, run.err)
+		d.setResult(run.outcome, http.StatusOK, run.err)
 	}
 }
 
@@ -365,128 +344,10 @@ func bodyOutcome(err error) (Outcome, int) {
 	}
 }
 
-// answer sets a status, a refusal with its standard text, and nothing else. The server sends it
-// when the handler has returned.
-func answer(w http.ResponseWriter, status int, retryAfter time.Duration) {
-	header, text := w.Header(), ""
-	if status != http.StatusOK { // which is what counts, and all that Ittybit looks at
-		text = http.StatusText(status) + "\n"
-		header.Set("Content-Type", "text/plain; charset=utf-8")
-		header.Set("X-Content-Type-Options", "nosniff")
-	}
-	if status == http.StatusServiceUnavailable {
-		seconds := max(1, int64(math.Ceil(retryAfter.Seconds())))
-		header.Set("Retry-After", strconv.FormatInt(seconds, 10))
-	}
-	header.Set("Content-Length", strconv.Itoa(len(text)))
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, text) // a sender that has gone needs no answer
-}
-
-// sendAnswer is the last thing that is done with a request. A sender that does not take its answer
-// must not hold the connection: net/http takes the deadline back when the answer is sent. It is not
-// flushed, which panics in some writers and splits the answer in others, unless the goroutine is
-// being ended: net/http then sends nothing by itself.
-func sendAnswer(w http.ResponseWriter, r *http.Request, ending bool) {
-	control := http.NewResponseController(w)
-	if !serverLimitsWrites(r) {
-		_ = control.SetWriteDeadline(time.Now().Add(answerTimeout)) // where that can be had
-	}
-	if ending {
-		survive(func() { _ = control.Flush() })
-	}
-}
-
-// tell writes the log line and calls the observer. Neither has a say in what becomes of
-// the delivery, nor in whether the other one gets its turn.
-func (h *WebhookHandler) tell(ctx context.Context, d *delivery) {
-	survive(func() { h.log(ctx, d) })
-	observe(ctx, h.cfg.observer, d.Delivery, h.cfg.logger, h.redacted)
-}
-
-// observe calls the observer, where there is one, and logs its panic.
-func observe(ctx context.Context, observer func(context.Context, Delivery), d Delivery, logger *slog.Logger, redacted func(string) string) {
-	if observer == nil {
-		return
-	}
-	reason, stack := survive(func() { observer(ctx, d) })
-	if reason == nil || logger == nil {
-		return
-	}
-	survive(func() {
-		logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked",
-			slog.String("error", redacted(fmt.Sprint(reason))), slog.String("stack", redacted(stack)))
-	})
-}
-
-// survive calls fn and gives what it panicked with.
-func survive(fn func()) (reason any, stack string) {
-	defer func() {
-		if reason = recover(); reason != nil {
-			stack = string(debug.Stack())
-		}
-	}()
-	fn()
-	return nil, ""
-}
-
-// redacted takes secrets and signatures out of a text.
-func (h *WebhookHandler) redacted(text string) string {
-	return redact.Text(text, h.verifier.secrets()...)
-}
-
-// log writes one line for a delivery, at Debug with the payload, or with the explanation
-// of a signature that was refused.
-func (h *WebhookHandler) log(ctx context.Context, d *delivery) {
-	level := levelOf(d.Outcome)
-	if d.Outcome == OutcomeIgnored && d.Event.Type == EventUnknown {
-		level = slog.LevelWarn // it does not come again, and somebody may have wanted it
-	}
-	if !h.logs(ctx, level) {
-		return
-	}
-	attrs := []slog.Attr{
-		slog.String("outcome", string(d.Outcome)),
-		slog.Int("status", d.StatusCode),
-		slog.Duration("duration", d.Duration),
-		slog.Int("body_bytes", d.BodyBytes),
-	}
-	if e := d.Event; e != nil {
-		attrs = append(attrs, slog.String("event", h.redacted(string(e.Type))), slog.String("key", h.redacted(e.Key())))
-	}
-	if d.payload != nil && h.logs(ctx, slog.LevelDebug) {
-		attrs = append(attrs, slog.String("payload", string(redact.Bytes(d.payload, h.verifier.secrets()...))))
-	}
-	if expired := (*SignatureExpiredError)(nil); d.Outcome == OutcomeSignatureExpired && errors.As(d.Err, &expired) {
-		attrs = append(attrs, slog.Duration("age", expired.Age))
-	}
-	if d.Err != nil {
-		attrs = append(attrs, slog.String("error", h.redacted(fmt.Sprint(d.Err)))) // fmt bears an error that panics
-	}
-	if d.stack != nil {
-		attrs = append(attrs, slog.String("stack", h.redacted(string(d.stack))))
-	}
-	if d.explanation != "" {
-		attrs = append(attrs, slog.String("explanation", h.redacted(d.explanation)))
-	}
-	h.cfg.logger.LogAttrs(ctx, level, "ittybit: webhook", attrs...)
-}
-
-// logs reports whether there is a log at level.
-func (h *WebhookHandler) logs(ctx context.Context, level slog.Level) (enabled bool) {
-	survive(func() { enabled = h.cfg.logger != nil && h.cfg.logger.Enabled(ctx, level) })
-	return enabled
-}
-
-// levelOf: what is well is Info, what a stranger can cause at will or what goes away by
-// itself is Warn, what needs somebody is Error.
-func levelOf(outcome Outcome) slog.Level {
-	switch outcome {
-	case OutcomeHandled, OutcomeIgnored, OutcomeDuplicate:
-		return slog.LevelInfo
-	case OutcomeFailed, OutcomePanicked, OutcomeDiscarded, OutcomeSignatureExpired, OutcomeMalformedEvent:
-		return slog.LevelError
-	default:
-		return slog.LevelWarn
-	}
+// notify writes the log line and calls the observer. Neither affects the response, nor whether the
+// other one gets its turn.
+func (d *delivery) notify(ctx context.Context) {
+	h := d.handler
+	recoverPanic(func() { h.log.write(ctx, d) })
+	observe(ctx, h.cfg.observer, d.Delivery, h.cfg.logger, h.log.redacted)
 }

@@ -49,7 +49,7 @@ func TestLog_oneLineForEachAttempt(t *testing.T) {
 			}{
 				{
 					"task_1", "", []river.EventKind{river.EventKindJobSnoozed, river.EventKindJobSnoozed, river.EventKindJobCompleted},
-					[]string{"WARN retry_later ittybit: to be tried again in 0s: broken", "WARN retry_later ittybit: to be tried again in 0s: broken", "INFO handled"},
+					[]string{"WARN retry_later ittybit: retry in 0s: broken", "WARN retry_later ittybit: retry in 0s: broken", "INFO handled"},
 				},
 				{"task_2", "", []river.EventKind{river.EventKindJobFailed, river.EventKindJobFailed}, []string{"WARN failed broken", "ERROR failed broken"}},
 				{"task_3", "", []river.EventKind{river.EventKindJobCancelled}, []string{"ERROR discarded ittybit: discarded: broken"}},

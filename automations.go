@@ -34,60 +34,26 @@ type Automation struct {
 	Created     time.Time        `json:"created,omitzero"`
 	Updated     time.Time        `json:"updated,omitzero"`
 
-	raw json.RawMessage
+	decoded
 }
 
 // String names the automation in a few words, for logs.
-func (a *Automation) String() string {
+func (a Automation) String() string {
 	return fmt.Sprintf("automation %s (status %s, %d steps)", a.ID, a.Status, len(a.Workflow))
 }
-
-// RawJSON gives the automation as Ittybit sent it, also the members that Automation
-// does not know. It must not be changed, and is nil for one that was not decoded.
-func (a *Automation) RawJSON() json.RawMessage { return a.raw }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (a *Automation) UnmarshalJSON(data []byte) error { return unmarshalObject(a, data) }
 
+// MarshalJSON gives everything that was decoded back, changed fields changed.
+func (a Automation) MarshalJSON() ([]byte, error) {
+	type plain Automation
+	return marshalObject(&a, plain(a), nil)
+}
+
 func (a *Automation) objectID() string { return a.ID }
 
-// fromJSON reads data and keeps it.
-func (a *Automation) fromJSON(data []byte) error {
-	*a = Automation{raw: data}
-	var trigger, workflow json.RawMessage
-	var createdAt, updatedAt time.Time
-	object := jsonx.NewObject(data)
-	for object.Next() {
-		switch string(object.Name()) {
-		case "id":
-			jsonx.String(&object, &a.ID)
-		case "object":
-			jsonx.String(&object, &a.Object)
-		case "name":
-			jsonx.String(&object, &a.Name)
-		case "description":
-			jsonx.String(&object, &a.Description)
-		case "status":
-			jsonx.String(&object, &a.Status)
-		case "created":
-			object.Time(&a.Created)
-		case "created_at":
-			object.Time(&createdAt)
-		case "updated":
-			object.Time(&a.Updated)
-		case "updated_at":
-			object.Time(&updatedAt)
-		case "trigger":
-			trigger = object.Value()
-		case "workflow":
-			workflow = object.Value()
-		}
-	}
-	a.Created, a.Updated = firstNonZero(a.Created, createdAt), firstNonZero(a.Updated, updatedAt)
-	object.FailAt("trigger", decodePart(trigger, &a.Trigger))
-	object.FailAt("workflow", decodePart(workflow, &a.Workflow))
-	return object.Err()
-}
+func (a *Automation) fromJSON(text []byte) error { return decodeObject(a, "automation", text) }
 
 // TriggerKindEvent is the one kind of trigger that API version 2025-08-20 has.
 const TriggerKindEvent = "event"
@@ -124,7 +90,7 @@ func (t *Trigger) UnmarshalJSON(data []byte) error {
 	if jsonx.IsNull(data) { // later API versions have automations without one
 		return nil
 	}
-	return readMembers(data, &t.Extra, &t.preserved, map[string]any{"kind": &t.Kind, "event": &t.Event})
+	return readFields(data, &t.Extra, &t.preserved, map[string]any{"kind": &t.Kind, "event": &t.Event})
 }
 
 // WorkflowStep is one step of an automation's workflow: a task, or one of the kinds
@@ -189,7 +155,7 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (c *Condition) UnmarshalJSON(data []byte) error {
 	*c = Condition{}
-	return readMembers(data, &c.Extra, &c.preserved, map[string]any{"prop": &c.Prop, "value": &c.Value})
+	return readFields(data, &c.Extra, &c.preserved, map[string]any{"prop": &c.Prop, "value": &c.Value})
 }
 
 // MarshalJSON puts the options and the extra members beside the others.
@@ -201,7 +167,7 @@ func (s WorkflowStep) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
 	*s = WorkflowStep{}
-	err := readMembers(data, &s.Extra, &s.preserved, map[string]any{
+	err := readFields(data, &s.Extra, &s.preserved, map[string]any{
 		"kind": &s.Kind, "ref": &s.Ref, "url": &s.URL, "conditions": &s.Conditions, "next": &s.Next,
 	})
 	if err != nil {
@@ -267,13 +233,17 @@ func (s *WorkflowStep) readOptions() error {
 	return nil
 }
 
-// readMembers takes an object apart: known members go to their fields, the others to
-// extra, and to kept those known ones that do not fit their field or would not be
-// written again because they are null or zero.
-func readMembers(data []byte, extra *map[string]any, preserved *[]jsonx.Field, fields map[string]any) error {
+// wholeValue stands for the name of a field that is all of a value, which is no object.
+const wholeValue = "\x00"
+
+// readFields takes an object apart: known fields go to fields, the others to extra, and to
+// preserved those known ones that do not fit their field or would not be written again because
+// they are null or zero. What is no object is preserved whole, and an error.
+func readFields(data []byte, extra *map[string]any, preserved *[]jsonx.Field, fields map[string]any) error {
 	members, err := jsonx.Fields(data)
 	if err != nil {
-		return fmt.Errorf("ittybit: a trigger, step, condition or layer is %w", err)
+		*preserved = []jsonx.Field{{Name: wholeValue, Value: bytes.Clone(data)}}
+		return err
 	}
 	for _, member := range members {
 		field, known := fields[member.Name]
@@ -331,7 +301,9 @@ func (s WorkflowStep) posts() bool {
 }
 
 // hasPreserved reports whether a member was read that does not fit its field.
-func (s WorkflowStep) hasPreserved(name string) bool { return jsonx.Index(s.preserved, name) >= 0 }
+func (s WorkflowStep) hasPreserved(name string) bool {
+	return jsonx.Index(s.preserved, name) >= 0 || jsonx.Index(s.preserved, wholeValue) >= 0
+}
 
 // checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a
 // kind.
@@ -430,8 +402,7 @@ func (s *AutomationsService) List(ctx context.Context, params AutomationListPara
 }
 
 // All iterates over the automations from the page that params choose to the last one,
-// fetching pages as it goes. An item with a member that can't be read is yielded together
-// with the error, and the iteration goes on. Any other error is yielded alone, and last.
+// fetching pages as it goes. An error is yielded alone, and last.
 func (s *AutomationsService) All(ctx context.Context, params AutomationListParams, opts ...RequestOption) iter.Seq2[*Automation, error] {
 	return all(ctx, func() (*Page[Automation], error) { return s.List(ctx, params, opts...) })
 }

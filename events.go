@@ -123,22 +123,18 @@ type Job struct {
 	Metadata map[string]any  `json:"metadata,omitempty"` // its numbers are json.Number
 	Error    *TaskError      `json:"error,omitempty"`
 	Tasks    []*Task         `json:"tasks,omitempty"`
-	Created  time.Time       `json:"created,omitzero"`
-	Started  time.Time       `json:"started,omitzero"`
-	Updated  time.Time       `json:"updated,omitzero"`
-	Finished time.Time       `json:"finished,omitzero"`
+	Created  time.Time       `json:"created_at,omitzero"`
+	Started  time.Time       `json:"started_at,omitzero"`
+	Updated  time.Time       `json:"updated_at,omitzero"`
+	Finished time.Time       `json:"finished_at,omitzero"`
 
-	raw json.RawMessage
+	decoded
 }
 
 // String names the job in a few words, for logs.
-func (j *Job) String() string {
+func (j Job) String() string {
 	return fmt.Sprintf("job %s (kind %s, status %s)", j.ID, j.Kind, j.Status)
 }
-
-// RawJSON gives the job as Ittybit sent it. It must not be changed, and is nil for a Job that
-// was not decoded.
-func (j *Job) RawJSON() json.RawMessage { return j.raw }
 
 // Terminal reports whether the job has ended, well or badly.
 func (j *Job) Terminal() bool {
@@ -152,62 +148,20 @@ func (j *Job) Terminal() bool {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (j *Job) UnmarshalJSON(data []byte) error { return unmarshalObject(j, data) }
 
-// fromJSON reads data and keeps it.
-func (j *Job) fromJSON(data []byte) error {
-	*j = Job{raw: data}
-	var tasks, metadata, jobError json.RawMessage
-	var createdAt, startedAt, updatedAt, finishedAt time.Time
-	object := jsonx.NewObject(data)
-	for object.Next() {
-		switch string(object.Name()) {
-		case "id":
-			jsonx.String(&object, &j.ID)
-		case "object":
-			jsonx.String(&object, &j.Object)
-		case "kind":
-			jsonx.String(&object, &j.Kind)
-		case "status":
-			jsonx.String(&object, &j.Status)
-		case "input":
-			j.Input = orNil(object.Value())
-		case "output":
-			j.Output = orNil(object.Value())
-		case "options":
-			j.Options = orNil(object.Value())
-		case "created":
-			object.Time(&j.Created)
-		case "created_at":
-			object.Time(&createdAt)
-		case "started":
-			object.Time(&j.Started)
-		case "started_at":
-			object.Time(&startedAt)
-		case "updated":
-			object.Time(&j.Updated)
-		case "updated_at":
-			object.Time(&updatedAt)
-		case "finished":
-			object.Time(&j.Finished)
-		case "finished_at":
-			object.Time(&finishedAt)
-		case "tasks":
-			tasks = object.Value()
-		case "metadata":
-			metadata = object.Value()
-		case "error":
-			jobError = object.Value()
-		}
+// MarshalJSON gives everything that was decoded back, changed fields changed.
+func (j Job) MarshalJSON() ([]byte, error) {
+	type plain Job
+	return marshalObject(&j, plain(j), nil)
+}
+
+func (j *Job) objectID() string { return j.ID }
+
+func (j *Job) fromJSON(text []byte) error {
+	err := decodeObject(j, "job", text)
+	if j.Error != nil && *j.Error == (TaskError{}) {
+		j.Error = nil // an empty text says nothing
 	}
-	j.Created, j.Started = firstNonZero(createdAt, j.Created), firstNonZero(startedAt, j.Started)
-	j.Updated, j.Finished = firstNonZero(updatedAt, j.Updated), firstNonZero(finishedAt, j.Finished)
-	var err error
-	j.Tasks, err = decodeObjects[Task](tasks)
-	object.FailAt("tasks", err)
-	j.Metadata, err = decodeMetadata(metadata)
-	object.FailAt("metadata", err)
-	j.Error, err = decodeTaskError(jobError)
-	object.FailAt("error", err)
-	return object.Err()
+	return err
 }
 
 // ParseEvent reads the body of a webhook: a bare task or media object (API version
@@ -229,7 +183,7 @@ func parseEvent(body []byte) (*Event, error) {
 	both := &struct { // one piece of memory: the common event is about a task
 		event Event
 		task  Task
-	}{task: Task{raw: body}}
+	}{task: Task{decoded: decoded{raw: body}}}
 	e, task := &both.event, &both.task
 	wire := taskWire{Task: task} // any other payload is told by the members that it shares with a task
 	object := jsonx.NewObject(body)
@@ -239,7 +193,8 @@ func parseEvent(body []byte) (*Event, error) {
 	case "event":
 		e.readEvent(task, wire.createdAt, orNil(wire.data))
 	case "task":
-		wire.finish(&object) // an odd member does not spoil the news that a task has ended
+		wire.finish(&object)
+		_ = task.keep(body, "task", task.ID, object.Err()) // a field does not spoil the end of a task
 		e.readTask(task)
 	case "media":
 		e.readMedia(body)

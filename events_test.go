@@ -310,8 +310,10 @@ func TestJob_decodes(t *testing.T) {
 	assert.True(t, job.Terminal())
 	assert.JSONEq(t, `{"id":"job_1","status":"cancelled","created_at":1767225600000}`, string(job.RawJSON()))
 
-	assert.ErrorContains(t, json.Unmarshal([]byte(`{"id":"job_1","created_at":"soon"}`), &job), "created_at")
-	assert.Error(t, json.Unmarshal([]byte(`{"id":["job_1"]}`), &job))
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"job_1","created_at":"soon"}`), &job))
+	require.ErrorContains(t, job.DecodeError(), `field "created_at"`)
+	require.NoError(t, json.Unmarshal([]byte(`{"id":["job_1"]}`), &job))
+	require.ErrorContains(t, job.DecodeError(), `field "id"`)
 }
 
 func TestParseEvent_anOddMemberOfAFileDoesNotMakeItNoFile(t *testing.T) {
@@ -325,7 +327,9 @@ func TestParseEvent_anOddMemberOfAFileDoesNotMakeItNoFile(t *testing.T) {
 	assert.Len(t, e.Task.Outputs, 2)
 	assert.True(t, e.Task.Succeeded(), "it is ready, and there is an output")
 
-	require.ErrorContains(t, json.Unmarshal(e.RawJSON(), new(ittybit.Task)), `field "output"`, "the API's own answers are held to their form")
+	require.ErrorContains(t, e.Task.DecodeError(), `field "output.width": is not a number; field "outputs[0].created": `)
+	require.ErrorContains(t, e.Task.Output.DecodeError(), `ittybit: file file_1: cannot decode field "width": is not a number`)
+	require.NoError(t, e.Task.Outputs[1].DecodeError())
 }
 
 func TestString_namesThingsInAFewWords(t *testing.T) {

@@ -2,15 +2,11 @@ package ittybit
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
 
 // FileObject says what role a file plays. It is an open type: Ittybit may send
@@ -61,109 +57,26 @@ type File struct {
 	Created      time.Time      `json:"created,omitzero"`
 	Updated      time.Time      `json:"updated,omitzero"`
 
-	raw json.RawMessage
+	decoded
 }
 
 // String names the file in a few words, for logs, without its URL.
-func (f *File) String() string {
+func (f File) String() string {
 	return fmt.Sprintf("file %s (kind %s, status %s)", f.ID, f.Kind, f.Status)
 }
-
-// RawJSON gives the file as Ittybit sent it, also the members that File does not
-// know. It must not be changed, and is nil for a File that was not decoded.
-func (f *File) RawJSON() json.RawMessage { return f.raw }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (f *File) UnmarshalJSON(data []byte) error { return unmarshalObject(f, data) }
 
+// MarshalJSON gives everything that was decoded back, changed fields changed.
+func (f File) MarshalJSON() ([]byte, error) {
+	type plain File
+	return marshalObject(&f, plain(f), nil)
+}
+
 func (f *File) objectID() string { return f.ID }
 
-// fromJSON reads data and keeps it.
-func (f *File) fromJSON(data []byte) error {
-	*f = File{raw: data}
-	var metadata json.RawMessage
-	var createdAt, updatedAt time.Time
-	object := jsonx.NewObject(data)
-	for object.Next() {
-		switch string(object.Name()) {
-		case "id":
-			jsonx.String(&object, &f.ID)
-		case "media_id":
-			jsonx.String(&object, &f.MediaID)
-		case "object":
-			jsonx.String(&object, &f.Object)
-		case "kind":
-			jsonx.String(&object, &f.Kind)
-		case "type":
-			jsonx.String(&object, &f.Type)
-		case "status":
-			jsonx.String(&object, &f.Status)
-		case "url":
-			jsonx.String(&object, &f.URL)
-		case "filename":
-			jsonx.String(&object, &f.Filename)
-		case "folder":
-			jsonx.String(&object, &f.Folder)
-		case "ref":
-			jsonx.String(&object, &f.Ref)
-		case "label":
-			jsonx.String(&object, &f.Label)
-		case "language":
-			jsonx.String(&object, &f.Language)
-		case "codec":
-			jsonx.String(&object, &f.Codec)
-		case "container":
-			jsonx.String(&object, &f.Container)
-		case "format":
-			jsonx.String(&object, &f.Format)
-		case "orientation":
-			jsonx.String(&object, &f.Orientation)
-		case "placeholder":
-			jsonx.String(&object, &f.Placeholder)
-		case "background":
-			jsonx.String(&object, &f.Background)
-		case "created_by":
-			jsonx.String(&object, &f.CreatedBy)
-		case "original":
-			object.Bool(&f.Original)
-		case "transparency":
-			object.Bool(&f.Transparency)
-		case "animated":
-			object.Bool(&f.Animated)
-		case "width":
-			jsonx.Whole(&object, &f.Width)
-		case "height":
-			jsonx.Whole(&object, &f.Height)
-		case "frames":
-			jsonx.Whole(&object, &f.Frames)
-		case "bitrate":
-			jsonx.Whole(&object, &f.Bitrate)
-		case "filesize":
-			jsonx.Whole(&object, &f.Filesize)
-		case "rotation":
-			object.Float(&f.Rotation)
-		case "duration":
-			object.Float(&f.Duration)
-		case "fps":
-			object.Float(&f.FPS)
-		case "created":
-			object.Time(&f.Created)
-		case "created_at":
-			object.Time(&createdAt)
-		case "updated":
-			object.Time(&f.Updated)
-		case "updated_at":
-			object.Time(&updatedAt)
-		case "metadata":
-			metadata = object.Value()
-		}
-	}
-	f.Created, f.Updated = firstNonZero(f.Created, createdAt), firstNonZero(f.Updated, updatedAt)
-	var err error
-	f.Metadata, err = decodeMetadata(metadata)
-	object.FailAt("metadata", err)
-	return object.Err()
-}
+func (f *File) fromJSON(text []byte) error { return decodeObject(f, "file", text) }
 
 // FileCreateParams are the parameters of [FilesService.Create].
 type FileCreateParams struct {
@@ -211,9 +124,7 @@ func (s *FilesService) Create(ctx context.Context, params FileCreateParams, opts
 // accepted is the error that means the task that was read as a file.
 func (f *File) accepted() error {
 	task := new(Task)
-	if err := task.fromJSON(f.raw); err != nil {
-		return errors.Join(&AcceptedError{Task: task}, fmt.Errorf("ittybit: %w", err))
-	}
+	_ = task.fromJSON(f.raw) // which is an object, for it was read as a file
 	return &AcceptedError{Task: task}
 }
 
@@ -233,8 +144,7 @@ func (s *FilesService) List(ctx context.Context, params FileListParams, opts ...
 }
 
 // All iterates over the files from the page that params choose to the last one,
-// fetching pages as it goes. An item with a member that can't be read is yielded together
-// with the error, and the iteration goes on. Any other error is yielded alone, and last.
+// fetching pages as it goes. An error is yielded alone, and last.
 func (s *FilesService) All(ctx context.Context, params FileListParams, opts ...RequestOption) iter.Seq2[*File, error] {
 	return all(ctx, func() (*Page[File], error) { return s.List(ctx, params, opts...) })
 }

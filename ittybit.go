@@ -100,8 +100,14 @@ type Client struct {
 	Files       *FilesService
 	SignedURLs  *SignedURLsService
 
-	pipeline *pipeline.Pipeline
-	baseURL  string
+	*core
+}
+
+// core is what a Client and an Uploader call with.
+type core struct {
+	pipeline  *pipeline.Pipeline
+	decodeLog decodeLog
+	baseURL   string
 }
 
 // NewClient makes a client for the project that apiKey belongs to. The key is taken
@@ -119,11 +125,11 @@ func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	if strings.ContainsFunc(apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, &ParamError{Param: "apiKey", Reason: "holds white space or characters that can't stand in a header; was it read from a file with a newline at its end?"}
 	}
-	c := &Client{}
-	var err error
-	if c.pipeline, c.baseURL, err = newPipeline(apiKey, opts); err != nil {
+	core, err := newCore(apiKey, opts)
+	if err != nil {
 		return nil, err
 	}
+	c := &Client{core: core}
 	c.Tasks = &TasksService{client: c}
 	c.Automations = &AutomationsService{client: c}
 	c.Media = &MediaService{client: c}
@@ -132,21 +138,20 @@ func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	return c, nil
 }
 
-// newPipeline makes what carries the calls, and gives its base URL.
-func newPipeline(apiKey string, opts []ClientOption) (*pipeline.Pipeline, string, error) {
+func newCore(apiKey string, opts []ClientOption) (*core, error) {
 	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: defaultRetryPolicy()}
 	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&cfg) }); err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	base, err := parseBaseURL(cfg.baseURL)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	usual, patient := cfg.httpClient, cfg.httpClient
 	if usual == nil {
 		usual, patient = defaultHTTPClient(time.Minute), defaultHTTPClient(10*time.Minute)
 	}
-	return pipeline.New(pipeline.Config{
+	p := pipeline.New(pipeline.Config{
 		BaseURL:           base,
 		Key:               func() string { return apiKey },
 		UserAgent:         userAgent(cfg.userAgent),
@@ -156,7 +161,8 @@ func newPipeline(apiKey string, opts []ClientOption) (*pipeline.Pipeline, string
 		Logger:            cfg.logger,
 		Policy:            cfg.retry.forPipeline(),
 		StatusError:       func(p pipeline.Problem) error { return newAPIError(p) },
-	}), base.String(), nil
+	})
+	return &core{pipeline: p, baseURL: base.String(), decodeLog: decodeLog{logger: cfg.logger}}, nil
 }
 
 // clientConfig is what the ClientOptions write to.
@@ -250,13 +256,6 @@ func userAgent(callers string) string {
 	return callers + " " + own
 }
 
-// object is what every API object's pointer type can do.
-type object[T any] interface {
-	*T
-	fromJSON(data []byte) error // data is valid JSON, and becomes the object's own
-	objectID() string
-}
-
 // call is one API call, as the services write it down.
 type call struct {
 	method  string
@@ -268,16 +267,14 @@ type call struct {
 	patient bool // the answer may take minutes
 }
 
-// do makes a call whose answer is one object. One that has an id, and a member that
-// can't be read, comes back together with the error, as far as it could be read: a
-// caller who has created something must get to know its id.
+// do makes a call whose response is one object.
 func do[T any, P object[T]](ctx context.Context, c *Client, in call, opts []RequestOption) (*T, error) {
-	answer := new(objectAnswer[T, P])
-	_, err := c.send(ctx, in, opts, answer)
-	if err != nil && !isOddAnswer(err) {
+	response := new(objectResponse[T, P])
+	if _, err := c.send(ctx, in, opts, response); err != nil {
 		return nil, err
 	}
-	return answer.object, err
+	c.decodeLog.report(ctx, P(response.object).json())
+	return response.object, nil
 }
 
 // doByID is do for /<collection>/<id>.

@@ -254,14 +254,16 @@ func TestLists_yieldTheItemsSoFarBeforeTheFailure(t *testing.T) {
 	}
 }
 
-func TestLists_yieldAnItemWithAnOddMemberTogetherWithTheError(t *testing.T) {
+func TestLists_goOnPastAFieldThatCannotBeDecoded(t *testing.T) {
 	for name, list := range listServices() {
 		server, _ := apiServer(t, listPages([]string{`[{"id":"a"},{"id":"b","created":"yesterday"},{"id":"c"}]`, "Links", `<?page=2>; rel="next"`}, []string{apiPage("d")})...)
-		client := clientFor(t, server.URL)
+		var log testLog
+		client := clientFor(t, server.URL, ittybit.WithLogger(log.logger()))
 		ids, errs := listCollect(list.all(t.Context(), client, 0, 0))
 		assert.Equal(t, []string{"a", "b", "c", "d"}, ids, name)
-		require.Len(t, errs, 1, name)
-		assert.ErrorContains(t, errs[0], `item 1, b: field "created"`, name)
+		assert.Empty(t, errs, name)
+		assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), name)
+		assert.Contains(t, log.String(), `b: cannot decode field \"created\": is neither ISO 8601 nor unix seconds or milliseconds`, name)
 	}
 }
 

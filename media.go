@@ -2,13 +2,10 @@ package ittybit
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"net/http"
 	"time"
-
-	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
 
 // Media is a media object: an original, everything that was made of it, and the URLs
@@ -33,17 +30,13 @@ type Media struct {
 	ProjectID    string `json:"project_id,omitempty"`
 	AutomationID string `json:"automation_id,omitempty"`
 
-	raw json.RawMessage
+	decoded
 }
 
 // String names the media in a few words, for logs.
-func (m *Media) String() string {
+func (m Media) String() string {
 	return fmt.Sprintf("media %s (kind %s, %d files)", m.ID, m.Kind, len(m.Files))
 }
-
-// RawJSON gives the media as Ittybit sent it, also the members that Media does not
-// know. It must not be changed, and is nil for a Media that was not decoded.
-func (m *Media) RawJSON() json.RawMessage { return m.raw }
 
 // FileByRef gives the file with that ref, such as "original" or the Ref of the task or
 // step that made it; nil where there is none.
@@ -70,63 +63,15 @@ func (m *Media) FilesByObject(object FileObject) []*File {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (m *Media) UnmarshalJSON(data []byte) error { return unmarshalObject(m, data) }
 
+// MarshalJSON gives everything that was decoded back, changed fields changed.
+func (m Media) MarshalJSON() ([]byte, error) {
+	type plain Media
+	return marshalObject(&m, plain(m), nil)
+}
+
 func (m *Media) objectID() string { return m.ID }
 
-// fromJSON reads data and keeps it.
-func (m *Media) fromJSON(data []byte) error {
-	*m = Media{raw: data}
-	var files, urls, metadata json.RawMessage
-	var createdAt, updatedAt time.Time
-	object := jsonx.NewObject(data)
-	for object.Next() {
-		switch string(object.Name()) {
-		case "id":
-			jsonx.String(&object, &m.ID)
-		case "object":
-			jsonx.String(&object, &m.Object)
-		case "kind":
-			jsonx.String(&object, &m.Kind)
-		case "title":
-			jsonx.String(&object, &m.Title)
-		case "alt":
-			jsonx.String(&object, &m.Alt)
-		case "background":
-			jsonx.String(&object, &m.Background)
-		case "project_id":
-			jsonx.String(&object, &m.ProjectID)
-		case "automation_id":
-			jsonx.String(&object, &m.AutomationID)
-		case "width":
-			jsonx.Whole(&object, &m.Width)
-		case "height":
-			jsonx.Whole(&object, &m.Height)
-		case "duration":
-			object.Float(&m.Duration)
-		case "created":
-			object.Time(&m.Created)
-		case "created_at":
-			object.Time(&createdAt)
-		case "updated":
-			object.Time(&m.Updated)
-		case "updated_at":
-			object.Time(&updatedAt)
-		case "files":
-			files = object.Value()
-		case "urls":
-			urls = object.Value()
-		case "metadata":
-			metadata = object.Value()
-		}
-	}
-	m.Created, m.Updated = firstNonZero(m.Created, createdAt), firstNonZero(m.Updated, updatedAt)
-	var err error
-	m.Files, err = decodeObjects[File](files)
-	object.FailAt("files", err)
-	m.Metadata, err = decodeMetadata(metadata)
-	object.FailAt("metadata", err)
-	object.FailAt("urls", decodePart(urls, &m.URLs))
-	return object.Err()
-}
+func (m *Media) fromJSON(text []byte) error { return decodeObject(m, "media", text) }
 
 // MediaCreateParams are the parameters of [MediaService.Create]. All are optional.
 type MediaCreateParams struct {
@@ -168,8 +113,7 @@ func (s *MediaService) List(ctx context.Context, params MediaListParams, opts ..
 }
 
 // All iterates over the media objects from the page that params choose to the last one,
-// fetching pages as it goes. An item with a member that can't be read is yielded together
-// with the error, and the iteration goes on. Any other error is yielded alone, and last.
+// fetching pages as it goes. An error is yielded alone, and last.
 func (s *MediaService) All(ctx context.Context, params MediaListParams, opts ...RequestOption) iter.Seq2[*Media, error] {
 	return all(ctx, func() (*Page[Media], error) { return s.List(ctx, params, opts...) })
 }

@@ -57,14 +57,17 @@ func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
 	} {
 		for _, body := range []string{`{"id":"med_1","` + member + `":` + value + `}`, `{"id":"med_1","files":[{"id":"file_1","` + member + `":` + value + `}]}`} {
 			client, _ := apiFake(t, apiAlways(200, body))
-			_, err := client.Media.Get(t.Context(), "med_1")
-			require.ErrorContains(t, err, `field "`+member+`"`, body)
+			media, err := client.Media.Get(t.Context(), "med_1")
+			require.NoError(t, err)
+			require.ErrorContains(t, media.DecodeError(), "ittybit: media med_1: cannot decode field ", body)
+			require.ErrorContains(t, media.DecodeError(), member+`": `, body)
 		}
 	}
 	for _, body := range []string{`{"id":"med_1","title":7}`, `{"id":"med_1","files":[{"url":7}]}`} {
 		client, _ := apiFake(t, apiAlways(200, body))
-		_, err := client.Media.Get(t.Context(), "med_1")
-		require.Error(t, err, body)
+		media, err := client.Media.Get(t.Context(), "med_1")
+		require.NoError(t, err)
+		require.Error(t, media.DecodeError(), body)
 	}
 }
 
@@ -101,10 +104,11 @@ func TestFile_decodesLikeAnyGoType(t *testing.T) {
 	assert.JSONEq(t, `{"id":"file_1","width":"640","fps":"29.97","brand_new":1}`, string(file.RawJSON()))
 	written, err := json.Marshal(&file)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"id":"file_1","width":640,"fps":29.97}`, string(written))
+	assert.JSONEq(t, `{"id":"file_1","width":"640","fps":"29.97","brand_new":1}`, string(written))
 	assert.Nil(t, new(ittybit.File).RawJSON())
 	for member, value := range map[string]string{"rotation": `"x"`, "frames": `"x"`, "fps": `"x"`, "bitrate": `"x"`, "filesize": `"x"`} {
-		require.ErrorContains(t, json.Unmarshal([]byte(`{"`+member+`":`+value+`}`), &file), `field "`+member+`"`)
+		require.NoError(t, json.Unmarshal([]byte(`{"`+member+`":`+value+`}`), &file))
+		require.ErrorContains(t, file.DecodeError(), `field "`+member+`"`)
 	}
 }
 

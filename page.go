@@ -33,17 +33,15 @@ const (
 type Page[T any] struct {
 	Items []T
 
-	odd   map[int]error // what could not be read, by item
-	query url.Values    // of this page
-	next  url.Values    // of the next page; nil after the last one
+	query url.Values // of this page
+	next  url.Values // of the next page; nil after the last one
 	fetch func(ctx context.Context, query url.Values) (*Page[T], error)
 }
 
 // HasNext reports whether there is another page, as far as the answer says.
 func (p *Page[T]) HasNext() bool { return p.next != nil }
 
-// Next fetches the next page. After the last one it gives [ErrNoMorePages]. A page with
-// items that have members that can't be read comes back together with the error.
+// Next fetches the next page. After the last one it gives [ErrNoMorePages].
 func (p *Page[T]) Next(ctx context.Context) (*Page[T], error) {
 	if p.next == nil {
 		return nil, ErrNoMorePages
@@ -69,13 +67,16 @@ func list[T any, P object[T]](ctx context.Context, c *Client, path string, param
 func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, values url.Values, opts []RequestOption) (*Page[T], error) {
 	page := &Page[T]{query: values}
 	var nextURL string
-	resp, oddity := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, pipeline.DecoderFunc(func(resp pipeline.Response) error {
+	resp, err := c.send(ctx, call{method: http.MethodGet, path: path, query: values}, opts, pipeline.DecoderFunc(func(resp pipeline.Response) error {
 		var err error
-		page.Items, page.odd, nextURL, err = decodeList[T, P](resp.Body)
+		page.Items, nextURL, err = decodeList[T, P](resp.Body)
 		return unusable(resp, err)
 	}))
-	if oddity != nil && !isOddAnswer(oddity) {
-		return nil, oddity
+	if err != nil {
+		return nil, err
+	}
+	for i := range page.Items {
+		c.decodeLog.report(ctx, P(&page.Items[i]).json())
 	}
 	if link := nextLink(resp.Header); link != "" {
 		nextURL = link
@@ -88,7 +89,7 @@ func fetchPage[T any, P object[T]](ctx context.Context, c *Client, path string, 
 	page.fetch = func(ctx context.Context, values url.Values) (*Page[T], error) {
 		return fetchPage[T, P](ctx, c, path, values, opts)
 	}
-	return page, oddity
+	return page, nil
 }
 
 // isPosition reports whether a parameter says where in a list a page is, in any
@@ -185,9 +186,7 @@ func relsOf(params string) []string {
 	return nil
 }
 
-// all walks over the items of all pages. An item that has a member that can't be read is
-// yielded together with the error, and the walk goes on. Any other failure is yielded as the
-// last element.
+// all yields the items of all pages. An error is yielded alone, and last.
 func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		for page, err := range pages(ctx, first, nil) {
@@ -196,7 +195,7 @@ func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*
 				return
 			}
 			for i := range page.Items {
-				if !yield(&page.Items[i], page.odd[i]) {
+				if !yield(&page.Items[i], nil) {
 					return
 				}
 			}
@@ -216,9 +215,8 @@ func (p *Page[T]) marks() string {
 	return b.String()
 }
 
-// pages walks from page to page. A page with items that have members that can't be read is
-// yielded together with the error; any other failure alone, and last. A list without an end is
-// such a failure, and so is one of pause, which is called before each request where it is not nil.
+// pages walks from page to page. An error is yielded alone, and last. A list without an end is
+// one, and so is one of pause, which is called before each request where it is not nil.
 // What the walk keeps in memory does not grow with the list.
 func pages[T any](ctx context.Context, first func() (*Page[T], error), pause func(context.Context) error) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {

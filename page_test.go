@@ -132,7 +132,7 @@ func TestAll_canBeIteratedTwice(t *testing.T) {
 func TestList_whatIsNoListIsAnError(t *testing.T) {
 	for body, want := range map[string]string{
 		``: "not a list", `null`: "not a list", `{}`: "not a list", `{"data":null}`: "not a list", `{"data":{}}`: "not a list", `"x"`: "not a list", `<html>`: "not a list",
-		`[{"id":"a"},{}]`: "item 1: it has no id", `[null]`: "item 0: not a JSON object", `["x"]`: "item 0", `[{"id":1}]`: "item 0",
+		`[{"id":"a"},{}]`: "item 1: it has no id", `[null]`: "item 0: is not a JSON object", `["x"]`: "item 0", `[{"id":1}]`: `item 0: field "id": is not a string`,
 	} {
 		client, _ := apiFake(t, apiAlways(200, body))
 		page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
@@ -156,11 +156,12 @@ func TestAll_keepsTheLimitAndTheFiltersThatALinkLeavesOut(t *testing.T) {
 	assert.Equal(t, "limit=100&page=2&status=failed", requests[1].Query)
 }
 
-func TestList_givesAPageWithAnOddItemTogetherWithTheError(t *testing.T) {
+func TestList_aFieldThatCannotBeDecodedCostsNoPage(t *testing.T) {
 	client, seen := apiFake(t, apiAlways(200, `[{"id":"task_1","progress":"half"},{"id":"task_2"}]`))
 	page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
-	require.ErrorContains(t, err, `item 0: field "progress"`)
-	require.NotNil(t, page)
+	require.NoError(t, err)
+	require.ErrorContains(t, page.Items[0].DecodeError(), `ittybit: task task_1: cannot decode field "progress": is not a number`)
+	require.NoError(t, page.Items[1].DecodeError())
 	assert.Equal(t, "task_2", page.Items[1].ID)
 	assert.Len(t, seen.all(), 1, "asking again would change nothing")
 }

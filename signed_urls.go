@@ -6,7 +6,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,7 +43,7 @@ type SignedURL struct {
 	Expiry    time.Time       `json:"expiry,omitzero"` // of an answer also in unix milliseconds, as later API versions send times
 	Signature string          `json:"signature,omitempty"`
 
-	raw json.RawMessage
+	decoded
 }
 
 // String names the URL, without its signature.
@@ -58,42 +57,24 @@ func (u SignedURL) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(u.String(
 // LogValue implements [slog.LogValuer] with String.
 func (u SignedURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
-// RawJSON gives the answer as Ittybit sent it. It must not be changed, and is nil for a
-// SignedURL that was not decoded.
-func (u *SignedURL) RawJSON() json.RawMessage { return u.raw }
-
 // UnmarshalJSON implements [json.Unmarshaler].
 func (u *SignedURL) UnmarshalJSON(data []byte) error { return unmarshalObject(u, data) }
+
+// MarshalJSON gives everything that was decoded back, changed fields changed.
+func (u SignedURL) MarshalJSON() ([]byte, error) {
+	type plain SignedURL
+	return marshalObject(&u, plain(u), nil)
+}
 
 // objectID: what other objects have an id for, a signed URL is by itself.
 func (u *SignedURL) objectID() string { return u.URL }
 
-// fromJSON reads data and keeps it.
-func (u *SignedURL) fromJSON(data []byte) error {
-	*u = SignedURL{raw: data}
-	object := jsonx.NewObject(data)
-	for object.Next() {
-		switch string(object.Name()) {
-		case "url":
-			jsonx.String(&object, &u.URL)
-		case "domain":
-			jsonx.String(&object, &u.Domain)
-		case "folder":
-			jsonx.String(&object, &u.Folder)
-		case "filename":
-			jsonx.String(&object, &u.Filename)
-		case "method":
-			jsonx.String(&object, &u.Method)
-		case "expiry":
-			object.Time(&u.Expiry)
-		case "signature":
-			jsonx.String(&object, &u.Signature)
-		}
+func (u *SignedURL) fromJSON(text []byte) error {
+	err := decodeObject(u, "signed URL", text)
+	if err == nil && u.URL == "" {
+		err = cmp.Or(errors.Unwrap(u.err), errors.New("it has no url"))
 	}
-	if u.URL == "" {
-		return cmp.Or(object.Err(), errors.New("it has no url"))
-	}
-	return object.Err()
+	return err
 }
 
 // SignedURLCreateParams are the parameters of [SignedURLsService.Create].

@@ -34,7 +34,7 @@ func (l Layer) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (l *Layer) UnmarshalJSON(data []byte) error {
 	*l = Layer{}
-	return readMembers(data, &l.Extra, &l.preserved, map[string]any{
+	return readFields(data, &l.Extra, &l.preserved, map[string]any{
 		"kind": &l.Kind, "url": &l.URL, "text": &l.Text, "font": &l.Font, "font_size": &l.FontSize, "color": &l.Color, "position": &l.Position,
 	})
 }

@@ -389,6 +389,12 @@ func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extr
 		members = append(members, jsonx.Field{Name: name, Value: value})
 	}
 	for _, member := range preserved {
+		if member.Name == wholeValue {
+			if len(members) == 0 { // it was not changed
+				return member.Value, nil
+			}
+			continue
+		}
 		if jsonx.Index(members, member.Name) < 0 {
 			members = append(members, member)
 		}

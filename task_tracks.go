@@ -1,5 +1,7 @@
 package ittybit
 
+import "github.com/ittybit/ittybit-go/internal/jsonx"
+
 // SubtitlesResults are the results of [TaskKindSubtitles]: the file with the subtitles.
 // Its URL, Format (such as vtt) and Language are those that Ittybit documents.
 type SubtitlesResults struct {
@@ -119,7 +121,30 @@ func (r *ThumbnailsResults) complete(outputs []string) {
 
 // file reads the object as a file.
 func (m *resultMembers) file(file *File) {
-	if err := file.UnmarshalJSON(m.object); m.err == nil {
+	if err := jsonx.DecodeObject(m.object, file); m.err == nil {
 		m.err = err
 	}
+}
+
+// MarshalJSON writes the chapters beside the fields of the file.
+func (r ChaptersResults) MarshalJSON() ([]byte, error) {
+	return marshalTrack(r.File, struct {
+		Chapters []Chapter `json:"chapters,omitempty"`
+	}{r.Chapters})
+}
+
+// MarshalJSON writes the URLs and their number beside the fields of the file.
+func (r ThumbnailsResults) MarshalJSON() ([]byte, error) {
+	return marshalTrack(r.File, struct {
+		URLs  []string `json:"urls,omitempty"`
+		Count int      `json:"count,omitempty"`
+	}{r.URLs, r.Count})
+}
+
+func marshalTrack(file File, more any) ([]byte, error) {
+	fields, err := jsonx.MarshalFields(file)
+	if err != nil {
+		return nil, err
+	}
+	return flattenParams(more, fields, nil, nil)
 }

@@ -88,10 +88,10 @@ func (s *TasksService) CreateAndWait(ctx context.Context, params TaskCreateParam
 func (s *TasksService) wait(ctx context.Context, cfg waitConfig, task *Task, err error) (*Task, error) {
 	var last *Task
 	for interval := cfg.interval; ; interval = grow(interval) {
-		if task != nil { // also with a member that can't be read
+		if task != nil {
 			last = task
 		}
-		if err != nil && (task == nil || !isOddAnswer(err)) {
+		if err != nil {
 			return last, err
 		}
 		if cfg.progress != nil {

@@ -189,7 +189,7 @@ func (w *watch) judge(seen look, yield func(*Task, error) bool) bool {
 	if seen.task != nil {
 		target.last = seen.task
 	}
-	if seen.err != nil && (seen.task == nil || !isOddAnswer(seen.err)) {
+	if seen.err != nil {
 		delete(w.unended, target.id)
 		return yield(target.last, &UnfinishedError{IDs: []string{target.id}, Err: seen.err})
 	}

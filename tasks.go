@@ -1,6 +1,7 @@
 package ittybit
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -143,7 +144,8 @@ type Task struct {
 	Updated      time.Time      `json:"updated,omitzero"`
 	Completed    time.Time      `json:"completed,omitzero"` // when it ended; in webhooks and later API versions only
 
-	raw, rawInput, rawOutput json.RawMessage
+	rawInput, rawOutput json.RawMessage
+	decoded
 }
 
 // TaskError says why a task failed.
@@ -156,10 +158,6 @@ type TaskError struct {
 func (t *Task) String() string {
 	return fmt.Sprintf("task %s (kind %s, status %s)", t.ID, t.Kind, t.Status)
 }
-
-// RawJSON gives the task as Ittybit sent it, also the members that Task does not
-// know. It must not be changed, and is nil for a Task that was not decoded.
-func (t *Task) RawJSON() json.RawMessage { return t.raw }
 
 // RawInput gives the task's input as Ittybit sent it: a file object, or a URL in later
 // API versions. It must not be changed, and is nil where there is none or null.
@@ -221,13 +219,20 @@ func (t *Task) Supersedes(other *Task) bool {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (t *Task) UnmarshalJSON(data []byte) error { return unmarshalObject(t, data) }
 
+// MarshalJSON gives everything that was decoded back, changed fields changed.
+func (t Task) MarshalJSON() ([]byte, error) {
+	type plain Task
+	return marshalObject(&t, plain(t), map[string]string{"finished_at": "completed"})
+}
+
 func (t *Task) objectID() string { return t.ID }
 
 // fromJSON reads data and keeps it.
 func (t *Task) fromJSON(data []byte) error {
-	*t = Task{raw: data}
+	*t = Task{}
 	wire := taskWire{Task: t}
-	return wire.read(data)
+	err := wire.read(data)
+	return t.keep(data, "task", t.ID, err)
 }
 
 // taskWire is a task that is being read: what is nested waits here, for in the payload of
@@ -327,15 +332,13 @@ func (w *taskWire) finish(o *jsonx.Object) {
 	o.FailAt("input", err)
 	t.Output, err = decodeFileMember(w.output)
 	o.FailAt("output", err)
-	t.Inputs, err = decodeObjectsBut[File](w.inputs, isNullOrText) // later API versions have URLs here
-	o.FailAt("inputs", err)
-	t.Outputs, err = decodeObjectsBut[File](w.outputs, isNullOrText)
-	o.FailAt("outputs", err)
-	t.Metadata, err = decodeMetadata(w.metadata)
+	o.FailAt("inputs", jsonx.DecodeObjects(w.inputs, &t.Inputs, isNullOrText)) // later API versions have URLs here
+	o.FailAt("outputs", jsonx.DecodeObjects(w.outputs, &t.Outputs, isNullOrText))
+	t.Metadata, err = jsonx.DecodeAnyMap(w.metadata)
 	o.FailAt("metadata", err)
 	t.Error, err = decodeTaskError(w.taskError)
 	o.FailAt("error", err)
-	o.FailAt("workflow", decodePart(w.workflow, &t.Workflow))
+	o.FailAt("workflow", jsonx.DecodeValue(w.workflow, &t.Workflow))
 }
 
 // decodeFileMember reads a file object. What is no object (later API versions have
@@ -346,27 +349,30 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 	}
 	file := new(File)
 	err := file.fromJSON(raw)
-	return file, err // an odd member does not make it none
+	return file, cmp.Or(err, file.err)
 }
 
 // decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).
 func decodeTaskError(raw json.RawMessage) (*TaskError, error) {
-	if jsonx.IsNull(raw) {
+	if jsonx.IsNull(raw) || string(raw) == `""` {
 		return nil, nil //nolint:nilnil // no error is no error
 	}
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		if text == "" {
-			return nil, nil //nolint:nilnil // an empty one says nothing
-		}
-		return &TaskError{Message: text}, nil
-	}
 	taskError := new(TaskError)
-	err := json.Unmarshal(raw, taskError)
-	if taskError.Message == "" {
-		taskError.Message = string(raw) // better than to say that nothing went wrong
+	return taskError, taskError.UnmarshalJSON(raw)
+}
+
+// UnmarshalJSON takes a string (API version 2025-08-20) or an object (later ones).
+func (e *TaskError) UnmarshalJSON(data []byte) error {
+	*e = TaskError{}
+	if json.Unmarshal(data, &e.Message) == nil {
+		return nil
 	}
-	return taskError, err
+	type plain TaskError
+	err := json.Unmarshal(data, (*plain)(e))
+	if e.Message == "" {
+		e.Message = string(data) // better than to say that nothing went wrong
+	}
+	return err
 }
 
 // TaskCreateParams are the parameters of [TasksService.Create].
@@ -453,8 +459,7 @@ func (s *TasksService) List(ctx context.Context, params TaskListParams, opts ...
 }
 
 // All iterates over the tasks from the page that params choose to the last one,
-// fetching pages as it goes. An item with a member that can't be read is yielded together
-// with the error, and the iteration goes on. Any other error is yielded alone, and last.
+// fetching pages as it goes. An error is yielded alone, and last.
 func (s *TasksService) All(ctx context.Context, params TaskListParams, opts ...RequestOption) iter.Seq2[*Task, error] {
 	return all(ctx, func() (*Page[Task], error) { return s.List(ctx, params, opts...) })
 }

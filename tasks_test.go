@@ -169,8 +169,8 @@ func TestTask_readsItsWorkflow(t *testing.T) {
 
 	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","kind":"workflow","workflow":"auto_1","status":"completed"}`))
 	task, err := client.Tasks.Get(t.Context(), "task_1")
-	require.ErrorContains(t, err, `field "workflow"`)
-	require.NotNil(t, task, "the rest of the task is there")
+	require.NoError(t, err, "the rest of the task is there")
+	require.ErrorContains(t, task.DecodeError(), `field "workflow"`)
 	assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
 }
 
@@ -207,12 +207,14 @@ func TestTask_membersThatCannotBeReadAreNamed(t *testing.T) {
 		"progress": `"half"`, "inputs": `{}`, "outputs": `"x"`, "metadata": `[]`, "error": `7`, "workflow": `["x"]`, "input": `{"width":"wide"}`, "output": `{"id":7}`,
 	} {
 		client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","`+member+`":`+value+`}`))
-		_, err := client.Tasks.Get(t.Context(), "task_1")
-		require.ErrorContains(t, err, `field "`+member+`"`, value)
+		task, err := client.Tasks.Get(t.Context(), "task_1")
+		require.NoError(t, err)
+		require.ErrorContains(t, task.DecodeError(), `cannot decode field "`+member, value)
 	}
 	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","inputs":[{"filesize":"big"}]}`))
-	_, err := client.Tasks.Get(t.Context(), "task_1")
-	require.ErrorContains(t, err, `field "inputs": field "filesize"`)
+	task, err := client.Tasks.Get(t.Context(), "task_1")
+	require.NoError(t, err)
+	require.ErrorContains(t, task.DecodeError(), `field "inputs[0].filesize"`)
 }
 
 func TestTask_decodesLikeAnyGoType(t *testing.T) {
@@ -224,7 +226,10 @@ func TestTask_decodesLikeAnyGoType(t *testing.T) {
 
 	written, err := json.Marshal(&task)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"id":"task_1","kind":"nsfw","results":{"is_nsfw":true}}`, string(written), "zero times and the like are left out")
+	assert.JSONEq(t, `{"id":"task_1","kind":"nsfw","results":{"is_nsfw":true},"brand_new":1}`, string(written))
+	written, err = json.Marshal(ittybit.Task{ID: "task_1", Kind: "nsfw"})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"id":"task_1","kind":"nsfw"}`, string(written), "zero times and the like are left out")
 	assert.Nil(t, new(ittybit.Task).RawJSON())
 }
 

@@ -135,29 +135,28 @@ func (e *UploadError) Unwrap() error { return e.Err }
 // expired. A body that ends before its Size is [io.ErrUnexpectedEOF].
 //
 // What Ittybit answers in the end is documented for whole files and resumable uploads, and
-// not for signed URLs. So an empty answer is a success. A file with a member that can't be
-// read comes back together with the error; so does a result without a file, with an
-// [*AcceptedError] where the answer is a task that makes it, and with [ErrUploadUnconfirmed]
-// where it is anything else. The errors of a file with an odd member and of a task are no
-// UploadErrors: there is nothing to resume. Of the answers to other chunks than the last one
+// not for signed URLs. So an empty answer is a success. A result without a file comes back
+// together with an [*AcceptedError] where the answer is a task that makes the file, and with
+// [ErrUploadUnconfirmed] where it is anything else. The error of a task is no UploadError:
+// there is nothing to resume. Of the answers to other chunks than the last one
 // only the status counts: the last one is what Ittybit checks them all at.
 //
 // Of the options, [WithResponseInfo] tells of the last request.
 func (s *FilesService) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
-	return upload(ctx, s.client.pipeline, params, opts)
+	return upload(ctx, s.client.core, params, opts)
 }
 
 // Uploader uploads to signed URLs without an API key, for programs that run where no key
 // must be. It is safe for concurrent use.
-type Uploader struct{ pipeline *pipeline.Pipeline }
+type Uploader struct{ *core }
 
 // NewUploader makes an Uploader. Of the options, [WithBaseURL] has no effect.
 func NewUploader(opts ...ClientOption) (*Uploader, error) {
-	p, _, err := newPipeline("", opts)
+	core, err := newCore("", opts)
 	if err != nil {
 		return nil, err
 	}
-	return &Uploader{pipeline: p}, nil
+	return &Uploader{core}, nil
 }
 
 // Upload is [FilesService.Upload] for params with a SignedURL.
@@ -165,7 +164,7 @@ func (u *Uploader) Upload(ctx context.Context, params UploadParams, opts ...Requ
 	if params.SignedURL == "" {
 		return nil, &ParamError{Param: "SignedURL", Reason: "is required where there is no API key"}
 	}
-	return upload(ctx, u.pipeline, params, opts)
+	return upload(ctx, u.core, params, opts)
 }
 
 // CloseIdleConnections is [Client.CloseIdleConnections].
@@ -173,19 +172,19 @@ func (u *Uploader) CloseIdleConnections() { u.pipeline.CloseIdleConnections() }
 
 // uploading is one upload on its way.
 type uploading struct {
-	pipeline *pipeline.Pipeline
-	params   UploadParams // with defaults
-	target   *url.URL
-	signed   bool
-	source   *uploadSource
-	header   http.Header
-	parts    *uploadParts
+	*core
+	params UploadParams // with defaults
+	target *url.URL
+	signed bool
+	source *uploadSource
+	header http.Header
+	parts  *uploadParts
 
 	last   pipeline.Response // the answer that completed it, or to what failed
 	result *UploadResult
 }
 
-func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts []RequestOption) (*UploadResult, error) {
+func upload(ctx context.Context, c *core, params UploadParams, opts []RequestOption) (*UploadResult, error) {
 	if ctx == nil {
 		return nil, &ParamError{Param: "ctx", Reason: "is nil"}
 	}
@@ -193,7 +192,7 @@ func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts
 	if err != nil {
 		return nil, err
 	}
-	u := &uploading{pipeline: p, params: params, header: cfg.header}
+	u := &uploading{core: c, params: params, header: cfg.header}
 	if err := u.prepare(); err != nil {
 		return nil, err
 	}
@@ -207,12 +206,15 @@ func upload(ctx context.Context, p *pipeline.Pipeline, params UploadParams, opts
 	}
 	switch {
 	case err == nil:
+		if u.result != nil && u.result.File != nil {
+			c.decodeLog.report(ctx, &u.result.File.decoded)
+		}
 		return u.result, nil
 	case errors.Is(err, ErrUploadUnconfirmed):
 		return u.result, &UploadError{Token: u.parts.token(), Err: err}
 	case errors.Is(err, ErrUploadIncomplete): // going on from here would end the same way
 		return u.result, &UploadError{Err: err}
-	case u.result != nil: // a file with a member that can't be read, or a task that makes it
+	case u.result != nil: // a task makes the file
 		return u.result, err
 	default:
 		return nil, &UploadError{Token: u.parts.token(), Err: err}
@@ -427,7 +429,7 @@ func (u *uploading) decode(part uploadPart, resp pipeline.Response) error {
 	if jsonx.IsNull(resp.Body) {
 		return nil
 	}
-	var answer objectAnswer[File, *File]
+	var answer objectResponse[File, *File]
 	err := answer.read(resp.Body)
 	switch file := answer.object; {
 	case file == nil:
@@ -436,5 +438,5 @@ func (u *uploading) decode(part uploadPart, resp pipeline.Response) error {
 		return file.accepted()
 	}
 	u.result.File = answer.object
-	return unusable(resp, err)
+	return nil
 }

@@ -15,36 +15,36 @@ type Field struct {
 }
 
 // Fields takes a JSON object apart, in the order of its text, of which each value keeps a
-// copy. Of members with the same name the last one counts, as in encoding/json.
+// copy. Of fields with the same name the last one counts, as in encoding/json.
 func Fields(object []byte) ([]Field, error) {
 	if err := Check(object); err != nil {
 		return nil, err
 	}
 	reader := NewObject(bytes.Clone(object))
-	var members []Field
+	var fields []Field
 	at := make(map[string]int)
 	for reader.Next() {
 		name := string(reader.Name())
 		if i, twice := at[name]; twice {
-			members[i].Value = reader.Value()
+			fields[i].Value = reader.Value()
 			continue
 		}
-		at[name] = len(members)
-		members = append(members, Field{name, reader.Value()})
+		at[name] = len(fields)
+		fields = append(fields, Field{name, reader.Value()})
 	}
-	return members, reader.Err()
+	return fields, reader.Err()
 }
 
-// Index gives the place of name in members, or -1.
-func Index(members []Field, name string) int {
-	return slices.IndexFunc(members, func(m Field) bool { return m.Name == name })
+// Index gives the place of name in fields, or -1.
+func Index(fields []Field, name string) int {
+	return slices.IndexFunc(fields, func(m Field) bool { return m.Name == name })
 }
 
 // Join puts an object together.
-func Join(members []Field) (json.RawMessage, error) {
+func Join(fields []Field) (json.RawMessage, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
-	for i, m := range members {
+	for i, m := range fields {
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -119,7 +119,7 @@ func digits(n json.Number) int {
 	return len(mantissa)
 }
 
-// FieldNames gives the names of the JSON members that struct v declares.
+// FieldNames gives the names of the JSON fields that struct v declares.
 func FieldNames(v any) []string {
 	t := reflect.TypeOf(v)
 	if t.Kind() == reflect.Pointer {
@@ -127,9 +127,7 @@ func FieldNames(v any) []string {
 	}
 	names := make([]string, 0, t.NumField())
 	for i := range t.NumField() {
-		field := t.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if name != "" && name != "-" && field.IsExported() {
+		if name := fieldName(t.Field(i)); name != "" {
 			names = append(names, name)
 		}
 	}

@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 	"unicode/utf8"
 )
 
-// Object reads the members of a JSON object one after the other: the values stay where
+// ErrNotObject is what [Object.Err] gives for any other JSON value.
+var ErrNotObject = errors.New("is not a JSON object")
+
+// Object reads the fields of a JSON object one after the other: the values stay where
 // they are in the text, nothing is copied, and a value is looked into only by who asks for
 // it. Names are told apart by every letter, where encoding/json would fold their case. As there,
-// null changes nothing, and of members with the same name the last one counts. A value that
-// can't be read changes nothing either: the first such one is told by [Object.Err], and the
-// others are read all the same.
+// null changes nothing, and of fields with the same name the last one counts. A value that
+// can't be read changes nothing either: [Object.Err] names its field, and the others are read
+// all the same.
 //
 //	object := jsonx.NewObject(text)
 //	for object.Next() {
@@ -25,26 +27,27 @@ import (
 //	}
 //	return object.Err()
 //
-// It is for the objects of the API, whose members' forms differ between its documents and
+// It is for the objects of the API, whose fields' forms differ between its documents and
 // generations, and several times as fast as decoding by reflection.
 type Object struct {
-	rest        []byte // what follows the member that was read
+	rest        []byte // what follows the field that was read
 	name, value []byte
-	err         error
+	notObject   bool
+	errs        FieldErrors
 }
 
 // NewObject reads text, which must be valid JSON (see [Check]); it is not checked again. What
-// is no object has no members, and an error. text must not change as long as values of it
+// is no object has no fields, and an error. text must not change as long as values of it
 // are in use.
 func NewObject(text []byte) Object {
 	text = skipSpace(text)
 	if len(text) == 0 || text[0] != '{' {
-		return Object{err: errors.New("not a JSON object")}
+		return Object{notObject: true}
 	}
 	return Object{rest: text[1:]}
 }
 
-// Next goes on to the next member, in the order of the text. A name can come twice.
+// Next goes on to the next field, in the order of the text. A name can come twice.
 func (o *Object) Next() bool {
 	rest := skipSeparator(o.rest)
 	if len(rest) == 0 || rest[0] != '"' {
@@ -66,29 +69,29 @@ func (o *Object) Next() bool {
 	return true
 }
 
-// Name gives the name of the member that Next went on to.
+// Name gives the name of the field that Next went on to.
 func (o *Object) Name() []byte { return o.name }
 
-// Value gives the text of the member's value, without white space around it.
+// Value gives the text of the field's value, without white space around it.
 func (o *Object) Value() []byte { return o.value }
 
-// Err gives the first error of all that were met.
-func (o *Object) Err() error { return o.err }
+// Err gives the [FieldErrors] of the fields that could not be decoded, [ErrNotObject], or nil.
+func (o *Object) Err() error {
+	if o.notObject {
+		return ErrNotObject
+	}
+	return o.errs.orNil()
+}
 
-// Fail keeps err, unless it is nil, as what is wrong with the member. An earlier error
-// stays.
+// Fail keeps err, unless it is nil, as what is wrong with the field.
 func (o *Object) Fail(err error) {
 	if err != nil {
 		o.FailAt(string(o.name), err)
 	}
 }
 
-// FailAt is Fail for a member that was passed before.
-func (o *Object) FailAt(name string, err error) {
-	if err != nil && o.err == nil {
-		o.err = fmt.Errorf("field %q: %w", name, err)
-	}
-}
+// FailAt is Fail for a field that was passed before.
+func (o *Object) FailAt(name string, err error) { o.errs = o.errs.Add(name, err) }
 
 // String reads a string. One of the usual ones costs no allocation.
 func String[T ~string](o *Object, to *T, usual ...T) {
@@ -155,14 +158,21 @@ func (o *Object) Float(to *float64) {
 
 // Bool reads true or false.
 func (o *Object) Bool(to *bool) {
-	switch {
-	case string(o.value) == "true":
-		*to = true
-	case string(o.value) == "false":
-		*to = false
-	case !isNull(o.value):
-		o.Fail(errors.New("is neither true nor false"))
+	if isNull(o.value) {
+		return
 	}
+	if flag, err := parseBool(o.value); err != nil {
+		o.Fail(err)
+	} else {
+		*to = flag
+	}
+}
+
+func parseBool(text []byte) (bool, error) {
+	if string(text) != "true" && string(text) != "false" {
+		return false, errors.New("is neither true nor false")
+	}
+	return string(text) == "true", nil
 }
 
 // Time reads a time as [ParseTime] does.

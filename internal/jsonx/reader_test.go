@@ -166,14 +166,14 @@ func TestWhole_refusesWhatItsTypeHasNoRoomFor(t *testing.T) {
 	}
 }
 
-func TestObject_tellsTheFirstError(t *testing.T) {
+func TestObject_namesTheFieldsThatCannotBeRead(t *testing.T) {
 	object := NewObject([]byte(`{"a":1,"b":"x","c":true}`))
 	var text string
 	for object.Next() {
 		String(&object, &text)
 	}
 	object.FailAt("later", assert.AnError)
-	require.EqualError(t, object.Err(), `field "a": is not a string`)
+	require.EqualError(t, object.Err(), `field "a": is not a string; field "c": is not a string; field "later": `+assert.AnError.Error())
 	assert.Equal(t, "x", text)
 
 	object = NewObject([]byte(`{}`))

@@ -14,16 +14,6 @@ import (
 // failed.
 var ErrOutcomeUnknown = errors.New("ittybit: outcome unknown")
 
-// OddAnswerError is what Decode gives for an answer that has an id, and a member that
-// can't be read.
-type OddAnswerError struct{ Err error }
-
-// Error implements error.
-func (e *OddAnswerError) Error() string { return e.Err.Error() }
-
-// Unwrap gives what is odd.
-func (e *OddAnswerError) Unwrap() error { return e.Err }
-
 // SourceError is why a request's body could not be read. It is not the network's fault,
 // and another try would fail in the same way.
 type SourceError struct{ Err error }

@@ -225,8 +225,7 @@ func (c *call) judgeSuccess() bool {
 	}
 	if err := c.request.Decoder.Decode(c.answer); err != nil {
 		c.err = err
-		// An answer that names what it is about leaves no doubt that the call was carried out.
-		if c.request.Creates && !errors.As(err, new(*OddAnswerError)) {
+		if c.request.Creates {
 			c.unknown = true
 			return c.pipeline.cfg.Policy.RetryAmbiguousPosts
 		}

@@ -1,0 +1,255 @@
+package ittybit
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/pipeline"
+	"github.com/ittybit/ittybit-go/internal/redact"
+)
+
+// decoded is what an object keeps of the JSON that it was decoded from.
+type decoded struct {
+	raw json.RawMessage
+	err error
+}
+
+// RawJSON gives the object as Ittybit sent it, also the fields that this version does not know.
+// It must not be changed, and is nil for an object that was not decoded.
+func (d *decoded) RawJSON() json.RawMessage { return d.raw }
+
+// DecodeError names the fields that could not be decoded, those of nested objects too. They are
+// zero; RawJSON has them. It is nil as a rule.
+func (d *decoded) DecodeError() error { return d.err }
+
+func (d *decoded) json() *decoded { return d }
+
+// keep keeps the text of an object and which of its fields could not be decoded. Any other error
+// is returned.
+func (d *decoded) keep(text []byte, name, id string, err error) error {
+	d.raw = text
+	if err == nil {
+		return nil
+	}
+	var fields jsonx.FieldErrors
+	if !errors.As(err, &fields) {
+		return err
+	}
+	d.err = fmt.Errorf("ittybit: %s %s: cannot decode %w", name, oneLine(id), fields)
+	return nil
+}
+
+// object is what every API object's pointer type can do.
+type object[T any] interface {
+	*T
+	fromJSON(text []byte) error // text is valid JSON, and becomes the object's own
+	objectID() string
+	json() *decoded
+}
+
+// decodeObject is the fromJSON of the objects that jsonx decodes by their tags.
+func decodeObject[T any, P object[T]](to P, name string, text []byte) error {
+	*to = *new(T)
+	err := jsonx.Decode(text, to)
+	return to.json().keep(text, name, to.objectID(), err)
+}
+
+// unmarshalObject is the UnmarshalJSON of every API object: null changes nothing.
+func unmarshalObject[T any, P object[T]](to P, text []byte) error {
+	if err := jsonx.Check(text); err != nil || jsonx.IsNull(text) {
+		return err
+	}
+	return to.fromJSON(bytes.Clone(text))
+}
+
+// marshalObject is the MarshalJSON of every API object: what was decoded is written as it was,
+// but for the fields that were changed since; what was not is written as plain is, which is
+// the object without its methods. aliases are other names of its fields.
+func marshalObject[T any, P object[T]](now P, plain any, aliases map[string]string) ([]byte, error) {
+	text := now.json().raw
+	if text == nil {
+		return jsonx.Marshal(plain)
+	}
+	before := P(new(T))
+	if err := before.fromJSON(text); err != nil {
+		return nil, err
+	}
+	return jsonx.MarshalDecoded(text, now, before, aliases)
+}
+
+// errNoID is why a response that is valid JSON may still be of no use.
+var errNoID = errors.New("it has no id")
+
+// objectResponse is a response that is one object.
+type objectResponse[T any, P object[T]] struct {
+	object *T // nil: there is none
+	value  T
+}
+
+// Decode implements [pipeline.Decoder].
+func (r *objectResponse[T, P]) Decode(resp pipeline.Response) error {
+	return unusable(resp, r.read(resp.Body))
+}
+
+// read reads an object, bare (API version 2025-08-20) or in an envelope (2025-01-01: meta,
+// data). One without an id is an error, never a zero value.
+func (r *objectResponse[T, P]) read(body []byte) error {
+	if err := jsonx.Check(body); err != nil {
+		return err
+	}
+	err := r.readBare(body)
+	if err != nil {
+		if data := envelope(body).Data; jsonx.IsObject(data) {
+			return r.readBare(data)
+		}
+	}
+	return err
+}
+
+func (r *objectResponse[T, P]) readBare(text []byte) error {
+	if err := decodeWithID(P(&r.value), text); err != nil {
+		return err
+	}
+	r.object = &r.value
+	return nil
+}
+
+// decodeWithID decodes an object that is worth nothing without its id.
+func decodeWithID[T any, P object[T]](to P, text []byte) error {
+	err := to.fromJSON(text)
+	if err == nil && to.objectID() == "" {
+		err = cmp.Or(errors.Unwrap(to.json().err), errNoID)
+	}
+	return err
+}
+
+// unusable says that a response can't be used, unless err is nil.
+func unusable(resp pipeline.Response, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("ittybit: cannot use the response (status %d): %w", resp.StatusCode, err)
+}
+
+// decodeList reads a list, bare or in an envelope, and where the envelope says that the
+// next page is.
+func decodeList[T any, P object[T]](body []byte) (items []T, next string, err error) {
+	if err := jsonx.Check(body); err != nil {
+		return nil, "", fmt.Errorf("it is not a list: %w", err)
+	}
+	list := json.RawMessage(body)
+	if jsonx.IsObject(body) {
+		wrapped := envelope(body)
+		list, next = wrapped.Data, wrapped.Links.Next
+	}
+	elements, ok := jsonx.Elements(list)
+	if !ok {
+		return nil, "", errors.New("it is not a list")
+	}
+	items = make([]T, 0, min(len(elements), maxLimit))
+	for i, element := range elements {
+		items = append(items, *new(T)) // as they come: what is no list of objects may be long
+		text := bytes.Clone(element)   // one item that is kept does not keep the page
+		if err := decodeWithID(P(&items[i]), text); err != nil {
+			return nil, "", fmt.Errorf("item %d: %w", i, err)
+		}
+	}
+	return items, next, nil
+}
+
+type responseEnvelope struct {
+	Data  json.RawMessage `json:"data"`
+	Links struct {
+		Next string `json:"next"`
+	} `json:"links"`
+}
+
+func envelope(body []byte) responseEnvelope {
+	var e responseEnvelope
+	if json.Unmarshal(body, &e) != nil {
+		return responseEnvelope{Data: e.Data} // links of another form do not spoil the data
+	}
+	return e
+}
+
+// maxLoggedFields bounds what a decodeLog remembers.
+const maxLoggedFields = 1000
+
+// listIndex finds the places of elements in a field's path: they are all one field.
+var listIndex = regexp.MustCompile(`\[\d+\]`)
+
+// decodeLog logs the fields that could not be decoded, each once.
+type decodeLog struct {
+	logger *slog.Logger // nil: the default one
+
+	mu     sync.Mutex
+	logged map[string]struct{}
+}
+
+// report logs what could not be decoded of an object.
+func (l *decodeLog) report(ctx context.Context, object *decoded) {
+	if object.err == nil {
+		return
+	}
+	var fields jsonx.FieldErrors
+	_ = errors.As(object.err, &fields) // keep has put them there
+	name, _, _ := strings.Cut(strings.TrimPrefix(object.err.Error(), "ittybit: "), " ")
+	for _, field := range fields {
+		path := listIndex.ReplaceAllString(field.Path, "[]")
+		if !l.isFirst(name + " " + path) {
+			continue
+		}
+		logger := l.logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: a field cannot be decoded; it is left zero, and RawJSON has it",
+			slog.String("object", name), slog.String("field", path), slog.String("error", redact.Text(object.err.Error())))
+	}
+}
+
+func (l *decodeLog) isFirst(field string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, logged := l.logged[field]; logged || len(l.logged) >= maxLoggedFields {
+		return false
+	}
+	if l.logged == nil {
+		l.logged = make(map[string]struct{})
+	}
+	l.logged[field] = struct{}{}
+	return true
+}
+
+// marshalBody makes the JSON of a request.
+func marshalBody(body any) ([]byte, error) {
+	data, err := jsonx.Marshal(body)
+	if err == nil {
+		return data, nil
+	}
+	if param := (*ParamError)(nil); errors.As(err, &param) {
+		return nil, param
+	}
+	return nil, &ParamError{Param: "parameters", Reason: "cannot be encoded as JSON: " + err.Error()}
+}
+
+// orNil turns a JSON null into nil.
+func orNil(value json.RawMessage) json.RawMessage {
+	if jsonx.IsNull(value) {
+		return nil
+	}
+	return bytes.TrimSpace(value)
+}
+
+func isNullOrText(value json.RawMessage) bool {
+	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
+}

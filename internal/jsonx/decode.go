@@ -1,0 +1,319 @@
+package jsonx
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxObjects bounds the objects that one list in an object is decoded into: their text may be
+// as short as {}, and they are not.
+const maxObjects = 10_000
+
+var (
+	timeType     = reflect.TypeFor[time.Time]()
+	rawType      = reflect.TypeFor[json.RawMessage]()
+	anyMapType   = reflect.TypeFor[map[string]any]()
+	unmarshalers = reflect.TypeFor[json.Unmarshaler]()
+)
+
+// decodeField decodes the text of a value, which is not null, into a field.
+type decodeField func(text []byte, field reflect.Value) error
+
+// structField is a field that JSON may have.
+type structField struct {
+	index  int
+	other  bool // the name is not the tag's own
+	decode decodeField
+}
+
+// decoders has, for each type of struct, its fields by their names in JSON.
+var decoders sync.Map // reflect.Type to map[string]structField
+
+// Decode decodes text, a JSON object that is known to be valid, into the struct that to points
+// to, as leniently as [Object] does: a field that can't be decoded is left as it is, and named
+// in the error. Names come from the json tags. The name of a [time.Time] may also have _at
+// at its end, or lack it; where both are there, the tag's own counts. Raw JSON and the
+// text of nested objects stay where they are in text.
+func Decode(text []byte, to any) error {
+	target := reflect.ValueOf(to).Elem()
+	fields := fieldsOf(target.Type())
+	object := NewObject(text)
+	set := make(map[int]bool) // by a tag's own name
+	for object.Next() {
+		field, known := fields[string(object.Name())]
+		if !known || field.other && set[field.index] || IsNull(object.Value()) {
+			continue
+		}
+		if err := field.decode(object.Value(), target.Field(field.index)); err != nil {
+			object.Fail(err)
+		} else if !field.other {
+			set[field.index] = true
+		}
+	}
+	return object.Err()
+}
+
+func fieldsOf(t reflect.Type) map[string]structField {
+	if known, ok := decoders.Load(t); ok {
+		return known.(map[string]structField) //nolint:forcetypeassert // nothing else is stored
+	}
+	fields := make(map[string]structField)
+	for i := range t.NumField() {
+		name := fieldName(t.Field(i))
+		if name == "" {
+			continue
+		}
+		decode := decoderOf(t.Field(i).Type)
+		fields[name] = structField{i, false, decode}
+		if t.Field(i).Type == timeType {
+			fields[otherTimeName(name)] = structField{i, true, decode}
+		}
+	}
+	known, _ := decoders.LoadOrStore(t, fields)
+	return known.(map[string]structField) //nolint:forcetypeassert // nothing else is stored
+}
+
+// fieldName gives the name of a field in JSON; it is empty for one that JSON never has.
+func fieldName(field reflect.StructField) string {
+	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	if name == "-" || !field.IsExported() {
+		return ""
+	}
+	return name
+}
+
+// otherTimeName gives created_at for created, and the other way around.
+func otherTimeName(name string) string {
+	if short, long := strings.CutSuffix(name, "_at"); long {
+		return short
+	}
+	return name + "_at"
+}
+
+func decoderOf(t reflect.Type) decodeField {
+	switch {
+	case t == timeType:
+		return decodeTime
+	case t == rawType:
+		return func(text []byte, field reflect.Value) error {
+			field.SetBytes(text)
+			return nil
+		}
+	case t == anyMapType:
+		return decodeAnyMap
+	case t.Kind() == reflect.Slice && t.Elem().Implements(unmarshalers):
+		return decodeObjects
+	case t.Kind() == reflect.Slice && reflect.PointerTo(t.Elem()).Implements(unmarshalers):
+		return decodeElements
+	case reflect.PointerTo(t).Implements(unmarshalers):
+		return decodeAny
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return decodeString
+	case reflect.Int, reflect.Int64:
+		return decodeInt
+	case reflect.Float64:
+		return decodeFloat
+	case reflect.Bool:
+		return decodeBool
+	}
+	return decodeAny
+}
+
+func decodeTime(text []byte, field reflect.Value) error {
+	at, err := ParseTime(text)
+	if err == nil && !at.IsZero() {
+		field.Set(reflect.ValueOf(at))
+	}
+	return err
+}
+
+func decodeString(text []byte, field reflect.Value) error {
+	value, err := unquote(text)
+	if err == nil {
+		field.SetString(value)
+	}
+	return err
+}
+
+func decodeInt(text []byte, field reflect.Value) error {
+	number, found, err := ParseInt(text)
+	switch {
+	case err != nil:
+		return err
+	case field.OverflowInt(number):
+		return errOutOfRange
+	case found:
+		field.SetInt(number)
+	}
+	return nil
+}
+
+func decodeFloat(text []byte, field reflect.Value) error {
+	number, found, err := ParseFloat(text)
+	if err == nil && found {
+		field.SetFloat(number)
+	}
+	return err
+}
+
+func decodeBool(text []byte, field reflect.Value) error {
+	flag, err := parseBool(text)
+	if err == nil {
+		field.SetBool(flag)
+	}
+	return err
+}
+
+// decodeAnyMap decodes an object of the user's own, its numbers as [json.Number].
+func decodeAnyMap(text []byte, field reflect.Value) error {
+	value, err := DecodeAnyMap(text)
+	if err == nil {
+		field.Set(reflect.ValueOf(value))
+	}
+	return err
+}
+
+// DecodeAnyMap decodes an object into the usual Go types, its numbers as [json.Number]. null is
+// a nil map.
+func DecodeAnyMap(text []byte) (map[string]any, error) {
+	if IsNull(text) {
+		return nil, nil //nolint:nilnil // no object is no error
+	}
+	value, err := DecodeUseNumber(text)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("is not an object")
+	}
+	return object, nil
+}
+
+func decodeAny(text []byte, field reflect.Value) error {
+	return DecodeObject(text, field.Addr().Interface())
+}
+
+// DecodeValue decodes text into what to points to, as [Decode] does with a field of its type.
+func DecodeValue(text []byte, to any) error {
+	if IsNull(text) {
+		return nil
+	}
+	field := reflect.ValueOf(to).Elem()
+	return decoderOf(field.Type())(text, field)
+}
+
+// decodeElements decodes a list whose elements keep what they can't decode: none is left out.
+func decodeElements(text []byte, list reflect.Value) error {
+	elements, ok := Elements(text)
+	if !ok {
+		return errors.New("is not a list")
+	}
+	if len(elements) > maxObjects {
+		return fmt.Errorf("has more than %d elements", maxObjects)
+	}
+	var errs FieldErrors
+	list.Set(reflect.MakeSlice(list.Type(), len(elements), len(elements)))
+	for i, element := range elements {
+		errs = errs.Add(fmt.Sprintf("[%d]", i), DecodeObject(element, list.Index(i).Addr().Interface()))
+	}
+	return errs.orNil()
+}
+
+// decodeObjects decodes a list of pointers to objects.
+func decodeObjects(text []byte, field reflect.Value) error { return decodeList(text, field, IsNull) }
+
+// DecodeObjects decodes a list of objects into the slice of pointers that to points to. The
+// elements that skip names are left out, and so are, with an error, others that are no objects.
+func DecodeObjects(text []byte, to any, skip func(json.RawMessage) bool) error {
+	if IsNull(text) {
+		return nil
+	}
+	return decodeList(text, reflect.ValueOf(to).Elem(), skip)
+}
+
+func decodeList(text []byte, list reflect.Value, skip func(json.RawMessage) bool) error {
+	elements, ok := Elements(text)
+	if !ok {
+		return errors.New("is not a list")
+	}
+	var errs FieldErrors
+	for i, element := range elements {
+		switch {
+		case i >= maxObjects:
+			return fmt.Errorf("has more than %d elements", maxObjects)
+		case IsObject(element):
+			object := reflect.New(list.Type().Elem().Elem())
+			errs = errs.Add(fmt.Sprintf("[%d]", i), DecodeObject(element, object.Interface()))
+			list.Set(reflect.Append(list, object))
+		case !skip(element):
+			errs = errs.Add(fmt.Sprintf("[%d]", i), errors.New("is not an object"))
+		}
+	}
+	return errs.orNil()
+}
+
+// DecodeObject decodes text into object, a pointer, which may know which of its fields could
+// not be decoded.
+func DecodeObject(text []byte, object any) error {
+	if err := json.Unmarshal(text, object); err != nil {
+		return err
+	}
+	if lenient, ok := object.(interface{ DecodeError() error }); ok {
+		return lenient.DecodeError()
+	}
+	return nil
+}
+
+// MarshalDecoded writes the struct that now points to, which was decoded from text, so that
+// nothing is lost: fields are written as they stand in text, also those that the struct does
+// not know or could not decode, but for those whose value is another one than that of decoded,
+// which is what text decodes into. aliases are names in text of the struct's fields, beside
+// those that [Decode] knows.
+func MarshalDecoded(text []byte, now, decoded any, aliases map[string]string) (json.RawMessage, error) {
+	fields, err := Fields(text)
+	if err != nil {
+		return nil, err
+	}
+	changed, before := reflect.ValueOf(now).Elem(), reflect.ValueOf(decoded).Elem()
+	for i := range changed.NumField() {
+		field, value := changed.Type().Field(i), changed.Field(i)
+		name := fieldName(field)
+		if name == "" || reflect.DeepEqual(value.Interface(), before.Field(i).Interface()) {
+			continue
+		}
+		fields = slices.DeleteFunc(fields, func(f Field) bool { // they would go on saying what it was
+			return aliases[f.Name] == name || field.Type == timeType && f.Name == otherTimeName(name)
+		})
+		if fields, err = setField(fields, name, value, field.Tag.Get("json")); err != nil {
+			return nil, err
+		}
+	}
+	return Join(fields)
+}
+
+// setField sets a field to value, or takes it away where its tag says that it is omitted.
+func setField(fields []Field, name string, value reflect.Value, tag string) ([]Field, error) {
+	isField := func(f Field) bool { return f.Name == name }
+	empty := value.IsZero() || (value.Kind() == reflect.Map || value.Kind() == reflect.Slice) && value.Len() == 0
+	if strings.HasSuffix(tag, ",omitempty") && empty || strings.HasSuffix(tag, ",omitzero") && value.IsZero() {
+		return slices.DeleteFunc(fields, isField), nil
+	}
+	encoded, err := Marshal(value.Interface())
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(fields, isField); i >= 0 {
+		fields[i].Value = encoded
+		return fields, nil
+	}
+	return append(fields, Field{Name: name, Value: encoded}), nil
+}

@@ -222,7 +222,7 @@ func TestAutomation_taskCompletedFiresAndCannotLoop(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 
 		assert.Len(t, a.list("/tasks"), 3)
-		assert.Len(t, a.list("/media"), 1)
+		assert.Len(t, a.list("/media"), 2, "that of the first task's input, and that of ingest")
 		bodies := in.bodies(t)
 		assert.Len(t, bodies, 1)
 		assert.Equal(t, task, bodies[0]["id"])

@@ -1,19 +1,23 @@
 package ittybittest
 
 import (
-	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
-)
 
-// maxDeliveries bounds the memory that records take.
-const maxDeliveries = 10_000
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
+)
 
 // Delivery is the record of one attempt to deliver a webhook.
 type Delivery struct {
+	// Number counts the records of a server from 1.
+	Number int64
 	// ID is that of the webhook: the same for all its attempts and copies. It is
 	// not sent.
 	ID string
@@ -34,7 +38,10 @@ type Delivery struct {
 	// StatusCode is that of the receiver's answer, or 0 if there was none, and
 	// then Err says why.
 	StatusCode int
-	Err        error
+	// ResponseHeader and ResponseBody are those of the answer; of the body 64 KiB at most.
+	ResponseHeader http.Header
+	ResponseBody   []byte
+	Err            error
 	// Final says that no other attempt follows.
 	Final bool
 }
@@ -45,15 +52,52 @@ func (d Delivery) Delivered() bool {
 	return d.Err == nil && d.StatusCode == http.StatusOK
 }
 
-func (d Delivery) clone() Delivery {
-	d.Body = bytes.Clone(d.Body)
-	return d
+// Event is the event that the delivery brings, as [ittybit.ParseEvent] reads it.
+func (d Delivery) Event() (*ittybit.Event, error) { return ittybit.ParseEvent(d.Body) }
+
+// TaskID is the id of the task that the delivery is about, "" if it is about something else.
+func (d Delivery) TaskID() string {
+	var body struct {
+		ID, Object string
+		Data       struct{ ID, Object string }
+	}
+	_ = json.Unmarshal(d.Body, &body) // a body that was made by hand may be anything
+	switch {
+	case body.Object == "task":
+		return body.ID
+	case body.Data.Object == "task":
+		return body.Data.ID
+	}
+	return ""
 }
 
+// State says how the delivery stood after this attempt.
+func (d Delivery) State() DeliveryState {
+	switch {
+	case d.Delivered():
+		return DeliveryDone
+	case d.Final:
+		return DeliveryFailed
+	}
+	return DeliveryWaiting
+}
+
+// DeliveryState is how a delivery stands.
+type DeliveryState string
+
+const (
+	// DeliveryDone is a delivery that the receiver confirmed.
+	DeliveryDone DeliveryState = "delivered"
+	// DeliveryFailed is one that was not confirmed and will not be attempted again.
+	DeliveryFailed DeliveryState = "failed"
+	// DeliveryWaiting is one that another attempt follows.
+	DeliveryWaiting DeliveryState = "waiting"
+)
+
 // Deliveries returns the record of every attempt that ended, in the order in
-// which they did; of more than 10,000 the latest.
+// which they did, as far as the store has them.
 func (s *Server) Deliveries() []Delivery {
-	records, _, _ := s.log.since(0)
+	records, _ := s.log.store.List(DeliveryQuery{OldestFirst: true})
 	return records
 }
 
@@ -63,72 +107,119 @@ func (s *Server) Deliveries() []Delivery {
 // is made when the answer is there, which may be before a receiver has done what it
 // does after answering, such as calling an observer.
 func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool) (Delivery, error) {
-	next := 0
+	last, seen := int64(0), 0
 	for {
-		closed := s.life.ctx.Err() != nil
-		records, following, changed := s.log.since(next)
+		closed, changed := s.life.Over(), s.log.waiter()
+		records, err := s.log.store.List(DeliveryQuery{After: last, OldestFirst: true})
+		if err != nil {
+			return Delivery{}, err
+		}
 		for _, d := range records {
 			if match(d) {
 				return d, nil
 			}
+			last = d.Number
+			seen++
 		}
-		next = following
 		if closed {
-			return Delivery{}, fmt.Errorf("%w; no delivery matched, of %d", errClosed, next)
+			return Delivery{}, fmt.Errorf("%w; no delivery matched, of %d", sender.ErrClosed, seen)
 		}
 		select {
 		case <-changed:
-		case <-s.life.ctx.Done():
+		case <-s.life.Context().Done():
 		case <-ctx.Done():
-			return Delivery{}, fmt.Errorf("ittybittest: no delivery matched, of %d: %w", next, context.Cause(ctx))
+			return Delivery{}, fmt.Errorf("ittybittest: no delivery matched, of %d: %w", seen, context.Cause(ctx))
 		}
 	}
 }
 
+// WaitForTask returns the last attempt to deliver the end of the task with this id: one that was
+// confirmed, or that no other follows. It fails as [Server.WaitForDelivery] does.
+func (s *Server) WaitForTask(ctx context.Context, id string) (Delivery, error) {
+	return s.WaitForDelivery(ctx, func(d Delivery) bool {
+		if !d.Final || d.TaskID() != id {
+			return false
+		}
+		e, err := d.Event()
+		return err == nil && e.Task != nil && e.Task.Terminal()
+	})
+}
+
 // Redeliver sends a recorded webhook once more: the same body to the same
-// address, signed anew, with its own retries and a new ID. It does not wait. The
+// address, signed again, with its own retries and a new ID. It does not wait. The
 // only error is that the server was closed.
 func (s *Server) Redeliver(d Delivery) error {
-	if !s.deliver(d.URL, bytes.Clone(d.Body)) {
-		return errClosed
+	if _, ok := s.live.Load().sender.Send(d.URL, append([]byte{}, d.Body...)); !ok {
+		return sender.ErrClosed
 	}
 	return nil
 }
 
-// deliveryLog holds the records, numbered from 0.
+// record keeps the record of an attempt, and reports it. The log line leaves out the signature,
+// and the query of the address, where people keep secrets.
+func (s *Server) record(a sender.Attempt) {
+	d, err := s.log.add(Delivery(a))
+	if err != nil {
+		s.config.logger.Error("ittybittest: a delivery could not be recorded", "id", d.ID, "error", err)
+	}
+	s.feed.add("delivery", shownAttempt(d))
+	attrs := []slog.Attr{
+		slog.String("id", d.ID), slog.Int("attempt", d.Attempt), slog.String("url", withoutQuery(d.URL)),
+		slog.Int("status", d.StatusCode), slog.Duration("duration", d.Duration), slog.Bool("final", d.Final),
+	}
+	level := slog.LevelInfo
+	if !d.Delivered() {
+		level = slog.LevelWarn
+	}
+	if d.Err != nil {
+		attrs = append(attrs, slog.String("error", d.Err.Error()))
+	}
+	s.config.logger.LogAttrs(context.Background(), level, "ittybittest: webhook", attrs...)
+}
+
+func withoutQuery(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
+// deliveryLog numbers the records, and reports new ones to those who wait.
 type deliveryLog struct {
+	store   DeliveryStore
 	mu      sync.Mutex
-	dropped int // records that gave way to later ones
-	records []Delivery
+	number  int64         // of the last record
 	changed chan struct{} // closed when a record comes; nil if nobody waits
 }
 
-func (l *deliveryLog) add(d Delivery) {
+func lastNumber(store DeliveryStore) int64 {
+	records, _ := store.List(DeliveryQuery{Limit: 1}) // a store that fails says so on Add
+	if len(records) == 0 {
+		return 0
+	}
+	return records[0].Number
+}
+
+func (l *deliveryLog) add(d Delivery) (Delivery, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.records = append(l.records, d)
-	if extra := len(l.records) - maxDeliveries; extra > 0 {
-		clear(l.records[:extra])
-		l.records = l.records[extra:]
-		l.dropped += extra
-	}
+	l.number++
+	d.Number = l.number
+	err := l.store.Add(d)
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
 	}
+	return d, err
 }
 
-// since returns the records from a number on, the number that the next record
-// will have, and a channel that is closed when it comes.
-func (l *deliveryLog) since(number int) ([]Delivery, int, <-chan struct{}) {
+// waiter is a channel that is closed when a record comes.
+func (l *deliveryLog) waiter() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	records := []Delivery{}
-	for _, d := range l.records[min(max(number-l.dropped, 0), len(l.records)):] {
-		records = append(records, d.clone())
-	}
 	if l.changed == nil {
 		l.changed = make(chan struct{})
 	}
-	return records, l.dropped + len(l.records), l.changed
+	return l.changed
 }

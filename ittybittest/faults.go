@@ -2,8 +2,12 @@ package ittybittest
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
 // Faults is what goes wrong, for [Server.SetFaults]. The zero value is
@@ -68,9 +72,6 @@ const (
 	DropInAnswer
 )
 
-// beforeActing reports whether the request is not acted on.
-func (d Drop) beforeActing() bool { return d == DropBefore || d == DropInBody }
-
 // DeliveryFault is what goes wrong with one attempt to deliver a webhook. An
 // attempt that hung up is retried, whatever the receiver made of it.
 type DeliveryFault struct {
@@ -103,28 +104,26 @@ func (s *Server) SetFaults(f Faults) {
 	s.faults.requests, s.faults.deliveries = nil, nil
 }
 
-// FailRequests gives the next n requests, to the API or the storage, this fault.
-// Faults.Request is not asked about them. Several calls queue up.
+// FailRequests gives the next n requests, to the API or the storage, this fault; the zero fault
+// stands for status 503. Faults.Request is not asked about them. Several calls queue up.
 func (s *Server) FailRequests(n int, f RequestFault) {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.requests = append(s.faults.requests, repeat(n, f)...)
-}
-
-// FailDeliveries gives the next n attempts to deliver a webhook this fault.
-// Faults.Delivery is not asked about them. Several calls queue up.
-func (s *Server) FailDeliveries(n int, f DeliveryFault) {
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.deliveries = append(s.faults.deliveries, repeat(n, f)...)
-}
-
-func repeat[T any](n int, f T) []T {
-	all := make([]T, max(n, 0))
-	for i := range all {
-		all[i] = f
+	if f.Status == 0 && f.Drop == DropNone && f.Latency == 0 && f.AnswerLatency == 0 {
+		f.Status = http.StatusServiceUnavailable
 	}
-	return all
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.requests = append(s.faults.requests, slices.Repeat([]RequestFault{f}, max(n, 0))...)
+}
+
+// FailDeliveries gives the next n attempts to deliver a webhook this fault; the zero fault
+// stands for HangUpBeforeAnswer. Faults.Delivery is not asked about them. Several calls queue up.
+func (s *Server) FailDeliveries(n int, f DeliveryFault) {
+	if f == (DeliveryFault{}) {
+		f.HangUp = HangUpBeforeAnswer
+	}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.deliveries = append(s.faults.deliveries, slices.Repeat([]DeliveryFault{f}, max(n, 0))...)
 }
 
 type faults struct {
@@ -134,27 +133,31 @@ type faults struct {
 	deliveries []DeliveryFault
 }
 
-func (f *faults) get() Faults {
+func (f *faults) spread() (copies int, window time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.current
+	return f.current.Duplicates, f.current.ReorderWindow
 }
 
-func (f *faults) forRequest(r *http.Request) RequestFault {
+func (f *faults) forRequest(r *http.Request) api.Fault {
 	fault, queued, current := pop(f, &f.requests)
 	if !queued && current.Request != nil {
 		fault = current.Request(r)
 	}
-	fault.Latency += current.Latency
-	return fault
+	return api.Fault{
+		Latency: fault.Latency + current.Latency, AnswerLatency: fault.AnswerLatency,
+		Status: fault.Status, Header: fault.Header, Message: fault.Message, Drop: api.Drop(fault.Drop),
+	}
 }
 
-func (f *faults) forDelivery(d Delivery) DeliveryFault {
+func (f *faults) forDelivery(a sender.Attempt) sender.Fault {
 	fault, queued, current := pop(f, &f.deliveries)
 	if !queued && current.Delivery != nil {
-		fault = current.Delivery(d)
+		fault = current.Delivery(Delivery(a))
 	}
-	return fault
+	return sender.Fault{
+		Delay: fault.Delay, InBody: fault.HangUp == HangUpInBody, BeforeAnswer: fault.HangUp == HangUpBeforeAnswer,
+	}
 }
 
 // pop takes the first fault of a queue, if there is one.
@@ -166,16 +169,4 @@ func pop[T any](f *faults, queue *[]T) (fault T, ok bool, current Faults) {
 		*queue = (*queue)[1:]
 	}
 	return fault, ok, f.current
-}
-
-// response is the answer a fault gives, or nil.
-func (f RequestFault) response() *response {
-	if f.Status == 0 {
-		return nil
-	}
-	message := f.Message
-	if message == "" {
-		message = http.StatusText(f.Status)
-	}
-	return (&apiError{f.Status, message, f.Header}).response()
 }

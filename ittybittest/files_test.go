@@ -53,7 +53,7 @@ func TestFiles_refused(t *testing.T) {
 	a := open(t)
 	a.send("POST", "/files", `{}`).refused(t, 400, "url is required")
 	a.send("POST", "/files", `{"url":"a.png"}`).refused(t, 400, "absolute")
-	a.send("POST", "/files", `{"url":"https://a.b/c","metadata":[]}`).refused(t, 400, "metadata")
+	a.send("POST", "/files", `{"url":"https://a.b/c","metadata":[1]}`).refused(t, 400, "metadata")
 	a.send("POST", "/files", `{"url":"https://a.b/c","media_id":"med_1"}`).refused(t, 404, "med_1")
 	a.send("PATCH", "/files/file_1", `{}`).refused(t, 404, "file_1")
 }

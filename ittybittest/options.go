@@ -1,11 +1,23 @@
 package ittybittest
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"time"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
 )
 
 // Option sets up a [Server]; see [NewServer].
@@ -16,37 +28,70 @@ type option func(*config)
 func (o option) apply(c *config) { o(c) }
 
 type config struct {
-	apiKey           string
-	logger           *slog.Logger
-	taskDuration     time.Duration
-	progressWebhooks bool
-	backoff          Backoff
-	signing          Signing
-	deliveryTimeout  time.Duration
-	rootCAs          *x509.CertPool
-	withoutSockets   bool
-	receiver         http.Handler
-	asyncFiles       bool
-	storageLimit     int64
-
+	apiKey             string
+	logger             *slog.Logger
+	taskDuration       time.Duration
+	progressWebhooks   bool
+	backoff            Backoff
+	signing            Signing
+	deliveryTimeout    time.Duration
+	rootCAs            *x509.CertPool
+	withoutSockets     bool
+	receiver           http.Handler
+	asyncFiles         bool
+	storageLimit       int64
 	emptyUploadAnswers bool
+	fixedIDs           bool
+	deliveries         DeliveryStore
+	webhookHosts       []string
+	control            bool
+	controlPassword    string
+
+	apiListener, storageListener net.Listener
+	publicURL, publicStorageURL  string
 }
 
 func newConfig(opts []Option) config {
 	c := config{
 		logger:          slog.New(slog.DiscardHandler),
-		storageLimit:    maxStorage,
+		storageLimit:    blobs.MaxLimit,
 		taskDuration:    20 * time.Millisecond,
 		deliveryTimeout: 5 * time.Second,
+		deliveries:      &memoryStore{},
 	}
 	for _, opt := range opts {
 		opt.apply(&c)
 	}
 	if c.apiKey == "" {
-		c.apiKey = newID("ittybit")
+		c.apiKey = randomID("ittybit")
 	}
 	c.backoff = c.backoff.withDefaults()
 	return c
+}
+
+// newID is what makes ids.
+func (c *config) newID() func(prefix string) string {
+	if !c.fixedIDs {
+		return randomID
+	}
+	var mu sync.Mutex
+	last := map[string]int{}
+	return func(prefix string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		last[prefix]++
+		return fmt.Sprintf("%s_%016d", prefix, last[prefix])
+	}
+}
+
+// randomID has 16 random characters, so that ids stay unique in a database that outlives the
+// server.
+func randomID(prefix string) string {
+	return prefix + "_" + strings.ToLower(rand.Text()[:16])
+}
+
+func (c *config) isWebhookHost(host string) bool {
+	return slices.ContainsFunc(c.webhookHosts, func(own string) bool { return strings.EqualFold(own, host) })
 }
 
 // WithAPIKey sets the key that requests must carry and that webhooks are
@@ -121,8 +166,8 @@ func (b Backoff) wait(attempt int) time.Duration {
 	return time.Duration(wait)
 }
 
-// Signing says when a delivery is signed. Ittybit has not documented which of
-// the two it does, and a receiver should get on with both.
+// Signing says how a delivery is signed. Ittybit has not documented whether it signs a retry
+// again, and a receiver should get on with both.
 type Signing int
 
 const (
@@ -131,9 +176,21 @@ const (
 	// SignOnce sends the first attempt's signature, with its timestamp, again
 	// with every retry.
 	SignOnce
+	// SignBody sends the HMAC of the body alone, in hex and without a timestamp, as a guide of
+	// 2026 has it. Receivers refuse it unless they have ittybit.WithUntimestampedSignatures.
+	SignBody
 )
 
-// WithSigning chooses between [SignEachAttempt], the default, and [SignOnce].
+func (s Signing) sign(key string, at time.Time, body []byte) string {
+	if s != SignBody {
+		return ittybit.SignWebhook(key, at, body)
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// WithSigning chooses how deliveries are signed. The default is [SignEachAttempt].
 func WithSigning(s Signing) Option {
 	return option(func(c *config) { c.signing = s })
 }
@@ -155,17 +212,15 @@ func WithRootCAs(pool *x509.CertPool) Option {
 	return option(func(c *config) { c.rootCAs = pool })
 }
 
-// WithoutSockets makes a server that opens no port. The client of
-// [Server.Client] and the transport of [Server.Transport] call it directly, and
-// webhooks for every address, loopback or not, are served by receiver, which
-// sees the path and host of the address. With a nil receiver every delivery
-// fails as if nobody listened.
+// WithoutSockets makes a server that opens no port, for a test under testing/synctest: real HTTP
+// servers and clients talk in memory. The client of [Server.Client] and the transport of
+// [Server.Transport] reach it, and webhooks for every address, loopback or not, are served by
+// receiver. With a nil receiver every delivery fails as if nobody listened. As with sockets, a
+// client does not return while the body that it sends stalls, whatever its context says.
 //
-// A handler reads a request's body from the client's own; an answer is passed on
-// once its handler returned, or as the client reads it where it is flushed or has
-// more than 64 KiB. A panic of a handler is a dropped connection, as in net/http.
-// A receiver that takes longer than the sender waits
-// goes on, with its context cancelled, and Close waits for it.
+// Time comes only from package time, so that a test inside a bubble sees hours of retries in
+// milliseconds. Make the server, use it and close it inside the bubble. A receiver that takes
+// longer than the sender waits goes on, with its context cancelled, and Close waits for it.
 func WithoutSockets(receiver http.Handler) Option {
 	return option(func(c *config) {
 		c.withoutSockets = true
@@ -185,7 +240,7 @@ func WithAsyncFiles() Option {
 // the larger of both. More is refused with status 507, before the body is read
 // where its length is known. The default is 10^15 bytes, and no more can be set.
 func WithStorageLimit(n int64) Option {
-	return option(func(c *config) { c.storageLimit = min(n, maxStorage) })
+	return option(func(c *config) { c.storageLimit = min(n, blobs.MaxLimit) })
 }
 
 // WithEmptyUploadAnswers leaves the answers to uploads without a body, and so
@@ -193,4 +248,45 @@ func WithStorageLimit(n int64) Option {
 // URLs. Refusals still have their message.
 func WithEmptyUploadAnswers() Option {
 	return option(func(c *config) { c.emptyUploadAnswers = true })
+}
+
+// WithFixedIDs numbers ids in the order in which they are made, such as task_0000000000000001,
+// so that a test can compare whole responses. By default they are random.
+func WithFixedIDs() Option {
+	return option(func(c *config) { c.fixedIDs = true })
+}
+
+// WithListeners serves the API and the storage on these listeners, which the server closes. Nil
+// is a port of its own on the loopback interface.
+func WithListeners(api, storage net.Listener) Option {
+	return option(func(c *config) { c.apiListener, c.storageListener = api, storage })
+}
+
+// WithPublicURLs sets the addresses at which others reach the API and the storage, such as
+// "http://ittybit:8080" in docker compose: [Server].URL and StorageURL, links, and the urls of
+// files have them. They have no trailing slash. [Server.Client] connects directly all the same.
+func WithPublicURLs(api, storage string) Option {
+	return option(func(c *config) {
+		c.publicURL, c.publicStorageURL = strings.TrimSuffix(api, "/"), strings.TrimSuffix(storage, "/")
+	})
+}
+
+// WithWebhookHosts names hosts besides those of the loopback interface that webhooks are
+// delivered to, also by plain http, such as "app" of docker compose. A port is no part of it.
+func WithWebhookHosts(hosts ...string) Option {
+	return option(func(c *config) { c.webhookHosts = append(c.webhookHosts, hosts...) })
+}
+
+// WithDeliveryStore keeps the records of deliveries in a store of the caller's. The default one
+// is in memory, and keeps the latest 10,000 records, or fewer when they have more than 64 MiB.
+func WithDeliveryStore(store DeliveryStore) Option {
+	return option(func(c *config) { c.deliveries = store })
+}
+
+// WithControl lets programs in any language drive the server over HTTP, under /_local/: see
+// docs/local-server.md. A request from another address than the loopback interface must carry
+// the password (basic authentication, with any user, or a bearer token); if that is empty there
+// is no way in from elsewhere. Pages of other sites are refused.
+func WithControl(password string) Option {
+	return option(func(c *config) { c.control, c.controlPassword = true, password })
 }

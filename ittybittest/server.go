@@ -2,29 +2,45 @@ package ittybittest
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/memnet"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
-// These are the addresses of a server without sockets. The .test domain is
-// reserved, so a request that leaves the process by mistake reaches nobody.
+// These are the hosts of a server without sockets. The .test domain is reserved, so a request
+// that leaves the process by mistake reaches nobody.
 const (
-	memoryURL        = "https://api.ittybit.test"
-	memoryStorageURL = "https://you.ittybit.test"
+	memoryHost        = "api.ittybit.test"
+	memoryStorageHost = "you.ittybit.test"
 )
 
-// Server is a local Ittybit. Make one with [NewServer]. It is safe for
-// concurrent use. What it stores is gone when it is closed: uploads are in
-// temporary files, the rest is in memory.
+// ErrNotLoopback is the Err of a delivery to another machine, which is never dialled.
+var ErrNotLoopback = errors.New("ittybittest: webhooks are delivered to loopback hosts (localhost, 127.0.0.1, ::1), " +
+	"and to those of WithWebhookHosts")
+
+// Server is a local Ittybit. Make one with [NewServer] or [NewTestServer]. It is safe for
+// concurrent use. What it stores is gone when it is closed: uploads are in temporary files, the
+// rest is in memory.
 type Server struct {
 	// URL is the base URL of the API, without a trailing slash.
 	URL string
@@ -35,94 +51,267 @@ type Server struct {
 	// webhooks are signed with.
 	APIKey string
 
-	config    config
-	projectID string
-	life      *lifecycle
-	http      *httptest.Server  // nil without sockets
-	storage   *httptest.Server  // nil without sockets
-	api       http.RoundTripper // what clients of this server use
-	sender    http.RoundTripper // what delivers webhooks
-	stored    storage
-	faults    faults
-	log       deliveryLog
-	replies   idempotency
+	config   config
+	localURL string // where this process finds the API
+	servers  []*http.Server
+	client   *http.Transport // of clients of this server
+	webhooks *http.Transport
+	life     *lifecycle.Life
+	faults   faults
+	log      deliveryLog
+	feed     feed
 
-	mu          sync.Mutex // guards what follows, and the objects in it
-	tasks       collection[*task]
-	automations collection[*automation]
-	media       collection[*media]
-	files       collection[object]
-	documents   map[string]document // by the id of their file
-	outcomes    map[string]outcome
-	held        []*delivery // by Faults.ReorderWindow
+	mu   sync.Mutex // held while the world is replaced
+	live atomic.Pointer[world]
 }
 
-// NewServer starts a server. It must be closed. Like httptest.NewServer it
-// panics if no loopback port can be opened.
+// world is what a reset replaces.
+type world struct {
+	life   *lifecycle.Life
+	engine *engine.Engine
+	blobs  *blobs.Store
+	sender *sender.Sender
+	api    *api.API
+}
+
+// NewServer starts a server. It must be closed. Like httptest.NewServer it panics if no loopback
+// port can be opened.
 func NewServer(opts ...Option) *Server {
 	c := newConfig(opts)
-	s := &Server{
-		APIKey:    c.apiKey,
-		config:    c,
-		projectID: newID("proj"),
-		life:      newLifecycle(),
-		outcomes:  map[string]outcome{},
-		stored:    storage{limit: c.storageLimit},
-		documents: map[string]document{},
-	}
-	handler, storage := http.HandlerFunc(s.serveAPI), http.HandlerFunc(s.serveStorage)
+	s := &Server{APIKey: c.apiKey, config: c, life: lifecycle.New()}
+	s.log.store, s.log.number = c.deliveries, lastNumber(c.deliveries)
+	network, onAPI, onStorage := new(memnet.Network), c.apiListener, c.storageListener
 	if c.withoutSockets {
-		s.URL, s.StorageURL = memoryURL, memoryStorageURL
-		s.api = &memoryTransport{life: s.life, logger: c.logger, hosts: map[string]http.Handler{
-			hostOf(memoryURL): handler, hostOf(memoryStorageURL): storage,
-		}}
-		s.sender = &memoryTransport{life: s.life, logger: c.logger, handler: c.receiver}
-		return s
+		onAPI, onStorage = network.Listen(memoryHost), network.Listen(memoryStorageHost)
+		s.URL, s.StorageURL = "https://"+memoryHost, "https://"+memoryStorageHost
+		s.client, s.webhooks = network.Transport(), network.Transport()
+	} else {
+		onAPI, onStorage = orLoopback(onAPI), orLoopback(onStorage)
+		s.URL, s.StorageURL = "http://"+onAPI.Addr().String(), "http://"+onStorage.Addr().String()
+		s.client = &http.Transport{MaxIdleConnsPerHost: 100, ExpectContinueTimeout: 10 * time.Second}
+		s.webhooks = &http.Transport{
+			DialContext:     s.dialWebhook,
+			TLSClientConfig: &tls.Config{RootCAs: c.rootCAs, MinVersion: tls.VersionTLS12},
+		}
 	}
-	s.http, s.URL = listen(handler, c.logger)
-	s.storage, s.StorageURL = listen(storage, c.logger)
-	s.api = &http.Transport{MaxIdleConnsPerHost: 100, ExpectContinueTimeout: 10 * time.Second}
-	s.sender = &http.Transport{
-		DialContext:       dialLoopback,
-		TLSClientConfig:   &tls.Config{RootCAs: c.rootCAs, MinVersion: tls.VersionTLS12},
-		DisableKeepAlives: true, // a receiver that closes an idle connection must not cost an attempt
+	s.webhooks.DisableKeepAlives = true // a receiver that closes an idle connection must not cost an attempt
+	if s.localURL = s.URL; c.publicURL != "" {
+		s.URL, s.StorageURL = c.publicURL, c.publicStorageURL
 	}
-	s.http.Start()
-	s.storage.Start()
+	s.feed.on = c.control
+	s.live.Store(s.newWorld())
+	s.serve(onAPI, s.serveAPI)
+	s.serve(onStorage, func(w http.ResponseWriter, r *http.Request) { s.inWorld(w, r, (*api.API).ServeStorage) })
+	if c.receiver != nil {
+		s.serve(network.Listen(""), s.receive)
+	}
 	return s
 }
 
-// listen makes a server that is yet to be started, and its URL.
-func listen(handler http.Handler, logger *slog.Logger) (*httptest.Server, string) {
-	srv := httptest.NewUnstartedServer(handler)
-	srv.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelError)
-	srv.Config.ReadHeaderTimeout = 30 * time.Second
-	return srv, "http://" + srv.Listener.Addr().String()
+// NewTestServer is [NewServer] for a test: it logs to the test's output, and is closed when the
+// test ends.
+func NewTestServer(t testing.TB, opts ...Option) *Server {
+	t.Helper()
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	s := NewServer(append([]Option{WithLogger(logger)}, opts...)...)
+	t.Cleanup(s.Close)
+	return s
 }
 
-func hostOf(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
+func orLoopback(l net.Listener) net.Listener {
+	if l != nil {
+		return l
 	}
-	return u.Host
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	if err != nil {
+		l, err = net.Listen("tcp6", "[::1]:0") //nolint:noctx // as above
+	}
+	if err != nil {
+		panic("ittybittest: no port of the loopback interface can be opened: " + err.Error())
+	}
+	return l
+}
+
+// newWorld makes what a reset replaces.
+func (s *Server) newWorld() *world {
+	w := &world{life: lifecycle.New(), blobs: blobs.New(s.config.storageLimit)}
+	newID := s.config.newID()
+	w.sender = sender.New(sender.Config{
+		Life: w.life, Transport: s.webhooks, Unbuffered: unbuffered(s.webhooks), NewID: func() string { return newID("dlv") },
+		Sign:     func(at time.Time, body []byte) string { return s.config.signing.sign(s.APIKey, at, body) },
+		SignOnce: s.config.signing == SignOnce,
+		Wait:     s.config.backoff.wait, Attempts: s.config.backoff.Attempts, Timeout: s.config.deliveryTimeout,
+		Spread: s.faults.spread, Fault: s.faults.forDelivery,
+		Refuse: s.refuse, Refused: ErrNotLoopback, Record: s.record,
+	})
+	w.engine = engine.New(engine.Config{
+		Life: w.life, StorageURL: s.StorageURL, NewID: newID,
+		TaskDuration: s.config.taskDuration, ProgressWebhooks: s.config.progressWebhooks,
+		Deliver:     func(url string, body []byte) { w.sender.Send(url, body) },
+		PlainHTTP:   s.isOwnHost,
+		CheckSigned: func(u *url.URL) error { return api.CheckSigned(s.APIKey, u, "get") },
+		Changed:     func(task ordered.Object) { s.feed.add("task", task) },
+	})
+	w.api = api.New(api.Config{
+		Life: w.life, Engine: w.engine, Blobs: w.blobs, Key: s.APIKey,
+		PublicURL: s.config.publicURL, StorageURL: s.StorageURL,
+		AsyncFiles: s.config.asyncFiles, EmptyUploads: s.config.emptyUploadAnswers,
+		Fault: s.faults.forRequest, Logger: s.config.logger,
+	})
+	return w
+}
+
+// unbuffered is a transport of which httptrace's WroteRequest says that all is on its way.
+func unbuffered(t *http.Transport) *http.Transport {
+	t = t.Clone()
+	t.WriteBufferSize = 1
+	return t
+}
+
+func (s *Server) serve(l net.Listener, handler http.HandlerFunc) {
+	srv := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return s.life.Context() },
+		ErrorLog:    slog.NewLogLogger(s.config.logger.Handler(), slog.LevelError),
+	}
+	s.servers = append(s.servers, srv)
+	s.life.Go(func() { _ = srv.Serve(l) }) // it ends with the server
+}
+
+// serveAPI answers the API, and under /_local/ the control of this server if that was asked for.
+func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
+	if s.config.control && strings.HasPrefix(r.URL.Path, "/_local/") {
+		s.serveControl(w, r)
+		return
+	}
+	s.inWorld(w, r, (*api.API).ServeAPI)
+}
+
+// inWorld answers a request, for which the end of its world waits.
+func (s *Server) inWorld(w http.ResponseWriter, r *http.Request, serve func(*api.API, http.ResponseWriter, *http.Request)) {
+	now := s.live.Load()
+	if !now.life.Enter() {
+		panic(http.ErrAbortHandler)
+	}
+	defer now.life.Leave()
+	serve(now.api, w, r)
+}
+
+// receive is the receiver of a server without sockets, for which Close waits.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
+	if !s.life.Enter() {
+		panic(http.ErrAbortHandler)
+	}
+	defer s.life.Leave()
+	s.config.receiver.ServeHTTP(w, r)
+}
+
+// isOwnHost reports whether a host is the developer's own: it may be reached by plain http.
+func (s *Server) isOwnHost(host string) bool { return isLoopback(host) || s.config.isWebhookHost(host) }
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+}
+
+func (s *Server) refuse(r *http.Request) error {
+	if s.config.withoutSockets || s.isOwnHost(r.URL.Hostname()) {
+		return nil
+	}
+	return ErrNotLoopback
+}
+
+// dialWebhook also checks what a name resolved to.
+func (s *Server) dialWebhook(ctx context.Context, network, address string) (net.Conn, error) {
+	named, _, _ := net.SplitHostPort(address)
+	dialer := net.Dialer{Control: func(_, resolved string, _ syscall.RawConn) error {
+		if host, _, err := net.SplitHostPort(resolved); (err != nil || !isLoopback(host)) && !s.config.isWebhookHost(named) {
+			return ErrNotLoopback
+		}
+		return nil
+	}}
+	return dialer.DialContext(ctx, network, address)
 }
 
 // Client makes a client of this server. The options come after those that
 // point it here, so they can replace them.
 func (s *Server) Client(opts ...ittybit.ClientOption) (*ittybit.Client, error) {
 	all := []ittybit.ClientOption{
-		ittybit.WithBaseURL(s.URL),
-		ittybit.WithHTTPClient(&http.Client{Transport: s.api}),
+		ittybit.WithBaseURL(s.localURL),
+		ittybit.WithHTTPClient(&http.Client{Transport: s.client}),
 	}
 	return ittybit.NewClient(s.APIKey, append(all, opts...)...)
 }
 
 // Transport returns a RoundTripper that reaches the API and the storage,
 // with sockets or without. Without, it knows no other hosts than those of URL
-// and StorageURL.
-func (s *Server) Transport() http.RoundTripper {
-	return s.api
+// and StorageURL, and the receiver.
+func (s *Server) Transport() http.RoundTripper { return s.client }
+
+// SetResults chooses the results of tasks of this kind that complete from now
+// on. They are marshalled as JSON at once; SetResults panics if that fails. Nil
+// goes back to the default results, and json.RawMessage("null") is none.
+//
+// By default the kinds whose results are documented have made-up ones: nsfw
+// {"is_nsfw": false, "confidence": 0.97}, description, subtitles, thumbnails,
+// chapters and speech with the fields Ittybit documents for them, conditions
+// what came of the comparison. Other kinds have none.
+//
+// The file that a task of kind nsfw, speech, description, outline, prompt or chapters ends
+// with serves these results as JSON, if they are an object, and the default ones if not: so
+// null is a task whose results are in its output file only. Results of kind conditions whose
+// continue is not true end the branch.
+func (s *Server) SetResults(kind ittybit.TaskKind, results any) {
+	var raw []byte
+	if results != nil {
+		encoded, err := ordered.Marshal(results)
+		if err != nil {
+			panic(fmt.Sprintf("ittybittest: SetResults(%q): %v", kind, err))
+		}
+		raw = encoded
+	}
+	s.live.Load().engine.SetOutcome(string(kind), func(o *engine.Outcome) { o.Results = raw })
+}
+
+// FailTasks lets tasks of this kind that end from now on fail with this
+// message in their error field. An empty message lets them complete again.
+func (s *Server) FailTasks(kind ittybit.TaskKind, message string) {
+	s.live.Load().engine.SetOutcome(string(kind), func(o *engine.Outcome) { o.Failure = message })
+}
+
+// OpenStored opens the bytes of a complete upload at a path such as
+// "holidays/beach.mp4", for a test to read without a request. They stay what
+// they are when the path is replaced or deleted meanwhile, until the reader is
+// closed. Where nothing is stored, the error matches [io/fs.ErrNotExist].
+func (s *Server) OpenStored(path string) (io.ReadCloser, error) {
+	f, err := s.live.Load().blobs.Open(strings.TrimPrefix(path, "/"))
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Reset puts the server back to its beginning, for the next test: nothing is stored, recorded,
+// under way or chosen, and no fault is set. Addresses and key stay. It waits for tasks and
+// deliveries to end, but not for receivers.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Over() {
+		return
+	}
+	old := s.live.Swap(s.newWorld())
+	old.end()
+	s.SetFaults(Faults{})
+	if err := s.log.store.Clear(); err != nil {
+		s.config.logger.Error("ittybittest: the records of deliveries could not be removed", "error", err)
+	}
+}
+
+func (w *world) end() {
+	w.life.Stop()
+	w.life.Wait()
+	w.blobs.Clear()
 }
 
 // Close stops the server: tasks stop where they are, retries and deliveries in
@@ -130,73 +319,14 @@ func (s *Server) Transport() http.RoundTripper {
 // its goroutines ended, and may be called more than once. A webhook receiver
 // must not call it, because Close waits for receivers without sockets.
 func (s *Server) Close() {
-	s.life.stop()
-	if s.http != nil {
-		s.http.Close()
-		s.storage.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live.Load().end() // before receivers without sockets hear of it, and answer
+	s.life.Stop()
+	for _, srv := range s.servers {
+		_ = srv.Close() // its listener is closed, whatever it says
 	}
-	s.life.wait()
-	s.stored.clear()
-	for _, transport := range []http.RoundTripper{s.api, s.sender} {
-		if t, ok := transport.(*http.Transport); ok {
-			t.CloseIdleConnections()
-		}
-	}
-}
-
-// lifecycle starts goroutines until it is stopped, and waits for them.
-type lifecycle struct {
-	ctx    context.Context
-	cancel context.CancelFunc
-
-	mu      sync.Mutex
-	stopped bool
-	wg      sync.WaitGroup
-}
-
-func newLifecycle() *lifecycle {
-	ctx, cancel := context.WithCancel(context.Background())
-	return &lifecycle{ctx: ctx, cancel: cancel}
-}
-
-// start runs f in a goroutine, or reports false if the server is closed.
-func (l *lifecycle) start(f func()) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.stopped {
-		return false
-	}
-	l.wg.Go(f)
-	return true
-}
-
-func (l *lifecycle) stop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.stopped = true
-	l.cancel()
-}
-
-func (l *lifecycle) wait() { l.wg.Wait() }
-
-// pause waits, and reports false if ctx or the server ended first.
-func (l *lifecycle) pause(ctx context.Context, d time.Duration) bool {
-	if d <= 0 {
-		return ctx.Err() == nil && l.ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-	case <-l.ctx.Done():
-	}
-	return false
-}
-
-// newID makes an id of 16 random characters, so that ids stay unique in a
-// database that outlives the server.
-func newID(prefix string) string {
-	return prefix + "_" + strings.ToLower(rand.Text()[:16])
+	s.client.CloseIdleConnections()
+	s.webhooks.CloseIdleConnections()
+	s.life.Wait()
 }

@@ -71,7 +71,7 @@ func TestFaults_ofTheStorage(t *testing.T) {
 		got := a.put("/a.mp4", "film", "")
 		got.refused(t, 503, "Service Unavailable")
 		assert.Equal(t, "7", got.header.Get("Retry-After"))
-		a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "nothing")
+		a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "Not found: /")
 
 		for _, drop := range []ittybittest.Drop{ittybittest.DropBefore, ittybittest.DropInBody} {
 			for _, contentRange := range []string{"", "bytes=0-3/8"} {
@@ -84,7 +84,7 @@ func TestFaults_ofTheStorage(t *testing.T) {
 				require.Error(t, err)
 			}
 		}
-		a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "nothing")
+		a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "Not found: /")
 
 		a.srv.FailRequests(1, ittybittest.RequestFault{Drop: ittybittest.DropAfter})
 		_, err := a.try(a.upload("/a.mp4", strings.NewReader("film"), 4))
@@ -108,13 +108,15 @@ func TestFaults_ofTheStorage(t *testing.T) {
 
 func TestFaults_dropInBodyTakesHalfOfIt(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, a api) {
-		for length, want := range map[int64]int{1 << 20: 1 << 19, -1: 1<<20 - 1} {
-			body := strings.NewReader(strings.Repeat("x", 1<<20))
+		for length, taken := range map[int64]int{4 << 20: 2 << 20, -1: 1} {
+			body := strings.NewReader(strings.Repeat("x", 4<<20))
 			a.srv.FailRequests(1, ittybittest.RequestFault{Drop: ittybittest.DropInBody})
 			_, err := a.try(a.upload("/a.mp4", io.MultiReader(body), length))
-			require.ErrorIs(t, err, io.EOF)
+			require.Error(t, err)
 			synctest.Wait()
-			assert.Equal(t, want, body.Len(), "the rest")
+			sent := 4<<20 - body.Len()
+			assert.GreaterOrEqual(t, sent, taken)
+			assert.LessOrEqual(t, sent, taken+512<<10, "but for what buffers hold, and net/http reads before it closes a connection")
 		}
 	})
 }
@@ -357,6 +359,7 @@ func TestClose_endsSlowUploadsAndDownloadsWithoutSockets(t *testing.T) {
 		_, err = io.WriteString(writer, "some of it") // the server is reading the body now
 		require.NoError(t, err)
 		a.srv.Close()
+		go func() { _, _ = io.WriteString(writer, "more") }() // as with sockets the client waits for its body
 		require.Error(t, <-failed)
 		_, err = io.ReadAll(resp.Body)
 		require.Error(t, err, "the rest of it")

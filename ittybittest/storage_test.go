@@ -76,7 +76,7 @@ func TestStorage_authorization(t *testing.T) {
 	a.store("PUT", strings.Replace(signed(key, "b.mp4", "put", soon), "/b", "/a", 1), "x", "", "").refused(t, 403, "not valid")
 	a.store("PUT", signed(key, "a.mp4", "put", 1000), "x", "", "").refused(t, 403, "expired since 1970-01-01T00:16:40Z")
 	a.store("PUT", signed(key, "a.mp4", "get", soon), "x", "", "").refused(t, 403, "another method")
-	a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "nothing")
+	a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "Not found: /")
 	a.store("POST", "/a.mp4", "", "", key).refused(t, 405, "PUT")
 
 	require.Equal(t, 201, a.store("PUT", signed(key, "a.mp4", "put", soon), "x", "", "").status)
@@ -112,7 +112,7 @@ func TestStorage_simple(t *testing.T) {
 
 		last := a.list("/files")[0]["id"].(string)
 		a.send("DELETE", "/files/"+last, "")
-		a.store("GET", "/f/a.mp3", "", "", "").refused(t, 404, "nothing")
+		a.store("GET", "/f/a.mp3", "", "", "").refused(t, 404, "Not found: /")
 	})
 }
 
@@ -122,7 +122,7 @@ func TestStorage_chunks(t *testing.T) {
 	assert.Equal(t, 202, a.put("/a.mp4", "cde", "bytes=2-4/8").status)
 	assert.Equal(t, 202, a.put("/a.mp4", "xx", "bytes=0-1/8").status)
 	assert.Equal(t, 202, a.put("/a.mp4", "ab", "bytes=0-1/8").status, "sent again")
-	a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "nothing")
+	a.store("GET", "/a.mp4", "", "", "").refused(t, 404, "Not found: /")
 	done := a.put("/a.mp4", "fgh", "bytes=5-7/8")
 	require.Equal(t, 201, done.status, done.raw)
 	assert.Equal(t, "abcdefgh", a.store("GET", "/a.mp4", "", "", "").raw)

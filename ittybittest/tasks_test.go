@@ -219,7 +219,7 @@ func TestResults_byDefault(t *testing.T) {
 			assert.Equal(t, "f", output["filename"])
 			assert.Equal(t, "d", output["folder"])
 			assert.Equal(t, "ready", output["status"])
-			assert.Equal(t, "https://files.ittybit.test/"+output["id"].(string), output["url"])
+			assert.Equal(t, "https://files.ittybit.test/d/f", output["url"])
 			input := task["input"].(map[string]any)
 			assert.Equal(t, kind, input["kind"])
 			assert.NotEqual(t, input["id"], output["id"])

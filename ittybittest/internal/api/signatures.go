@@ -1,4 +1,4 @@
-package ittybittest
+package api
 
 import (
 	"cmp"
@@ -8,24 +8,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
-func (s *Server) createSignature(r *request) (*response, error) {
+func (a *API) createSignature(x *exchange) (int, any, error) {
 	texts := map[string]string{}
 	for _, name := range []string{"filename", "folder", "method"} {
-		value, err := r.body.text(name)
+		value, err := x.body.Text(name)
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		texts[name] = value
 	}
 	filename, folder := sanitise(texts["filename"]), []string{}
 	if strings.Trim(filename, ".") == "" {
-		return nil, badRequest("filename is required.")
+		return 0, nil, refuse(http.StatusBadRequest, "filename is required.")
 	}
 	for part := range strings.SplitSeq(texts["folder"], "/") {
 		if part = sanitise(part); strings.Trim(part, ".") != "" {
@@ -34,46 +37,45 @@ func (s *Server) createSignature(r *request) (*response, error) {
 	}
 	method := cmp.Or(strings.ToLower(texts["method"]), "get")
 	if method != "get" && method != "put" {
-		return nil, badRequest("method must be get or put.")
+		return 0, nil, refuse(http.StatusBadRequest, "method must be get or put.")
 	}
 	now := time.Now()
 	expiry := now.Add(time.Hour).Unix()
-	if raw, ok := r.body.get("expiry"); ok {
-		if json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix() {
-			return nil, badRequest("expiry must be a time in the future, in unix seconds.")
-		}
+	if raw, ok := x.body.Get("expiry"); ok && (json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix()) {
+		return 0, nil, refuse(http.StatusBadRequest, "expiry must be a time in the future, in unix seconds.")
 	}
 	signed := fmt.Sprintf("%s?expiry=%d&method=%s", strings.Join(append(folder, filename), "/"), expiry, method)
-	signature := s.sign(signed)
-	return reply(http.StatusCreated, object{}.
-		set("domain", hostOf(s.StorageURL)).
-		set("filename", filename).
-		set("folder", strings.Join(folder, "/")).
-		set("expiry", expiry).
-		set("method", method).
-		set("signature", signature).
-		set("url", s.StorageURL+"/"+signed+"&signature="+signature)), nil
+	signature := sign(a.Key, signed)
+	_, domain, _ := strings.Cut(a.StorageURL, "://")
+	return http.StatusCreated, ordered.Object{}.
+		Set("domain", domain).
+		Set("filename", filename).
+		Set("folder", strings.Join(folder, "/")).
+		Set("expiry", expiry).
+		Set("method", method).
+		Set("signature", signature).
+		Set("url", a.StorageURL+"/"+signed+"&signature="+signature), nil
 }
 
-var unsafeInName = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+func sanitise(name string) string {
+	return regexp.MustCompile(`[^A-Za-z0-9._-]+`).ReplaceAllString(name, "-")
+}
 
-func sanitise(name string) string { return unsafeInName.ReplaceAllString(name, "-") }
-
-func (s *Server) sign(text string) string {
-	mac := hmac.New(sha256.New, []byte(s.APIKey))
+func sign(key, text string) string {
+	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// checkSigned checks the signature in the query. The path may be signed as it
-// is, or as it is escaped in the address.
-func (s *Server) checkSigned(r *http.Request, method string) error {
-	query := r.URL.Query()
+// CheckSigned checks the signature in the query of an address of the storage. The path may be
+// signed as it is, or as it is escaped in the address.
+func CheckSigned(key string, u *url.URL, method string) error {
+	query := u.Query()
 	given := query.Get("method")
 	tail := "?expiry=" + query.Get("expiry") + "&method=" + given
 	valid := false
-	for _, name := range []string{r.URL.Path, r.URL.EscapedPath()} {
-		want := s.sign(strings.TrimPrefix(name, "/") + tail)
+	for _, name := range []string{u.Path, u.EscapedPath()} {
+		want := sign(key, strings.TrimPrefix(name, "/")+tail)
 		valid = hmac.Equal([]byte(want), []byte(query.Get("signature"))) || valid
 	}
 	expiry, err := strconv.ParseInt(query.Get("expiry"), 10, 64)

@@ -1,4 +1,4 @@
-package ittybittest
+package api
 
 import (
 	"crypto/sha256"
@@ -7,19 +7,16 @@ import (
 	"time"
 )
 
-const (
-	idempotencyWindow   = 24 * time.Hour
-	maxIdempotencyBytes = 255
-)
+const idempotencyWindow = 24 * time.Hour
 
 // idempotency remembers the responses to requests that carried a key.
 type idempotency struct {
 	mu    sync.Mutex
-	byKey map[string]*keyedReply
-	order []*keyedReply // oldest first, for expiry
+	byKey map[string]*keyed
+	order []*keyed // oldest first, for expiry
 }
 
-type keyedReply struct {
+type keyed struct {
 	key    string
 	digest [sha256.Size]byte
 	since  time.Time
@@ -27,30 +24,30 @@ type keyedReply struct {
 	resp   *response
 }
 
-// once runs handle, but only once for requests with the same Idempotency-Key.
-// Those that come while the first is being answered wait for its answer.
-func (s *Server) once(r *request, body []byte, handle handlerFunc) (*response, error) {
-	key := r.Header.Get("Idempotency-Key")
+// once calls handle, but only once for requests with the same Idempotency-Key. Those that come
+// while the first is being answered wait for its response.
+func (a *API) once(x *exchange, handle func() (*response, error)) (*response, error) {
+	key := x.Request.Header.Get("Idempotency-Key")
 	if key == "" {
-		return handle(r)
+		return handle()
 	}
-	if len(key) > maxIdempotencyBytes {
-		return nil, badRequest("Idempotency-Key must not be longer than %d bytes.", maxIdempotencyBytes)
+	if len(key) > 255 {
+		return nil, refuse(http.StatusBadRequest, "Idempotency-Key must not be longer than 255 bytes.")
 	}
-	digest := sha256.Sum256(append([]byte(r.URL.Path+"\n"), body...))
+	digest := sha256.Sum256(append([]byte(x.URL.Path+"\n"), x.raw...))
 	for {
-		entry, mine := s.replies.claim(key, digest)
+		entry, mine := a.replies.claim(key, digest)
 		if mine {
-			return s.replies.fill(entry, r, handle)
+			return a.replies.fill(entry, handle)
 		}
 		if entry.digest != digest {
 			return nil, refuse(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
 		}
 		select {
 		case <-entry.done:
-		case <-r.Context().Done():
+		case <-x.Context().Done():
 			return nil, errAborted
-		case <-s.life.ctx.Done():
+		case <-a.Life.Context().Done():
 			return nil, errAborted
 		}
 		if entry.resp != nil {
@@ -62,7 +59,7 @@ func (s *Server) once(r *request, body []byte, handle handlerFunc) (*response, e
 }
 
 // claim returns the entry of a key, and whether the caller has to fill it.
-func (i *idempotency) claim(key string, digest [sha256.Size]byte) (*keyedReply, bool) {
+func (i *idempotency) claim(key string, digest [sha256.Size]byte) (*keyed, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	now := time.Now()
@@ -76,18 +73,18 @@ func (i *idempotency) claim(key string, digest [sha256.Size]byte) (*keyedReply, 
 		return entry, false
 	}
 	if i.byKey == nil {
-		i.byKey = map[string]*keyedReply{}
+		i.byKey = map[string]*keyed{}
 	}
-	entry := &keyedReply{key: key, digest: digest, since: now, done: make(chan struct{})}
+	entry := &keyed{key: key, digest: digest, since: now, done: make(chan struct{})}
 	i.byKey[key] = entry
 	i.order = append(i.order, entry)
 	return entry, true
 }
 
 // fill answers the first request with a key. An error leaves the key unused.
-func (i *idempotency) fill(entry *keyedReply, r *request, handle handlerFunc) (*response, error) {
+func (i *idempotency) fill(entry *keyed, handle func() (*response, error)) (*response, error) {
 	defer close(entry.done)
-	resp, err := handle(r)
+	resp, err := handle()
 	if err != nil {
 		i.mu.Lock()
 		defer i.mu.Unlock()

@@ -1,0 +1,113 @@
+package ittybittest
+
+import (
+	"bytes"
+	"slices"
+	"sort"
+	"sync"
+)
+
+// These bound the memory that the default store takes.
+const (
+	maxRecords     = 10_000
+	maxRecordBytes = 64 << 20
+)
+
+// DeliveryStore keeps the records of deliveries; see [WithDeliveryStore]. It is safe for
+// concurrent use, and must not change what it is given.
+type DeliveryStore interface {
+	// Add keeps a record under its Number, which is higher than all before.
+	Add(d Delivery) error
+	// List gives the records that a query asks for.
+	List(q DeliveryQuery) ([]Delivery, error)
+	// Clear removes all records.
+	Clear() error
+}
+
+// DeliveryQuery asks for records, the newest first. A zero field is no condition.
+type DeliveryQuery struct {
+	After       int64         // their Number is higher
+	Before      int64         // their Number is lower
+	OldestFirst bool          //
+	Limit       int           // how many there are at most
+	Latest      bool          // only the last record of each delivery and copy
+	ID          string        // of the delivery
+	TaskID      string        // of the task that it is about
+	URL         string        // that it goes to
+	State       DeliveryState // after the attempt
+}
+
+// Matches reports whether a record meets the conditions that need no other record: all but
+// Limit and Latest.
+func (q DeliveryQuery) Matches(d Delivery) bool {
+	return d.Number > q.After && (q.Before == 0 || d.Number < q.Before) &&
+		(q.ID == "" || q.ID == d.ID) && (q.URL == "" || q.URL == d.URL) &&
+		(q.State == "" || q.State == d.State()) && (q.TaskID == "" || q.TaskID == d.TaskID())
+}
+
+// memoryStore is the default store.
+type memoryStore struct {
+	mu      sync.Mutex
+	records []Delivery
+	bytes   int
+	latest  map[deliveryCopy]int64
+}
+
+type deliveryCopy struct {
+	id   string
+	copy int
+}
+
+// Add implements DeliveryStore.
+func (m *memoryStore) Add(d Delivery) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.latest == nil {
+		m.latest = map[deliveryCopy]int64{}
+	}
+	m.records = append(m.records, d)
+	m.bytes += size(d)
+	m.latest[deliveryCopy{d.ID, d.Copy}] = d.Number
+	for len(m.records) > maxRecords || m.bytes > maxRecordBytes && len(m.records) > 1 {
+		old := m.records[0]
+		if key := (deliveryCopy{old.ID, old.Copy}); m.latest[key] == old.Number {
+			delete(m.latest, key)
+		}
+		m.bytes -= size(old)
+		m.records[0] = Delivery{}
+		m.records = m.records[1:]
+	}
+	return nil
+}
+
+func size(d Delivery) int { return len(d.Body) + len(d.ResponseBody) }
+
+// List implements DeliveryStore. The records are copies.
+func (m *memoryStore) List(q DeliveryQuery) ([]Delivery, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := []Delivery{}
+	first := sort.Search(len(m.records), func(i int) bool { return m.records[i].Number > q.After })
+	for i := first; i < len(m.records); i++ {
+		d := m.records[len(m.records)-1-i+first]
+		if q.OldestFirst {
+			d = m.records[i]
+		}
+		if !q.Matches(d) || q.Latest && m.latest[deliveryCopy{d.ID, d.Copy}] != d.Number {
+			continue
+		}
+		d.Body, d.ResponseBody = bytes.Clone(d.Body), bytes.Clone(d.ResponseBody)
+		if found = append(found, d); q.Limit > 0 && len(found) == q.Limit {
+			break
+		}
+	}
+	return slices.Clip(found), nil
+}
+
+// Clear implements DeliveryStore.
+func (m *memoryStore) Clear() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.records, m.bytes, m.latest = nil, 0, nil
+	return nil
+}

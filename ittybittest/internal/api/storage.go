@@ -1,0 +1,228 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+)
+
+// ServeStorage uploads and downloads. Who may not is refused before a body is read.
+func (a *API) ServeStorage(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	defer a.endWithServer(w)()
+	if allowBrowsers(w, r) {
+		return
+	}
+	fault := a.Fault(withoutBody(r))
+	body, err := a.admit(w, r, fault.Drop == DropInBody)
+	if body != nil {
+		defer a.Blobs.End(body)
+	}
+	if errors.Is(err, errAborted) || !a.Life.Pause(r.Context(), fault.Latency) || fault.Drop == DropBefore || fault.Drop == DropInBody {
+		a.drop(r, start)
+	}
+	resp, serve := fault.response(a), http.HandlerFunc(nil)
+	switch {
+	case resp != nil:
+	case err == nil && body != nil:
+		resp, err = a.store(r, body)
+	case err == nil:
+		var closeFile func()
+		if serve, closeFile, err = a.open(r); err == nil {
+			defer closeFile()
+		}
+	}
+	if resp == nil && err != nil {
+		resp = a.failure(err)
+	}
+	if !a.Life.Pause(r.Context(), fault.AnswerLatency) || fault.Drop == DropAfter {
+		a.drop(r, start)
+	}
+	if resp != nil {
+		a.send(w, r, start, fault.Drop, resp.status, resp.write)
+		return
+	}
+	a.send(w, r, start, fault.Drop, http.StatusOK, func(w http.ResponseWriter) { serve(w, r) })
+}
+
+// allowBrowsers lets pages of any site use what they have a signed URL for, and answers the
+// question that a browser asks before. No fault strikes that.
+func allowBrowsers(w http.ResponseWriter, r *http.Request) (answered bool) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Expose-Headers", "Accept-Ranges, Content-Length, Content-Range, Retry-After")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, PUT")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Range, Content-Type, Range")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// withoutBody is what a fault sees of a request to the storage.
+func withoutBody(r *http.Request) *http.Request {
+	r = r.Clone(r.Context())
+	r.Body = http.NoBody
+	return r
+}
+
+// open finds what a path serves: an upload, or what a task ended with.
+func (a *API) open(r *http.Request) (serve http.HandlerFunc, closeFile func(), err error) {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	f, err := a.Blobs.Open(name)
+	if err == nil {
+		return content(f.Type, path.Base(name), f.Stored, f), func() { _ = f.Close() }, nil // only read
+	}
+	if sample, ok := a.Engine.Sample(name); ok && errors.Is(err, fs.ErrNotExist) {
+		return content(sample.Type, "", sample.Made, bytes.NewReader(sample.Body)), func() {}, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nothingAt(r)
+	}
+	return nil, nil, err
+}
+
+// content serves bytes, or the ranges of them that were asked for.
+func content(mediaType, name string, modified time.Time, from io.ReadSeeker) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if mediaType != "" {
+			w.Header().Set("Content-Type", mediaType)
+		}
+		http.ServeContent(w, r, name, modified, from)
+	}
+}
+
+// admit checks a request, and then receives the body of a PUT: half of it and no more, if it is
+// to be cut.
+func (a *API) admit(w http.ResponseWriter, r *http.Request, cut bool) (*blobs.Body, error) {
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	signed := r.URL.Query().Has("signature")
+	switch {
+	case name == "" || path.Clean("/"+name) != "/"+name:
+		return nil, nothingAt(r)
+	case r.Method == http.MethodGet || r.Method == http.MethodHead:
+		if signed {
+			return nil, CheckSigned(a.Key, r.URL, "get")
+		}
+		return nil, nil //nolint:nilnil // anyone may read, and there is no body
+	case r.Method != http.MethodPut:
+		return nil, notAllowed(r.Method, "GET, HEAD, PUT")
+	}
+	err := error(&refusal{http.StatusUnauthorized, "An API key or a signature is required.", http.Header{"Www-Authenticate": {"Bearer"}}})
+	if r.Header.Get("Authorization") != "" {
+		err = a.authenticate(r)
+	} else if signed {
+		err = CheckSigned(a.Key, r.URL, "put")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.receive(w, r, name, cut)
+}
+
+// parseRange reads a request's Content-Range, if it has one: in the documented spelling, with
+// "=", and in that of RFC 9110.
+func parseRange(r *http.Request) (blobs.Range, error) {
+	given := strings.Join(r.Header.Values("Content-Range"), ", ")
+	if len(r.Header.Values("Content-Range")) == 0 {
+		return blobs.Range{Total: -1}, nil
+	}
+	var n [3]int64
+	parts := regexp.MustCompile(`^(?i:bytes)[= ](\d{1,15})-(\d{1,15})/(\d{1,15})$`).FindStringSubmatch(given)
+	for i := range n {
+		if parts != nil {
+			n[i], _ = strconv.ParseInt(parts[i+1], 10, 64) // 15 digits fit
+		}
+	}
+	span := blobs.Range{Start: n[0], End: n[1], Total: n[2]}
+	if span.Start > span.End || span.End >= span.Total {
+		return span, refuse(http.StatusBadRequest, "Content-Range must be bytes=<start>-<end>/<total>, with the end included, not %q.", given)
+	}
+	if r.ContentLength >= 0 && r.ContentLength != span.Length() {
+		return span, wrongLength(span)
+	}
+	return span, nil
+}
+
+func wrongLength(span blobs.Range) error {
+	return refuse(http.StatusBadRequest, "The body is not the %d bytes that Content-Range says.", span.Length())
+}
+
+// receive reads a body into the storage.
+func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut bool) (*blobs.Body, error) {
+	span, err := parseRange(r)
+	if err != nil {
+		return nil, err
+	}
+	length, from := r.ContentLength, io.Reader(r.Body) // -1: unknown
+	if !span.Whole() {
+		length = span.Length()
+	}
+	body, err := a.Blobs.Begin(name, span, length)
+	if err != nil {
+		return nil, err
+	}
+	if length >= 0 {
+		from = http.MaxBytesReader(w, r.Body, length)
+	}
+	if cut {
+		_, _ = io.CopyN(io.Discard, r.Body, max(length/2, 1)) // the client hears nothing anyway
+		err = errAborted
+	} else {
+		err = a.Blobs.Receive(body, from)
+	}
+	var tooLarge *http.MaxBytesError
+	var broken *blobs.ReadError
+	switch {
+	case errors.As(err, &tooLarge), err == nil && length >= 0 && body.Size != length:
+		err = wrongLength(span)
+	case errors.As(err, &broken):
+		err = errAborted // the client has gone
+	}
+	if err != nil {
+		a.Blobs.End(body)
+		return nil, err
+	}
+	return body, nil
+}
+
+// store adds a whole body or a chunk to what its path has.
+func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
+	var file ordered.Object
+	mediaType := r.Header.Get("Content-Type")
+	result, err := a.Blobs.Commit(body, mediaType, func(size int64, replaced string) string {
+		file = a.Engine.Uploaded(strings.TrimPrefix(r.URL.Path, "/"), r.URL.EscapedPath(), mediaType, size, replaced)
+		return file.String("id")
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := reply(http.StatusCreated, file)
+	switch result.State {
+	case blobs.Stored:
+		resp = reply(http.StatusAccepted, ordered.Object{}.Set("message", strings.TrimSpace("The chunk was stored. "+result.Missing)))
+	case blobs.Repeated:
+		if file, err = a.Engine.GetFile(result.Owner); err != nil {
+			a.Blobs.Delete(result.Owner)
+			return nil, refuse(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
+		}
+		resp = reply(http.StatusCreated, file)
+	case blobs.Completed:
+	}
+	if a.EmptyUploads {
+		resp.body = nil
+	}
+	return resp, nil
+}

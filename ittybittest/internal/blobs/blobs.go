@@ -1,0 +1,326 @@
+// Package blobs stores what is uploaded, whole or in chunks: one temporary file an upload, and a
+// sorted list of the ranges that it has, each with its sum. It knows nothing of HTTP.
+package blobs
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"sync"
+	"time"
+)
+
+// MaxLimit is the highest limit, in bytes: more than a disk has, and far from an overflow.
+const MaxLimit = 1_000_000_000_000_000
+
+var (
+	// ErrFull is the error of a body for which the limit has no room.
+	ErrFull = errors.New("The storage is full.") //nolint:staticcheck // it is the text of a response
+	// ErrEnded is the error of a chunk whose upload has ended or was restarted meanwhile.
+	ErrEnded = errors.New("The upload of this chunk has ended, or was restarted.") //nolint:staticcheck // as above
+)
+
+// RangeError says why a chunk does not fit to those that are there.
+type RangeError string
+
+// Error implements error.
+func (e RangeError) Error() string { return string(e) }
+
+// ReadError is the error of the reader that a body came from.
+type ReadError struct{ Err error }
+
+// Error implements error.
+func (e *ReadError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the reader's error.
+func (e *ReadError) Unwrap() error { return e.Err }
+
+// Store keeps uploads in a directory of its own. Make one with [New].
+type Store struct {
+	limit   int64
+	mu      sync.Mutex
+	dir     string // "" until something is stored
+	entries map[string]*entry
+}
+
+// New makes a store of so many bytes.
+func New(limit int64) *Store {
+	return &Store{limit: limit, entries: map[string]*entry{}}
+}
+
+// entry is what is known of a name.
+type entry struct {
+	file   *file // nil until an upload completed
+	upload *file // nil unless one is under way
+	bodies map[*Body]bool
+}
+
+// Body is what arrives with one request.
+type Body struct {
+	Size     int64 // once it was received
+	name     string
+	span     Range
+	upload   *file // that the chunk is for; nil for a whole body
+	restarts bool  // upload takes the place of the one under way
+	claimed  int64 // bytes of the limit that only this body needs
+	path     string
+	sum      [sha256.Size]byte
+}
+
+// Begin makes room for a body of some length, -1 if that is unknown. It must be ended.
+func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	e := st.entries[name]
+	if e == nil {
+		e = &entry{bodies: map[*Body]bool{}}
+		st.entries[name] = e
+	}
+	b := &Body{name: name, span: span}
+	e.bodies[b] = true
+	var err error
+	if span.Whole() {
+		err = st.claim(b, max(length, 0))
+	} else {
+		err = st.join(e, b)
+	}
+	if err != nil {
+		st.leave(b)
+	}
+	return b, err
+}
+
+// join finds the upload that a chunk belongs to, or begins one. The caller holds st.mu.
+func (st *Store) join(e *entry, b *Body) error {
+	conflict := e.upload.conflict(b.span)
+	if conflict != nil && e.repeatsOnly() && !e.receiving() {
+		e.dropUpload()
+	}
+	switch {
+	case e.upload == nil:
+		e.upload = &file{total: b.span.Total}
+		b.upload = e.upload
+		return st.claim(b, 0) // the upload counts by itself
+	case conflict == nil:
+		b.upload = e.upload
+		return nil
+	case b.span.Start == 0:
+		b.upload, b.restarts = &file{total: b.span.Total}, true
+		return st.claim(b, b.span.Total)
+	}
+	return conflict
+}
+
+// claim takes that many bytes of the limit for a body. The caller holds st.mu.
+func (st *Store) claim(b *Body, bytes int64) error {
+	if bytes > st.limit {
+		return ErrFull
+	}
+	before, used := b.claimed, int64(0)
+	b.claimed = bytes
+	for _, e := range st.entries {
+		used += e.usage()
+	}
+	if used > st.limit {
+		b.claimed = before
+		return ErrFull
+	}
+	return nil
+}
+
+// usage is how many bytes of the limit a name takes: what it has counts together with what
+// replaces it as much as the larger of both.
+func (e *entry) usage() int64 {
+	arriving, size := int64(0), int64(0)
+	for b := range e.bodies {
+		arriving += b.claimed
+	}
+	if e.file != nil {
+		size = e.file.total
+	}
+	if e.upload != nil {
+		size = max(size, e.upload.total)
+	}
+	return max(size, arriving)
+}
+
+// receiving reports whether a body for the upload under way is arriving.
+func (e *entry) receiving() bool {
+	for b := range e.bodies {
+		if b.upload != nil && b.upload == e.upload {
+			return true
+		}
+	}
+	return false
+}
+
+// Receive reads a body into a temporary file of its own, so that half a chunk never spoils a
+// good one. An error of the reader is a [ReadError].
+func (st *Store) Receive(b *Body, from io.Reader) error {
+	f, err := st.create()
+	if err != nil {
+		return err
+	}
+	b.path = f.Name()
+	hash := sha256.New()
+	b.Size, err = io.Copy(io.MultiWriter(f, hash), &arriving{st: st, body: b, from: from})
+	b.sum = [sha256.Size]byte(hash.Sum(nil))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// arriving claims room for a body whose length is not known.
+type arriving struct {
+	st   *Store
+	body *Body
+	from io.Reader
+	size int64
+}
+
+// Read implements io.Reader.
+func (a *arriving) Read(p []byte) (int, error) {
+	n, err := a.from.Read(p)
+	a.size += int64(n)
+	if a.body.span.Whole() && a.size > a.body.claimed { // only this goroutine changes it
+		a.st.mu.Lock()
+		full := a.st.claim(a.body, a.size)
+		a.st.mu.Unlock()
+		if full != nil {
+			return 0, full
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &ReadError{err}
+	}
+	return n, err
+}
+
+// End drops a body, and what came of it unless it was committed. It may be called again.
+func (st *Store) End(b *Body) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.leave(b)
+}
+
+func (st *Store) leave(b *Body) {
+	remove(b.path)
+	b.path = ""
+	if e := st.entries[b.name]; e != nil {
+		delete(e.bodies, b)
+		st.tidy(b.name)
+	}
+}
+
+// tidy drops an entry that has no bytes and expects none. The caller holds st.mu.
+func (st *Store) tidy(name string) {
+	e := st.entries[name]
+	if e.upload != nil && len(e.upload.parts) == 0 && !e.receiving() {
+		e.dropUpload()
+	}
+	if e.file == nil && e.upload == nil && len(e.bodies) == 0 {
+		delete(st.entries, name)
+	}
+}
+
+func (st *Store) create() (*os.File, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.dir == "" {
+		dir, err := os.MkdirTemp("", "ittybittest-")
+		if err != nil {
+			return nil, err
+		}
+		st.dir = dir
+	}
+	return os.CreateTemp(st.dir, "*")
+}
+
+// remove may fail where somebody reads the file; it goes with its directory at the latest.
+func remove(path string) {
+	if path != "" {
+		_ = os.Remove(path)
+	}
+}
+
+// File is a complete upload, to read.
+type File struct {
+	*os.File
+	Type   string // its media type, "" if unknown
+	Owner  string
+	Stored time.Time
+}
+
+// Open opens the complete upload of a name. Its bytes stay what they are until it is closed.
+// Where nothing is stored the error matches fs.ErrNotExist.
+func (st *Store) Open(name string) (*File, error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	e := st.entries[name]
+	if e == nil || e.file == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	f, err := os.Open(e.file.path)
+	if err != nil {
+		return nil, err
+	}
+	return &File{File: f, Type: e.file.kind, Owner: e.file.owner, Stored: e.file.stored}, nil
+}
+
+// Rename gives a complete upload another name. Where something is stored under it, or arriving,
+// the error matches fs.ErrExist.
+func (st *Store) Rename(from, to string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	e := st.entries[from]
+	switch {
+	case from == to || e == nil || e.file == nil:
+		return nil
+	case st.entries[to] != nil || e.upload != nil || len(e.bodies) > 0:
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	delete(st.entries, from)
+	st.entries[to] = e
+	return nil
+}
+
+// Delete removes the bytes of an owner.
+func (st *Store) Delete(owner string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for name, e := range st.entries {
+		if e.file != nil && e.file.owner == owner {
+			if e.repeatsOnly() && !e.receiving() {
+				e.dropUpload()
+			}
+			e.dropFile()
+			st.tidy(name)
+		}
+	}
+}
+
+// Names are those of the complete uploads.
+func (st *Store) Names() []string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var names []string
+	for name, e := range st.entries {
+		if e.file != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Clear removes everything.
+func (st *Store) Clear() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.dir != "" {
+		_ = os.RemoveAll(st.dir) // what is left of it is in the system's temporary directory
+	}
+	st.dir, st.entries = "", map[string]*entry{}
+}

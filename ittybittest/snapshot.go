@@ -1,0 +1,124 @@
+package ittybittest
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
+)
+
+const (
+	snapshotState   = "state.json"
+	snapshotUploads = "uploads/"
+)
+
+// Snapshot writes the server's state as a tar archive: tasks, automations, media, files, jobs,
+// what was chosen with SetResults and FailTasks, and the bytes of complete uploads. Deliveries
+// and their retries, uploads under way and faults are no part of it.
+func (s *Server) Snapshot(w io.Writer) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.live.Load()
+	state, err := now.engine.Snapshot()
+	if err != nil {
+		return fmt.Errorf("ittybittest: the state cannot be encoded as JSON: %w", err)
+	}
+	archive := tar.NewWriter(w)
+	if err := addEntry(archive, &tar.Header{Name: snapshotState, Size: int64(len(state))}, bytes.NewReader(state)); err != nil {
+		return err
+	}
+	for _, name := range now.blobs.Names() {
+		f, err := now.blobs.Open(name)
+		if err != nil {
+			continue // it was deleted meanwhile
+		}
+		err = addUpload(archive, name, f)
+		_ = f.Close() // it was only read
+		if err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+func addUpload(archive *tar.Writer, name string, f *blobs.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	header := &tar.Header{Name: snapshotUploads + name, Size: info.Size(), ModTime: f.Stored, Format: tar.FormatPAX}
+	header.PAXRecords = map[string]string{"ITTYBIT.owner": f.Owner, "ITTYBIT.type": f.Type}
+	if f.Type == "" {
+		delete(header.PAXRecords, "ITTYBIT.type") // an empty value is not written
+	}
+	return addEntry(archive, header, f)
+}
+
+func addEntry(archive *tar.Writer, header *tar.Header, from io.Reader) error {
+	header.Mode, header.Typeflag = 0o600, tar.TypeReg
+	if err := archive.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := io.Copy(archive, from)
+	return err
+}
+
+// Load replaces the server's state with that of a snapshot, after a [Server.Reset]. Tasks and
+// jobs that were under way start again, and post their webhooks; what the workflow of an
+// automation had still to do is not known, and not done. After an error the server is empty.
+// The key and the addresses of the storage should be those of the server that was saved: urls
+// of files have them.
+func (s *Server) Load(r io.Reader) error {
+	s.Reset()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	loaded := s.newWorld()
+	err := loaded.load(tar.NewReader(r))
+	if err != nil || s.life.Over() {
+		loaded.end()
+		return err
+	}
+	s.live.Swap(loaded).end()
+	return nil
+}
+
+func (w *world) load(archive *tar.Reader) error {
+	for {
+		header, err := archive.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("ittybittest: not a snapshot: %w", err)
+		}
+		if header.Name == snapshotState {
+			state, err := io.ReadAll(archive)
+			if err == nil {
+				err = w.engine.Load(state)
+			}
+			if err != nil {
+				return fmt.Errorf("ittybittest: not a snapshot: %w", err)
+			}
+		} else if name, ok := strings.CutPrefix(header.Name, snapshotUploads); ok {
+			if err := w.loadUpload(name, header, archive); err != nil {
+				return fmt.Errorf("ittybittest: an upload of the snapshot cannot be stored: %w", err)
+			}
+		}
+	}
+}
+
+func (w *world) loadUpload(name string, header *tar.Header, from io.Reader) error {
+	body, err := w.blobs.Begin(name, blobs.Range{Total: -1}, header.Size)
+	if err != nil {
+		return err
+	}
+	defer w.blobs.End(body)
+	if err := w.blobs.Receive(body, from); err != nil {
+		return err
+	}
+	_, err = w.blobs.Commit(body, header.PAXRecords["ITTYBIT.type"], func(int64, string) string { return header.PAXRecords["ITTYBIT.owner"] })
+	return err
+}

@@ -3,6 +3,9 @@ package ittybit_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,19 +21,21 @@ func TestEventKey_isTheSameForTheSameHappening(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(`{"id":"task_123abc","object":"task","kind":"nsfw","status":"completed","progress":100,
 		"created":"2025-01-10T12:34:56Z","updated":"2025-01-10T12:35:22Z"}`), polled))
 	tests := map[string]struct{ a, b *ittybit.Event }{
-		"a redelivery":             {webhookParse(t, webhookPageBody), webhookParse(t, webhookPageBody)},
-		"the end, spelled anew":    {webhookParse(t, webhookPageBody), webhookParse(t, webhookTask("task_123abc", "completed"))},
-		"by webhook and polled":    {webhookParse(t, webhookPageBody), ittybit.EventFromTask(polled)},
-		"put together by hand":     {webhookParse(t, webhookPageBody), &ittybit.Event{Task: polled}},
-		"a task put together":      {webhookParse(t, webhookPageBody), ittybit.EventFromTask(&ittybit.Task{ID: "task_123abc", Status: "completed"})},
-		"progress, redelivered":    {webhookParse(t, webhookProgress("task_1", 40)), webhookParse(t, webhookProgress("task_1", 40))},
-		"the end of a job":         {webhookParse(t, `{"id":"job_1","status":"failed","error":"a"}`), webhookParse(t, `{"id":"job_1","object":"job","status":"failed"}`)},
-		"an event id":              {webhookParse(t, `{"id":"evt_1","object":"event","kind":"run.created","data":{}}`), webhookParse(t, `{"id":"evt_1","object":"event","kind":"run.updated"}`)},
-		"an unknown payload":       {webhookParse(t, `{"a":1}`), webhookParse(t, `{"a":1}`)},
-		"no task, twice":           {ittybit.EventFromTask(nil), ittybit.EventFromTask(nil)},
-		"an event that is empty":   {&ittybit.Event{}, &ittybit.Event{}},
-		"a hand-made media":        {&ittybit.Event{Media: &ittybit.Media{ID: "med_1"}}, &ittybit.Event{Media: &ittybit.Media{ID: "med_1"}}},
-		"a hand-made job's ending": {&ittybit.Event{Job: &ittybit.Job{ID: "job_1", Status: "failed"}}, webhookParse(t, `{"id":"job_1","status":"failed"}`)},
+		"a redelivery":              {webhookParse(t, webhookPageBody), webhookParse(t, webhookPageBody)},
+		"the end, spelled anew":     {webhookParse(t, webhookPageBody), webhookParse(t, webhookTask("task_123abc", "completed"))},
+		"by webhook and polled":     {webhookParse(t, webhookPageBody), ittybit.EventFromTask(polled)},
+		"put together by hand":      {webhookParse(t, webhookPageBody), &ittybit.Event{Task: polled}},
+		"a task put together":       {webhookParse(t, webhookPageBody), ittybit.EventFromTask(&ittybit.Task{ID: "task_123abc", Status: "completed"})},
+		"progress, redelivered":     {webhookParse(t, webhookProgress("task_1", 40)), webhookParse(t, webhookProgress("task_1", 40))},
+		"the end of a job":          {webhookParse(t, `{"id":"job_1","status":"failed","error":"a"}`), webhookParse(t, `{"id":"job_1","object":"job","status":"failed"}`)},
+		"an event id":               {webhookParse(t, `{"id":"evt_1","object":"event","kind":"run.created","data":{}}`), webhookParse(t, `{"id":"evt_1","object":"event","kind":"run.updated"}`)},
+		"an unknown payload":        {webhookParse(t, `{"a":1}`), webhookParse(t, `{"a":1}`)},
+		"white space":               {webhookParse(t, `{"a":1}`), webhookParse(t, "{ \"a\" : 1 }\n")},
+		"an escape of json.Marshal": {webhookParse(t, `{"a":"x&<y>"}`), webhookParse(t, `{"a":"x\u0026\u003cy\u003e"}`)},
+		"no task, twice":            {ittybit.EventFromTask(nil), ittybit.EventFromTask(nil)},
+		"an event that is empty":    {&ittybit.Event{}, &ittybit.Event{}},
+		"a hand-made media":         {&ittybit.Event{Media: &ittybit.Media{ID: "med_1"}}, &ittybit.Event{Media: &ittybit.Media{ID: "med_1"}}},
+		"a hand-made job's ending":  {&ittybit.Event{Job: &ittybit.Job{ID: "job_1", Status: "failed"}}, webhookParse(t, `{"id":"job_1","status":"failed"}`)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +48,7 @@ func TestEventKey_isTheSameForTheSameHappening(t *testing.T) {
 func TestEventKey_differsForEveryOtherHappening(t *testing.T) {
 	bodies := []string{
 		webhookPageBody, webhookTask("task_1", "completed"), webhookTask("task_2", "completed"),
-		webhookTask("task_1", "failed"), webhookTask("task_1", "error"), webhookTask("task_1", "cancelled"), webhookTask("task_1", "processing"),
+		webhookTask("task_1", "failed"), webhookTask("task_1", "cancelled"), webhookTask("task_1", "processing"),
 		webhookTask("task_1", "ready"), `{"id":"task_1","object":"task","status":"ready","results":{}}`,
 		webhookProgress("task_1", 40), webhookProgress("task_1", 41), webhookProgress("task_2", 40),
 		`{"id":"med_1","object":"media","title":"a"}`, `{"id":"med_1","object":"media","title":"b"}`, `{"id":"med_2","object":"media","title":"a"}`,
@@ -55,7 +60,7 @@ func TestEventKey_differsForEveryOtherHappening(t *testing.T) {
 		`{"object":"task","status":"completed"}`, `{"object":"task","status":"completed","kind":"nsfw"}`, `{"object":"task","status":"completed","n":1}`,
 		`{"object":"job","status":"succeeded"}`, `{"object":"job","status":"succeeded","n":1}`, `{"object":"media"}`, `{"object":"media","n":1}`,
 		`{"object":"event","kind":"task.completed","data":{"status":"completed"}}`, `{"object":"event","kind":"task.completed","data":{"status":"completed","n":1}}`,
-		`{}`, `{"n":1}`, `{"n":2}`, `{ }`,
+		`{}`, `{"n":1}`, `{"n":2}`, `{"n":"2"}`,
 	}
 	seen := map[string]string{}
 	for _, body := range bodies {
@@ -72,6 +77,146 @@ func TestEventKey_differsForEveryOtherHappening(t *testing.T) {
 		assert.NotContains(t, seen, e.Key(), "event %d", i)
 		seen[e.Key()] = "made by hand"
 	}
+}
+
+// webhookTables reads the tables below a heading of the documentation: their rows' cells.
+func webhookTable(t *testing.T, heading string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile("docs/receiving-webhooks.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n"+heading+"\n")
+	require.True(t, found, heading)
+	var rows [][]string
+	for line := range strings.SplitSeq(section, "\n") {
+		if strings.HasPrefix(line, "| ") {
+			rows = append(rows, strings.Split(strings.Trim(line, "| "), " | "))
+		} else if len(rows) > 0 && !strings.HasPrefix(line, "|") {
+			break
+		}
+	}
+	require.Greater(t, len(rows), 1, heading)
+	return rows[1:]
+}
+
+// webhookInBackticks gives the code in a cell.
+func webhookInBackticks(cell string) []string {
+	var code []string
+	for i, part := range strings.Split(cell, "`") {
+		if i%2 == 1 {
+			code = append(code, part)
+		}
+	}
+	return code
+}
+
+// webhookKeyPattern is the regular expression of a key of the documentation.
+func webhookKeyPattern(key string) string {
+	return "^" + strings.ReplaceAll(regexp.QuoteMeta(key), "<digest>", "[0-9a-f]{32}") + "$"
+}
+
+func TestEventKey_isAsDocumented(t *testing.T) {
+	rows := webhookTable(t, "### Keys")
+	for _, row := range rows {
+		e := webhookParse(t, webhookInBackticks(row[0])[0])
+		assert.Regexp(t, webhookKeyPattern(webhookInBackticks(row[1])[0]), e.Key(), row[0])
+	}
+	assert.GreaterOrEqual(t, len(rows), 10)
+}
+
+// webhookForms are the payloads that API versions have for the end or another state of
+// task_1, by name; fields are those of the task.
+func webhookForms(status, fields string) map[string]string {
+	task := fmt.Sprintf(`{"id":"task_1","object":"task","kind":"nsfw","status":%q%s}`, status, fields)
+	kind := map[string]string{
+		"completed": "task.completed", "succeeded": "task.succeeded", "failed": "task.failed", "error": "task.failed",
+		"cancelled": "task.cancelled", "canceled": "task.canceled",
+	}[status]
+	if kind == "" && fields != "" {
+		kind = "task.succeeded"
+	}
+	if kind == "" {
+		kind = "task.updated"
+	}
+	return map[string]string{
+		"2025-08-20":                        task,
+		"2025-08-20, pretty":                strings.NewReplacer(`,`, ",\n  ", `:`, ": ").Replace(task),
+		"2025-12-01, without an id":         fmt.Sprintf(`{"object":"event","kind":%q,"created_at":1735689886,"data":%s}`, kind, task),
+		"2025-12-01":                        fmt.Sprintf(`{"id":"evt_1","object":"event","kind":%q,"data":%s}`, kind, task),
+		"2026, which names no object":       strings.Replace(task, `"object":"task",`, "", 1),
+		"2026, with a time in milliseconds": strings.Replace(task, `"id"`, `"updated_at":1767225600000,"id"`, 1),
+	}
+}
+
+// TestTaskEnds_agree holds everything that asks whether a task has ended to the table in the
+// documentation, for every status in every API version's payload.
+func TestTaskEnds_agree(t *testing.T) {
+	keys := map[string]string{} // of ends, to the end
+	digests := map[string]bool{}
+	statuses := map[string]bool{}
+	for _, row := range webhookTable(t, "### Ends") {
+		end := strings.HasPrefix(row[1], "the end")
+		fields := []string{""}
+		if strings.Contains(row[0], "with an output") {
+			fields = []string{`,"output":{"id":"file_1"}`, `,"results":{"is_nsfw":true}`, `,"outputs":[{"id":"file_1"}]`}
+		}
+		for _, status := range webhookInBackticks(row[0]) {
+			statuses[status] = true
+			for _, more := range fields {
+				for form, body := range webhookForms(status, more) {
+					name := fmt.Sprintf("%s%s, %s", status, more, form)
+					e := webhookParse(t, body)
+					require.NotNil(t, e.Task, name)
+					assert.Equal(t, end, e.Task.Terminal(), name)
+					assert.Equal(t, row[1] == "the end, well", e.Task.Succeeded(), name)
+					assert.Equal(t, row[1] == "the end, failed", e.Task.Failed(), name)
+					assert.Equal(t, row[1] == "the end, cancelled", e.Task.Cancelled(), name)
+					assert.Equal(t, !end, (&ittybit.Task{ID: "task_1", Status: "completed"}).Supersedes(e.Task), name)
+					assert.Equal(t, webhookInBackticks(row[3])[0], webhookRoute(t, e), name)
+					polled := ittybit.EventFromTask(e.Task)
+					assert.Equal(t, webhookInBackticks(row[2])[0], string(polled.Type), name)
+					assert.Equal(t, webhookRoute(t, e), webhookRoute(t, polled), name)
+					if e.ID != "" {
+						assert.Equal(t, "evt:"+e.ID, e.Key(), name)
+						continue
+					}
+					key := strings.NewReplacer("<id>", "task_1", "<status>", status).Replace(webhookInBackticks(row[4])[0])
+					require.Regexp(t, webhookKeyPattern(key), e.Key(), name)
+					if !end {
+						digests[e.Key()] = true
+						continue
+					}
+					assert.Equal(t, e.Key(), polled.Key(), name)
+					assert.Equal(t, e.Key(), (&ittybit.Event{Task: e.Task}).Key(), name)
+					what := row[1] + strings.Repeat(" by ready", strings.Count(row[0], "ready"))
+					if other, known := keys[e.Key()]; known {
+						assert.Equal(t, other, what, name)
+					}
+					keys[e.Key()] = what
+				}
+			}
+		}
+	}
+	assert.Len(t, keys, 4, "completed, ready, failed, cancelled: %v", keys)
+	assert.Len(t, digests, 9*4, "every state that is not an end, in every payload that differs by more than spaces")
+	for status := range webhookStates() {
+		if name, _, _ := strings.Cut(status, ","); name != "" && name != "a status of tomorrow" {
+			assert.Contains(t, statuses, name)
+		}
+	}
+}
+
+// webhookRoute names the registration that takes e.
+func webhookRoute(t *testing.T, e *ittybit.Event) string {
+	t.Helper()
+	var calls webhookCalls
+	m := ittybit.NewEventMux()
+	m.OnTaskCompleted(ittybit.TaskKindNSFW, calls.named("OnTaskCompleted"))
+	m.OnTaskFailed(ittybit.AnyTaskKind, calls.named("OnTaskFailed"))
+	m.OnTaskCancelled(ittybit.TaskKindNSFW, calls.named("OnTaskCancelled"))
+	m.On(ittybit.EventTaskUpdated, calls.named(`On("task.updated", …)`))
+	require.NoError(t, m.HandleEvent(t.Context(), e))
+	require.Len(t, calls.names, 1)
+	return calls.names[0]
 }
 
 func TestEventKey_reads(t *testing.T) {
@@ -109,7 +254,8 @@ func webhookStates() map[string]*ittybit.Task {
 	for _, status := range []ittybit.TaskStatus{
 		"", ittybit.TaskStatusCreated, ittybit.TaskStatusPending, ittybit.TaskStatusWaiting, "queued", "validating",
 		ittybit.TaskStatusProcessing, "finishing", "a status of tomorrow", ittybit.TaskStatusReady,
-		ittybit.TaskStatusCompleted, ittybit.TaskStatusSucceeded, ittybit.TaskStatusFailed, ittybit.TaskStatusError, ittybit.TaskStatusCancelled,
+		ittybit.TaskStatusCompleted, ittybit.TaskStatusSucceeded, ittybit.TaskStatusFailed, ittybit.TaskStatusError,
+		ittybit.TaskStatusCancelled, "canceled",
 	} {
 		states[string(status)] = &ittybit.Task{ID: "task_1", Status: status}
 	}
@@ -118,15 +264,15 @@ func webhookStates() map[string]*ittybit.Task {
 
 func TestSupersedes_ranksTheStatuses(t *testing.T) {
 	ranks := map[string]int{
-		"": 0, "created": 0, "pending": 1, "waiting": 1, "queued": 1, "validating": 1,
-		"processing": 2, "finishing": 2, "a status of tomorrow": 2, "ready": 2,
-		"ready, with results": 3, "ready, with output": 3, "completed": 3, "succeeded": 3, "failed": 3, "error": 3, "cancelled": 3,
+		"": 0, "a status of tomorrow": 0, "created": 1, "pending": 2, "waiting": 2, "queued": 2, "validating": 2,
+		"processing": 3, "finishing": 3, "ready": 3, "ready, with results": 4, "ready, with output": 4,
+		"completed": 4, "succeeded": 4, "failed": 4, "error": 4, "cancelled": 4, "canceled": 4,
 	}
 	states := webhookStates()
 	require.Len(t, states, len(ranks))
 	for a, mine := range states {
 		for b, theirs := range states {
-			want := ranks[a] > ranks[b] && ranks[b] < 3
+			want := ranks[a] > ranks[b] && ranks[b] < 4
 			assert.Equal(t, want, mine.Supersedes(theirs), "%q over %q", a, b)
 		}
 		assert.True(t, mine.Supersedes(nil), a)

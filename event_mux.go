@@ -3,11 +3,14 @@ package ittybit
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 )
 
 // EventHandler handles events: inside the request that brought them, behind a table,
-// or on a fleet of workers. A nil error means that the event is dealt with and may be
+// or on a fleet of workers. A nil error means that the event is handled and may be
 // forgotten. With any other it comes again, unless it was made with [Discard]; see
 // also [RetryLater]. Handlers are called concurrently.
 type EventHandler interface {
@@ -20,16 +23,23 @@ type EventHandlerFunc func(ctx context.Context, e *Event) error
 // HandleEvent calls f.
 func (f EventHandlerFunc) HandleEvent(ctx context.Context, e *Event) error { return f(ctx, e) }
 
-// AnyTaskKind stands for every kind of task where an [EventMux] is told one.
+// AnyTaskKind stands for every kind of task where an [EventMux] or a list is given one. It is
+// not a kind that a task can have.
 const AnyTaskKind TaskKind = "*"
 
-// EventMux is an [EventHandler] that calls the most specific of its handlers: for a
-// kind of task first, then for a type of event, then for tasks of any kind, then
-// [EventMux.OnUnhandled]. An event that nothing takes is dealt with. The zero EventMux is
-// ready; one is safe for concurrent use.
+// EventMux is an [EventHandler] that calls the most specific of its handlers: the one for
+// a kind of task, else the one for the type of event, else [EventMux.OnUnhandled]. An event
+// that none takes counts as handled. The zero EventMux is ready; one is safe for concurrent
+// use.
 //
-// As with [net/http.ServeMux], registering the same thing twice panics, and so does a
-// nil handler: both are mistakes that should show at start-up.
+// [EventTaskCompleted] and [EventTaskSucceeded] are one type here, and so are the other
+// spellings of an end, such as task.canceled and [EventTaskCancelled]. On for such a type is
+// the same as OnTask… for [AnyTaskKind].
+//
+// As with [net/http.ServeMux], registering the same thing twice panics, and so does a nil
+// handler: both are mistakes that should show at start-up. A type or kind that looks like a
+// misspelling of a known one is registered, and logged to [slog.Default] at Warn: it may be
+// one that Ittybit has added.
 type EventMux struct {
 	mu       sync.RWMutex
 	handlers map[route]EventHandler
@@ -37,14 +47,14 @@ type EventMux struct {
 
 // route is what a handler is registered for.
 type route struct {
-	event EventType // EventTaskCompleted stands for EventTaskSucceeded too, where kind is set
-	kind  TaskKind  // of a task; empty: the event type decides alone
+	event EventType // canonical
+	kind  TaskKind  // of a task; empty: any, or none
 }
 
 // anyEvent is the route of OnUnhandled. No event has this type.
 const anyEvent EventType = "*"
 
-// NewEventMux gives an empty EventMux.
+// NewEventMux makes an empty EventMux.
 func NewEventMux() *EventMux { return new(EventMux) }
 
 // Handle registers h for a type of event.
@@ -55,7 +65,8 @@ func (m *EventMux) Handle(event EventType, h EventHandler) {
 	if fn, ok := h.(EventHandlerFunc); h == nil || ok && fn == nil {
 		panic("ittybit: EventMux: nil handler")
 	}
-	m.register(route{event: event}, h)
+	m.register(route{event: event.canonical()}, h)
+	warnOfMisspelling(string(event), eventTypes)
 }
 
 // On registers fn for a type of event.
@@ -65,24 +76,52 @@ func (m *EventMux) On(event EventType, fn func(ctx context.Context, e *Event) er
 
 // OnTaskCompleted registers fn for tasks of a kind, or of [AnyTaskKind], that ended
 // well: [EventTaskCompleted], and [EventTaskSucceeded], its later name. In fn, e.Task
-// is never nil. A task whose status is "ready", which the documentation leaves unclear, is
-// an [EventTaskUpdated].
+// is never nil. A task whose status is ready has ended once it has an output or results.
 func (m *EventMux) OnTaskCompleted(kind TaskKind, fn func(ctx context.Context, e *Event) error) {
-	m.onTask(EventTaskCompleted, kind, fn)
+	m.onTask(EventTaskCompleted, kind, handlerOf(fn))
 }
 
 // OnTaskFailed registers fn for tasks of a kind, or of [AnyTaskKind], that failed:
-// [EventTaskFailed]. In fn, e.Task is never nil. A cancelled task is
-// [EventTaskCancelled].
+// [EventTaskFailed]. In fn, e.Task and e.Task.Error are never nil: where Ittybit gave no
+// reason, the message says so. A cancelled task is [EventTaskCancelled].
 func (m *EventMux) OnTaskFailed(kind TaskKind, fn func(ctx context.Context, e *Event) error) {
-	m.onTask(EventTaskFailed, kind, fn)
+	h := handlerOf(fn)
+	m.onTask(EventTaskFailed, kind, func(ctx context.Context, e *Event) error { return h(ctx, withTaskError(e)) })
 }
 
-func (m *EventMux) onTask(event EventType, kind TaskKind, fn func(ctx context.Context, e *Event) error) {
+// OnTaskCancelled registers fn for tasks of a kind, or of [AnyTaskKind], that were
+// cancelled: [EventTaskCancelled]. In fn, e.Task is never nil.
+func (m *EventMux) OnTaskCancelled(kind TaskKind, fn func(ctx context.Context, e *Event) error) {
+	m.onTask(EventTaskCancelled, kind, handlerOf(fn))
+}
+
+func (m *EventMux) onTask(event EventType, kind TaskKind, h EventHandlerFunc) {
 	if kind == "" {
 		panic("ittybit: EventMux: empty task kind (AnyTaskKind takes every kind)")
 	}
-	m.register(route{event, kind}, handlerOf(fn))
+	if kind != AnyTaskKind {
+		m.register(route{event, kind}, h)
+		warnOfMisspelling(string(kind), taskKinds)
+		return
+	}
+	m.register(route{event: event}, EventHandlerFunc(func(ctx context.Context, e *Event) error {
+		if e.Task == nil {
+			return m.fallback(ctx, e)
+		}
+		return h(ctx, e)
+	}))
+}
+
+// withTaskError gives e with a reason for its task's failure. It changes nothing that others
+// may hold.
+func withTaskError(e *Event) *Event {
+	if e.Task.Error != nil {
+		return e
+	}
+	event, task := *e, *e.Task
+	task.Error = &TaskError{Message: "Ittybit gave no reason"}
+	event.Task = &task
+	return &event
 }
 
 // OnMediaCreated registers fn for [EventMediaCreated]. In fn, e.Media is never nil. It
@@ -128,6 +167,8 @@ func (r route) String() string {
 		return "OnUnhandled"
 	case r.kind != "":
 		return fmt.Sprintf("%s for tasks of kind %s", r.event, r.kind)
+	case strings.HasPrefix(string(r.event), "task.") && r.event != EventTaskCreated && r.event != EventTaskUpdated:
+		return fmt.Sprintf("%s (On for any of its spellings, or OnTask… for AnyTaskKind)", r.event)
 	default:
 		return string(r.event)
 	}
@@ -144,25 +185,19 @@ func (m *EventMux) HandleEvent(ctx context.Context, e *Event) error {
 func (m *EventMux) find(e *Event) EventHandler {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	event := e.Type
-	if event == EventTaskSucceeded {
-		event = EventTaskCompleted
+	event := e.Type.canonical()
+	if event == anyEvent { // of an event that somebody made: OnUnhandled is asked last
+		return nil
 	}
 	if e.Task != nil && e.Task.Kind != "" {
 		if h := m.handlers[route{event, e.Task.Kind}]; h != nil {
 			return h
 		}
 	}
-	if h := m.handlers[route{event: e.Type}]; h != nil {
-		return h
-	}
-	if e.Task != nil {
-		return m.handlers[route{event, AnyTaskKind}]
-	}
-	return nil
+	return m.handlers[route{event: event}]
 }
 
-// fallback calls the handler of OnUnhandled. Where there is none, the event is dealt with.
+// fallback calls the handler of OnUnhandled. Where there is none, the event is handled.
 func (m *EventMux) fallback(ctx context.Context, e *Event) error {
 	m.mu.RLock()
 	h := m.handlers[route{event: anyEvent}]
@@ -172,4 +207,55 @@ func (m *EventMux) fallback(ctx context.Context, e *Event) error {
 		return nil
 	}
 	return h.HandleEvent(ctx, e)
+}
+
+// The names that a misspelling is compared with: those of this SDK, and those of other API
+// versions that the documentation shows.
+var (
+	eventTypes = []string{
+		string(EventMediaCreated), string(EventTaskCreated), string(EventTaskUpdated), string(EventTaskCompleted),
+		string(EventTaskSucceeded), string(EventTaskFailed), string(EventTaskCancelled), "task.canceled", "task.error",
+		string(EventJobSucceeded), string(EventJobFailed), string(EventJobCancelled), "job.queued", "job.processing",
+		"run.created", "run.updated", "run.succeeded", "run.failed", string(EventUnknown),
+	}
+	taskKinds = []string{
+		string(TaskKindIngest), string(TaskKindVideo), string(TaskKindImage), string(TaskKindAudio),
+		string(TaskKindChapters), string(TaskKindSubtitles), string(TaskKindThumbnails), string(TaskKindNSFW),
+		string(TaskKindSpeech), string(TaskKindDescription), string(TaskKindOutline), string(TaskKindPrompt),
+		string(TaskKindWorkflow), string(TaskKindConditions), string(TaskKindHTTP),
+		"adaptive_video", "animation", "summary", "tags", "probe", "import", "export",
+	}
+)
+
+// warnOfMisspelling logs that name is nearly a known name, but for its case or one letter.
+func warnOfMisspelling(name string, known []string) {
+	if slices.Contains(known, name) {
+		return
+	}
+	lower := strings.ToLower(strings.TrimSpace(name))
+	for _, other := range known {
+		if oneLetterApart(lower, other) {
+			slog.Warn("ittybit: EventMux: a handler was registered for a name that looks misspelled",
+				slog.String("name", name), slog.String("did_you_mean", other))
+			return
+		}
+	}
+}
+
+// oneLetterApart reports whether a and b are the same, or become so when one letter is
+// added, left out, replaced, or swapped with the next.
+func oneLetterApart(a, b string) bool {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	switch {
+	case len(a) <= 1 && len(b) <= 1:
+		return true
+	case len(a) == 2 && len(b) == 2:
+		return a[0] == b[1] && a[1] == b[0]
+	}
+	return false
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,14 +32,20 @@ func TestEventMux_callsTheMostSpecificHandler(t *testing.T) {
 		"completed nsfw": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
 			m.OnTaskCompleted(ittybit.TaskKindNSFW, fn)
 		},
-		"completed, any kind": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
-			m.OnTaskCompleted(ittybit.AnyTaskKind, fn)
-		},
 		"failed nsfw": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
 			m.OnTaskFailed(ittybit.TaskKindNSFW, fn)
 		},
-		"failed, any kind": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
+		"cancelled nsfw": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
+			m.OnTaskCancelled(ittybit.TaskKindNSFW, fn)
+		},
+		"completed": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
+			m.OnTaskCompleted(ittybit.AnyTaskKind, fn)
+		},
+		"failed": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
 			m.OnTaskFailed(ittybit.AnyTaskKind, fn)
+		},
+		"cancelled": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
+			m.OnTaskCancelled(ittybit.AnyTaskKind, fn)
 		},
 		"type task.completed": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) {
 			m.On(ittybit.EventTaskCompleted, fn)
@@ -50,23 +59,18 @@ func TestEventMux_callsTheMostSpecificHandler(t *testing.T) {
 		"media": func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) { m.OnMediaCreated(fn) },
 		"any":   func(m *ittybit.EventMux, fn func(context.Context, *ittybit.Event) error) { m.OnUnhandled(fn) },
 	}
-	all := make([]string, 0, len(register))
+	// These two are the same thing as "completed": see TestEventMux_panicsOnTheSameThingInTwoWays.
+	byType := []string{"type task.completed", "type task.succeeded"}
+	var all []string
 	for name := range register {
-		all = append(all, name)
+		if !slices.Contains(byType, name) {
+			all = append(all, name)
+		}
 	}
 	without := func(left ...string) []string {
-		var kept []string
-		for _, name := range all {
-			drop := false
-			for _, other := range left {
-				drop = drop || name == other
-			}
-			if !drop {
-				kept = append(kept, name)
-			}
-		}
-		return kept
+		return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(left, name) })
 	}
+	with := func(in, out string) []string { return append(without(out), in) }
 	completed, failed := webhookTask("task_1", "completed"), webhookTask("task_1", "failed")
 	succeeded := webhookTask("task_1", "succeeded")
 	speech := `{"id":"task_1","object":"task","kind":"speech","status":"completed"}`
@@ -81,28 +85,33 @@ func TestEventMux_callsTheMostSpecificHandler(t *testing.T) {
 	}{
 		"the kind":                                    {all, completed, "completed nsfw"},
 		"the kind, by the later name":                 {all, succeeded, "completed nsfw"},
-		"no kind: the type":                           {without("completed nsfw"), completed, "type task.completed"},
-		"no kind: the type, by the later name":        {without("completed nsfw"), succeeded, "type task.succeeded"},
-		"no kind, no type: any kind":                  {without("completed nsfw", "type task.completed"), completed, "completed, any kind"},
-		"any kind, by the later name":                 {without("completed nsfw", "type task.succeeded"), succeeded, "completed, any kind"},
-		"the later name has its own type":             {[]string{"type task.completed", "any"}, succeeded, "any"},
+		"the kind, before the type":                   {with("type task.completed", "completed"), completed, "completed nsfw"},
+		"no kind: any kind":                           {without("completed nsfw"), completed, "completed"},
+		"any kind, by the later name":                 {without("completed nsfw"), succeeded, "completed"},
+		"the type":                                    {[]string{"type task.completed", "any"}, completed, "type task.completed"},
+		"the type, by the later name":                 {[]string{"type task.completed", "any"}, succeeded, "type task.completed"},
+		"the later type":                              {[]string{"type task.succeeded", "any"}, succeeded, "type task.succeeded"},
+		"the later type, by the earlier":              {[]string{"type task.succeeded", "any"}, completed, "type task.succeeded"},
+		"an event of the later name":                  {all, `{"id":"evt_1","object":"event","kind":"task.succeeded","data":` + succeeded + `}`, "completed nsfw"},
 		"nothing but OnUnhandled":                     {[]string{"any"}, completed, "any"},
-		"another kind: the type":                      {all, speech, "type task.completed"},
-		"another kind: any kind":                      {without("type task.completed"), speech, "completed, any kind"},
-		"no kind at all: any kind":                    {without("type task.completed"), noKind, "completed, any kind"},
+		"another kind: any kind":                      {all, speech, "completed"},
+		"no kind at all: any kind":                    {all, noKind, "completed"},
 		"failed":                                      {all, failed, "failed nsfw"},
-		"failed, any kind":                            {without("failed nsfw"), failed, "failed, any kind"},
+		"failed, any kind":                            {without("failed nsfw"), failed, "failed"},
 		"error is failed":                             {all, webhookTask("task_1", "error"), "failed nsfw"},
-		"cancelled is not failed":                     {all, webhookTask("task_1", "cancelled"), "any"},
+		"cancelled":                                   {all, webhookTask("task_1", "cancelled"), "cancelled nsfw"},
+		"canceled is cancelled":                       {all, webhookTask("task_1", "canceled"), "cancelled nsfw"},
+		"canceled, by an event":                       {without("cancelled nsfw"), `{"id":"evt_1","object":"event","kind":"task.canceled","data":{"id":"task_1"}}`, "cancelled"},
+		"cancelled is not failed":                     {without("cancelled", "cancelled nsfw"), webhookTask("task_1", "cancelled"), "any"},
 		"updated":                                     {all, webhookProgress("task_1", 1), "type task.updated"},
 		"updated, to none":                            {without("type task.updated"), webhookProgress("task_1", 1), "any"},
 		"media":                                       {all, `{"id":"med_1","object":"media"}`, "media"},
 		"unknown":                                     {all, `{"id":"auto_1","object":"automation"}`, "any"},
-		"a task that is missing: the type":            {all, noTask, "type task.completed"},
-		"a task that is missing: never OnTask…":       {without("type task.completed"), noTask, "any"},
+		"a task that is missing: the type":            {[]string{"type task.completed", "any"}, noTask, "type task.completed"},
+		"a task that is missing: never OnTask…":       {all, noTask, "any"},
 		"a media that is missing: never OnMedia":      {all, noMedia, "any"},
 		"a type that is the star of OnUnhandled":      {all, `{"id":"evt_1","object":"event","kind":"*"}`, "any"},
-		"a kind that is the star of any kind":         {without("type task.completed"), `{"id":"task_1","object":"task","kind":"*","status":"completed"}`, "completed, any kind"},
+		"a kind that is the star of any kind":         {all, `{"id":"task_1","object":"task","kind":"*","status":"completed"}`, "completed"},
 		"nothing is registered":                       {nil, completed, ""},
 		"nothing fits":                                {[]string{"media", "failed nsfw"}, completed, ""},
 		"a media that is missing, and no OnUnhandled": {[]string{"media"}, noMedia, ""},
@@ -164,21 +173,22 @@ func TestEventMux_panicsOnMistakesAtStartUp(t *testing.T) {
 		message string
 		do      func(m *ittybit.EventMux)
 	}{
-		"a type twice":           {"task.updated is registered already", func(m *ittybit.EventMux) { m.On(ittybit.EventTaskUpdated, webhookNothing) }},
-		"a kind twice":           {"task.completed for tasks of kind nsfw is registered already", func(m *ittybit.EventMux) { m.OnTaskCompleted(ittybit.TaskKindNSFW, webhookNothing) }},
-		"any kind twice":         {"task.failed for tasks of kind * is registered already", func(m *ittybit.EventMux) { m.OnTaskFailed(ittybit.AnyTaskKind, webhookNothing) }},
-		"media twice":            {"media.created is registered already", func(m *ittybit.EventMux) { m.On(ittybit.EventMediaCreated, webhookNothing) }},
-		"OnUnhandled twice":      {"OnUnhandled is registered already", func(m *ittybit.EventMux) { m.OnUnhandled(webhookNothing) }},
-		"an empty type":          {"is not a type of event", func(m *ittybit.EventMux) { m.On("", webhookNothing) }},
-		"a star for a type":      {"is not a type of event", func(m *ittybit.EventMux) { m.On("*", webhookNothing) }},
-		"an empty kind":          {"empty task kind", func(m *ittybit.EventMux) { m.OnTaskCompleted("", webhookNothing) }},
-		"a nil handler":          {"nil handler", func(m *ittybit.EventMux) { m.Handle("x", nil) }},
-		"a nil handler function": {"nil handler", func(m *ittybit.EventMux) { m.Handle("x", ittybit.EventHandlerFunc(nil)) }},
-		"a nil function":         {"nil function", func(m *ittybit.EventMux) { m.On("x", nil) }},
-		"a nil function, kinds":  {"nil function", func(m *ittybit.EventMux) { m.OnTaskCompleted("x", nil) }},
-		"a nil function, failed": {"nil function", func(m *ittybit.EventMux) { m.OnTaskFailed("x", nil) }},
-		"a nil function, media":  {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnMediaCreated(nil) }},
-		"a nil function, any":    {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnUnhandled(nil) }},
+		"a type twice":              {"task.updated is registered already", func(m *ittybit.EventMux) { m.On(ittybit.EventTaskUpdated, webhookNothing) }},
+		"a kind twice":              {"task.completed for tasks of kind nsfw is registered already", func(m *ittybit.EventMux) { m.OnTaskCompleted(ittybit.TaskKindNSFW, webhookNothing) }},
+		"any kind twice":            {"task.failed (On for any of its spellings, or OnTask… for AnyTaskKind) is registered already", func(m *ittybit.EventMux) { m.OnTaskFailed(ittybit.AnyTaskKind, webhookNothing) }},
+		"media twice":               {"media.created is registered already", func(m *ittybit.EventMux) { m.On(ittybit.EventMediaCreated, webhookNothing) }},
+		"OnUnhandled twice":         {"OnUnhandled is registered already", func(m *ittybit.EventMux) { m.OnUnhandled(webhookNothing) }},
+		"an empty type":             {"is not a type of event", func(m *ittybit.EventMux) { m.On("", webhookNothing) }},
+		"a star for a type":         {"is not a type of event", func(m *ittybit.EventMux) { m.On("*", webhookNothing) }},
+		"an empty kind":             {"empty task kind", func(m *ittybit.EventMux) { m.OnTaskCompleted("", webhookNothing) }},
+		"a nil handler":             {"nil handler", func(m *ittybit.EventMux) { m.Handle("x", nil) }},
+		"a nil handler function":    {"nil handler", func(m *ittybit.EventMux) { m.Handle("x", ittybit.EventHandlerFunc(nil)) }},
+		"a nil function":            {"nil function", func(m *ittybit.EventMux) { m.On("x", nil) }},
+		"a nil function, kinds":     {"nil function", func(m *ittybit.EventMux) { m.OnTaskCompleted("x", nil) }},
+		"a nil function, failed":    {"nil function", func(m *ittybit.EventMux) { m.OnTaskFailed("x", nil) }},
+		"a nil function, cancelled": {"nil function", func(m *ittybit.EventMux) { m.OnTaskCancelled("x", nil) }},
+		"a nil function, media":     {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnMediaCreated(nil) }},
+		"a nil function, any":       {"nil function", func(m *ittybit.EventMux) { new(ittybit.EventMux).OnUnhandled(nil) }},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -226,4 +236,122 @@ func TestEventMux_canBeNested(t *testing.T) {
 	outer.Handle(ittybit.EventTaskCompleted, inner)
 	require.NoError(t, outer.HandleEvent(t.Context(), webhookParse(t, webhookPageBody)))
 	assert.Equal(t, []string{"inner"}, calls.names)
+}
+
+func TestEventMux_panicsOnTheSameThingInTwoWays(t *testing.T) {
+	ways := map[string][]func(m *ittybit.EventMux){
+		"completed": {
+			func(m *ittybit.EventMux) { m.On(ittybit.EventTaskCompleted, webhookNothing) },
+			func(m *ittybit.EventMux) { m.On(ittybit.EventTaskSucceeded, webhookNothing) },
+			func(m *ittybit.EventMux) { m.OnTaskCompleted(ittybit.AnyTaskKind, webhookNothing) },
+		},
+		"failed": {
+			func(m *ittybit.EventMux) { m.On(ittybit.EventTaskFailed, webhookNothing) },
+			func(m *ittybit.EventMux) { m.Handle("task.error", ittybit.EventHandlerFunc(webhookNothing)) },
+			func(m *ittybit.EventMux) { m.OnTaskFailed(ittybit.AnyTaskKind, webhookNothing) },
+		},
+		"cancelled": {
+			func(m *ittybit.EventMux) { m.On(ittybit.EventTaskCancelled, webhookNothing) },
+			func(m *ittybit.EventMux) { m.On("task.canceled", webhookNothing) },
+			func(m *ittybit.EventMux) { m.OnTaskCancelled(ittybit.AnyTaskKind, webhookNothing) },
+		},
+		"media": {
+			func(m *ittybit.EventMux) { m.On(ittybit.EventMediaCreated, webhookNothing) },
+			func(m *ittybit.EventMux) { m.OnMediaCreated(webhookNothing) },
+		},
+	}
+	for name, ways := range ways {
+		for i, first := range ways {
+			for j, second := range ways {
+				m := ittybit.NewEventMux()
+				first(m)
+				assert.Panics(t, func() { second(m) }, "%s: %d, then %d", name, i, j)
+			}
+		}
+	}
+}
+
+func TestEventMux_givesAFailedTaskAnError(t *testing.T) {
+	for name, body := range map[string]string{
+		"none":             webhookTask("task_1", "failed"),
+		"null":             `{"id":"task_1","object":"task","status":"error","error":null}`,
+		"empty":            `{"id":"task_1","object":"task","status":"failed","error":""}`,
+		"in an event":      `{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1"}}`,
+		"another status":   `{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1","status":"processing"}}`,
+		"one is there":     `{"id":"task_1","object":"task","status":"failed","error":"no video stream"}`,
+		"one, as an event": `{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1","error":{"kind":"k","message":"no video stream"}}}`,
+	} {
+		for _, kind := range []ittybit.TaskKind{ittybit.AnyTaskKind, ittybit.TaskKindNSFW} {
+			t.Run(name+" "+string(kind), func(t *testing.T) {
+				e := webhookParse(t, strings.Replace(body, `"id":"task_1"`, `"id":"task_1","kind":"nsfw"`, 1))
+				before := e.Task.Error
+				m := ittybit.NewEventMux()
+				called := 0
+				m.OnTaskFailed(kind, func(_ context.Context, got *ittybit.Event) error {
+					called++
+					require.NotNil(t, got.Task.Error)
+					assert.NotEmpty(t, got.Task.Error.Message)
+					assert.Equal(t, strings.Contains(body, "no video"), got.Task.Error.Message == "no video stream")
+					assert.Equal(t, e.Key(), got.Key())
+					assert.Equal(t, e.RawJSON(), got.RawJSON())
+					return nil
+				})
+				require.NoError(t, m.HandleEvent(t.Context(), e))
+				assert.Equal(t, 1, called)
+				assert.Equal(t, before, e.Task.Error, "the event that others hold is left alone")
+			})
+		}
+	}
+}
+
+func TestEventMux_warnsOfAMisspelledNameOnce(t *testing.T) {
+	onType := func(name string) func(m *ittybit.EventMux) {
+		return func(m *ittybit.EventMux) { m.On(ittybit.EventType(name), webhookNothing) }
+	}
+	onKind := func(name string) func(m *ittybit.EventMux) {
+		return func(m *ittybit.EventMux) {
+			m.OnTaskCompleted(ittybit.TaskKind(name), webhookNothing)
+		}
+	}
+	for name, tt := range map[string]struct {
+		register func(m *ittybit.EventMux)
+		meant    string // empty: nothing is logged
+	}{
+		"a letter left out":     {onType("task.complete"), "task.completed"},
+		"a letter too many":     {onType("media.createdd"), "media.created"},
+		"another letter":        {onType("task-failed"), "task.failed"},
+		"two letters swapped":   {onType("job.suceceded"), "job.succeeded"},
+		"another case":          {onType("Task.Completed"), "task.completed"},
+		"a space":               {onType("task.failed "), "task.failed"},
+		"another API version":   {onType("run.succeded"), "run.succeeded"},
+		"a kind, in capitals":   {onKind("NSFW"), "nsfw"},
+		"a kind, singular":      {onKind("subtitle"), "subtitles"},
+		"a kind, two swapped":   {onKind("vidoe"), "video"},
+		"a known type":          {onType("task.updated"), ""},
+		"a later type":          {onType("run.failed"), ""},
+		"a known kind":          {onKind("speech"), ""},
+		"a later kind":          {onKind("adaptive_video"), ""},
+		"any kind":              {onKind("*"), ""},
+		"a type of tomorrow":    {onType("file.deleted"), ""},
+		"a kind of tomorrow":    {onKind("transcript"), ""},
+		"two letters of a kind": {onKind("ssppeech"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log testLog
+			before := slog.Default()
+			slog.SetDefault(log.logger())
+			defer slog.SetDefault(before)
+			m := ittybit.NewEventMux()
+			tt.register(m)
+			if tt.meant == "" {
+				assert.Empty(t, log.String())
+				return
+			}
+			assert.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+			assert.Contains(t, log.String(), "level=WARN")
+			assert.Contains(t, log.String(), "did_you_mean="+tt.meant)
+			require.NoError(t, m.HandleEvent(t.Context(), webhookParse(t, webhookPageBody)))
+			assert.Equal(t, 1, strings.Count(log.String(), "\n"), "not again")
+		})
+	}
 }

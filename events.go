@@ -31,10 +31,35 @@ const (
 	EventTaskCancelled EventType = "task.cancelled"
 	EventJobSucceeded  EventType = "job.succeeded"
 	EventJobFailed     EventType = "job.failed"
+	EventJobCancelled  EventType = "job.cancelled"
 
 	// EventUnknown is a JSON object that is none of the payloads known here.
 	EventUnknown EventType = "unknown"
 )
+
+// canonical gives the type that stands for t: a task's end has one type, whichever of its
+// spellings t is in.
+func (t EventType) canonical() EventType {
+	status, isTask := strings.CutPrefix(string(t), "task.")
+	if !isTask {
+		return t
+	}
+	_, end := TaskStatus(status).meaning()
+	return cmp.Or(taskEndType(end), t)
+}
+
+// taskEndType gives the type of event that the end of a task is; "" for none.
+func taskEndType(end TaskStatus) EventType {
+	switch end {
+	case TaskStatusCompleted:
+		return EventTaskCompleted
+	case TaskStatusFailed:
+		return EventTaskFailed
+	case TaskStatusCancelled:
+		return EventTaskCancelled
+	}
+	return ""
+}
 
 // ErrMalformedEvent is matched when a webhook's body is not a JSON object.
 var ErrMalformedEvent = errors.New("ittybit: the event is not a JSON object")
@@ -58,21 +83,77 @@ type Event struct {
 // subject is what the event is about, for the key.
 type subject struct {
 	object, id, status string
-	terminal           bool
+	end                bool // the event is the end of the object, and status its usual spelling
 }
 
 // String names the event in a few words, for logs, without its payload.
-func (e *Event) String() string { return fmt.Sprintf("event %s (%s)", e.Key(), e.Type) }
+func (e Event) String() string { return fmt.Sprintf("event %s (%s)", e.Key(), e.Type) }
+
+// GoString is String, so that %#v prints no payload either.
+func (e Event) GoString() string { return e.String() }
 
 // RawJSON gives the payload as it was received, and of an event that [EventFromTask] made, the
 // task's JSON. It must not be changed, and is nil for an event that was put together by hand.
 func (e *Event) RawJSON() json.RawMessage { return e.raw }
 
-// Key names what happened: it is the same on every redelivery, and different for
-// every other happening. An event with an id is "evt:<id>". Otherwise, the end of a
-// task or job is "<object>:<id>:<status>", the same whether the news came by webhook
-// or by polling (see [EventFromTask]), for it ends once. Anything else has a digest of
-// the body at its end: two progress updates are two events, and so are two payloads
+// MarshalJSON gives the payload as it was received, whatever was changed in e since. That of an
+// event that was put together by hand has the form of API version 2025-12-01.
+func (e Event) MarshalJSON() ([]byte, error) {
+	if e.raw != nil {
+		return e.raw, nil
+	}
+	wire := struct {
+		ID           string    `json:"id,omitempty"`
+		Object       string    `json:"object"`
+		Kind         EventType `json:"kind,omitempty"`
+		Data         any       `json:"data,omitempty"`
+		ProjectID    string    `json:"project_id,omitempty"`
+		AutomationID string    `json:"automation_id,omitempty"`
+		CreatedAt    time.Time `json:"created_at,omitzero"`
+	}{e.ID, "event", e.Type, nil, e.ProjectID, e.AutomationID, e.CreatedAt}
+	switch {
+	case e.Task != nil:
+		wire.Data = e.Task
+	case e.Media != nil:
+		wire.Data = e.Media
+	case e.Job != nil:
+		wire.Data = e.Job
+	}
+	return jsonx.Marshal(wire)
+}
+
+// UnmarshalJSON is [ParseEvent]; null changes nothing.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	if jsonx.IsNull(data) {
+		return nil
+	}
+	parsed, err := ParseEvent(data)
+	if err != nil {
+		return err
+	}
+	*e = *parsed
+	return nil
+}
+
+// Key names what happened: it is the same on every redelivery, and different for every
+// other happening. Keys are stored in databases and do not change between versions:
+//
+//	event                                                        key
+//	with an id of its own (API version 2025-12-01)               evt:<id>
+//	end of a task: completed, succeeded                          task:<id>:completed
+//	end of a task: ready, with an output or results              task:<id>:ready
+//	end of a task: failed, error                                 task:<id>:failed
+//	end of a task: cancelled, canceled                           task:<id>:cancelled
+//	end of a job: succeeded, completed                           job:<id>:succeeded
+//	end of a job: failed, error                                  job:<id>:failed
+//	end of a job: cancelled, canceled                            job:<id>:cancelled
+//	any other state of a task or job                             <object>:<id>:<status>:<digest>
+//	media                                                        media:<id>:<digest>
+//	anything else                                                <object or type>:<id>[:<status>]:<digest>
+//
+// A task ends once, and the key of its end is the same whether it came by webhook, in the
+// payload of any API version, or by polling (see [EventFromTask]). The digest is that of
+// the body, 32 hex digits: two progress updates are two events, and so are two payloads
 // about one media object.
 func (e *Event) Key() string {
 	if e.ID != "" {
@@ -86,37 +167,87 @@ func (e *Event) Key() string {
 	if s.status != "" {
 		key += ":" + s.status
 	}
-	if s.terminal && s.id != "" {
+	if s.end && s.id != "" {
 		return key
 	}
-	raw := e.raw
-	if raw == nil { // an event that was put together by hand
-		raw, _ = jsonx.Marshal(e) // what can't be marshalled has the digest of nothing
-	}
-	digest := sha256.Sum256(raw)
+	digest := sha256.Sum256(e.canonicalJSON())
 	return key + ":" + hex.EncodeToString(digest[:16])
 }
 
-// findSubject looks at what the event carries.
+// canonicalJSON gives the payload in the one form that json.Marshal puts it into, so that an
+// event has the same digest before and after it was marshalled. What can't be marshalled
+// has that of nothing.
+func (e *Event) canonicalJSON() []byte {
+	text, err := e.MarshalJSON()
+	var compact, escaped bytes.Buffer
+	if err != nil || json.Compact(&compact, text) != nil {
+		return nil
+	}
+	json.HTMLEscape(&escaped, compact.Bytes())
+	return escaped.Bytes()
+}
+
+// findSubject finds what the event is about.
 func (e *Event) findSubject() subject {
 	switch {
 	case e.Task != nil:
-		return subject{"task", e.Task.ID, string(e.Task.Status), e.Task.Terminal()}
+		s := subject{object: "task", id: e.Task.ID, status: string(e.Task.Status)}
+		// Where the type says something else, such as a late task.updated with a task that
+		// has ended meanwhile, the key of the end stays free for the event that is the end.
+		_, end := e.Task.meaning()
+		if end != "" && (e.Type == "" || e.Type.canonical() == taskEndType(end)) {
+			s.end = true
+			if e.Task.Status != TaskStatusReady {
+				s.status = string(end)
+			}
+		}
+		return s
 	case e.Media != nil:
 		return subject{object: "media", id: e.Media.ID}
 	case e.Job != nil:
-		return subject{"job", e.Job.ID, e.Job.Status, e.Job.Terminal()}
+		s := subject{object: "job", id: e.Job.ID, status: string(e.Job.Status)}
+		status, isJob := strings.CutPrefix(string(e.Type), "job.")
+		if end := e.Job.Status.end(); end != "" && (e.Type == "" || isJob && JobStatus(status).end() == end) {
+			s.end, s.status = true, string(end)
+		}
+		return s
 	default:
 		return subject{object: string(e.Type)}
 	}
 }
 
-// Job is the unit of work of the 2026 generation of the API, as its webhooks carry it.
+// JobStatus is how far a job is. It is an open type: Ittybit may send statuses that are not
+// named here.
+type JobStatus string
+
+// The statuses of jobs.
+const (
+	JobStatusQueued     JobStatus = "queued"
+	JobStatusProcessing JobStatus = "processing"
+	JobStatusSucceeded  JobStatus = "succeeded"
+	JobStatusFailed     JobStatus = "failed"
+	JobStatusCancelled  JobStatus = "cancelled"
+)
+
+// end gives the end that s means, in the spelling of the 2026 API; "" for none.
+func (s JobStatus) end() JobStatus {
+	switch _, end := TaskStatus(s).meaning(); end {
+	case TaskStatusCompleted:
+		return JobStatusSucceeded
+	case TaskStatusFailed:
+		return JobStatusFailed
+	case TaskStatusCancelled:
+		return JobStatusCancelled
+	}
+	return ""
+}
+
+// Job is the unit of work of the 2026 API version, as its webhooks carry it.
 type Job struct {
 	ID       string          `json:"id"`
 	Object   string          `json:"object,omitempty"` // "job"
 	Kind     TaskKind        `json:"kind,omitempty"`
-	Status   string          `json:"status,omitempty"` // queued, processing, succeeded, failed or cancelled
+	Status   JobStatus       `json:"status,omitempty"`
 	Input    json.RawMessage `json:"input,omitempty"`  // a URL, as a rule
 	Output   json.RawMessage `json:"output,omitempty"` // a URL, as a rule
 	Options  json.RawMessage `json:"options,omitempty"`
@@ -136,14 +267,12 @@ func (j Job) String() string {
 	return fmt.Sprintf("job %s (kind %s, status %s)", j.ID, j.Kind, j.Status)
 }
 
-// Terminal reports whether the job has ended, well or badly.
-func (j *Job) Terminal() bool {
-	switch j.Status {
-	case "succeeded", "failed", "cancelled":
-		return true
-	}
-	return false
-}
+// GoString is String, so that %#v prints no payload either.
+func (j Job) GoString() string { return j.String() }
+
+// Terminal reports whether the job has ended, well or badly: a spelling of succeeded, failed
+// or cancelled, as in the table of [TaskStatus].
+func (j *Job) Terminal() bool { return j.Status.end() != "" }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (j *Job) UnmarshalJSON(data []byte) error { return unmarshalObject(j, data) }
@@ -230,24 +359,10 @@ func payloadOf(object, id string, data json.RawMessage) string {
 
 func (e *Event) readTask(task *Task) {
 	e.Task = task
-	e.Type = bareTaskEvent(task.Status)
+	_, end := task.meaning()
+	e.Type = cmp.Or(taskEndType(end), EventTaskUpdated)
 	e.CreatedAt = firstNonZero(task.Completed, task.Updated, task.Created)
 	e.subject = e.findSubject()
-}
-
-// bareTaskEvent gives the type of event that a bare task stands for.
-func bareTaskEvent(status TaskStatus) EventType {
-	switch status {
-	case TaskStatusCompleted:
-		return EventTaskCompleted
-	case TaskStatusSucceeded:
-		return EventTaskSucceeded
-	case TaskStatusFailed, TaskStatusError:
-		return EventTaskFailed
-	case TaskStatusCancelled:
-		return EventTaskCancelled
-	}
-	return EventTaskUpdated
 }
 
 func (e *Event) readMedia(body []byte) {

@@ -1,13 +1,16 @@
 package ittybit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/ittybit/ittybit-go/internal/bodyread"
 	"github.com/ittybit/ittybit-go/internal/signature"
 )
 
@@ -283,6 +286,78 @@ func (v *WebhookVerifier) String() string {
 
 // GoString is String, so that %#v prints no secret either.
 func (v *WebhookVerifier) GoString() string { return v.String() }
+
+// Middleware gives a handler that calls next with verified requests only, their bodies
+// readable again, for frameworks and for handlers of one's own. It refuses the others as
+// [WebhookHandler] does: 400, 401, 408, 413 and 503, logged to [slog.Default]. It reads bodies of
+// up to [WithMaxBodyBytes], within [DefaultReadTimeout] and [DefaultMaxBufferedBytes]. next
+// must not use the body after it has returned.
+//
+// Where next panics or ends its goroutine and has written nothing, the status is set to 500: some
+// adapters and middlewares respond with 200 otherwise. The panic goes on.
+func (v *WebhookVerifier) Middleware(next http.Handler) http.Handler {
+	bodies := bodyread.NewReader(v.maxBody, bodyread.NewBudget(DefaultMaxBufferedBytes))
+	log := newDeliveryLog(nil, v.secrets)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		returned := false
+		defer func() {
+			if !returned {
+				w.WriteHeader(http.StatusInternalServerError) // without effect, where there is a status
+			}
+		}()
+		d := newDelivery(log, r)
+		if body := d.readVerified(w, r, v, bodies, DefaultReadTimeout); body != nil {
+			defer body.Release()
+			serveReplayed(next, w, r, body.Bytes())
+		} else {
+			bodyread.Respond(w, d.StatusCode, d.retryAfter)
+			d.Duration = time.Since(d.start)
+			recoverPanic(func() { log.write(r.Context(), d) })
+			bodyread.LimitSending(w, r)
+		}
+		returned = true
+	})
+}
+
+// serveReplayed calls next with a request whose body can be read again.
+func serveReplayed(next http.Handler, w http.ResponseWriter, r *http.Request, body []byte) {
+	verified := *r
+	replay := &replayedBody{reader: bytes.NewReader(body)}
+	defer replay.end()
+	verified.Body = replay
+	verified.ContentLength = int64(len(body))
+	verified.TransferEncoding = nil
+	next.ServeHTTP(w, &verified)
+}
+
+// replayedBody gives a body out again until its handler has returned: its buffer goes
+// back to a pool then.
+type replayedBody struct {
+	mu     sync.Mutex
+	reader *bytes.Reader // nil when it is over
+}
+
+// Read implements [io.Reader].
+func (b *replayedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reader == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.reader.Read(p)
+}
+
+// Close implements [io.Closer].
+func (b *replayedBody) Close() error {
+	b.end()
+	return nil
+}
+
+func (b *replayedBody) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reader = nil
+}
 
 // SignWebhook makes the value of a [SignatureHeader] for body as of t, in the scheme
 // described at [WebhookVerifier]. It is for tests and tools; Ittybit signs its deliveries

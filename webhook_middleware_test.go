@@ -3,9 +3,11 @@ package ittybit_test
 import (
 	"bufio"
 	"context"
+	"hash"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -153,6 +155,39 @@ func TestMiddleware_takesTheBodyBackWhenNextHasReturned(t *testing.T) {
 	assert.Zero(t, n)
 	require.ErrorIs(t, err, http.ErrBodyReadAfterClose)
 	assert.NoError(t, kept.Close())
+}
+
+func TestMiddleware_isNotAcknowledgedByAnAdapterWhatNextDidNotFinish(t *testing.T) {
+	for name, end := range map[string]func(){
+		"a panic":                func() { panic("boom") },
+		"http.ErrAbortHandler":   func() { panic(http.ErrAbortHandler) },
+		"the end of a goroutine": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			reason := webhookServe(webhookMiddleware(t, func(http.ResponseWriter, *http.Request) { end() }), w, signedRequest("{}"))
+			assert.Equal(t, http.StatusInternalServerError, w.Code)
+			assert.Equal(t, name != "the end of a goroutine", reason != nil, "it goes on to whoever is around")
+
+			w = httptest.NewRecorder()
+			webhookServe(webhookMiddleware(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusAccepted)
+				end()
+			}), w, signedRequest("{}"))
+			assert.Equal(t, http.StatusAccepted, w.Code, "what next has written stands")
+		})
+	}
+	w := httptest.NewRecorder()
+	h := webhookMiddleware(t, func(http.ResponseWriter, *http.Request) { t.Error("next must not be reached") },
+		ittybit.WithSignedContent(func(hash.Hash, string, []byte) { panic("boom") }))
+	webhookServe(h, w, signedRequest("{}"))
+	assert.Equal(t, http.StatusInternalServerError, w.Code)
+	large := strings.Repeat("x", 60_000)
+	for range 2 * ittybit.DefaultMaxBufferedBytes / len(large) { // what a stranger can cause must not use the budget up
+		w = httptest.NewRecorder()
+		webhookServe(h, w, signedRequest(large))
+		require.Equal(t, http.StatusInternalServerError, w.Code)
+	}
 }
 
 func TestMiddleware_takesTheBodyBackAlsoAfterAPanic(t *testing.T) {

@@ -162,21 +162,20 @@ func (h *WebhookHandler) GoString() string { return h.String() }
 
 // ServeHTTP implements [http.Handler].
 func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	d := &delivery{handler: h, start: time.Now(), lines: 1}
-	d.RemoteAddr, d.ForwardedFor = r.RemoteAddr, forwardedFor(r.Header)
+	d := newDelivery(h.log, r)
 	d.setResult(OutcomeAborted, http.StatusInternalServerError, errAborted)
-	defer d.finish(w, r) // also where the EventHandler ends the goroutine
-	d.receive(w, r)
+	defer h.finish(w, r, d) // also where the EventHandler ends the goroutine
+	h.receive(w, r, d)
 	d.returned = true
 }
 
 // finish responds, logs and calls the observer, however the delivery ended. It is deferred.
-func (d *delivery) finish(w http.ResponseWriter, r *http.Request) {
+func (h *WebhookHandler) finish(w http.ResponseWriter, r *http.Request, d *delivery) {
 	if reason := recover(); reason != nil {
 		d.returned, d.stack = true, debug.Stack()
 		err := &panicError{"the request's body or WithSignedContent", reason}
 		d.refuse(r.Context(), OutcomePanicked, http.StatusInternalServerError, err, hintOf(OutcomePanicked))
-		bodyread.CloseAfterReply(w, r)
+		bodyread.CloseAfterReply(w, r) // of which the rest may be unread
 	}
 	if !d.returned && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // as net/http does in any case
@@ -191,14 +190,82 @@ func (d *delivery) finish(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	d.Duration = time.Since(d.start)
-	d.notify(r.Context())
+	h.notify(r.Context(), d)
 	ending = !d.returned // an observer may end the goroutine too
 }
 
-// delivery is one request on its way through the handler.
+// receive takes the request as far as it goes: method, body, signature, event, handler.
+func (h *WebhookHandler) receive(w http.ResponseWriter, r *http.Request, d *delivery) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		bodyread.CloseAfterReply(w, r)
+		d.refuse(r.Context(), OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, errNotPost, "")
+		return
+	}
+	body := d.readVerified(w, r, h.verifier, h.bodies, h.cfg.readTimeout)
+	if body == nil {
+		return
+	}
+	defer body.Release()
+	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
+	if h.inFlight.Add(1) > h.cfg.maxInFlight {
+		d.setResult(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
+		return
+	}
+	d.payload = body.Detach()
+	event, err := parseEvent(d.payload)
+	if err != nil {
+		d.setResult(OutcomeMalformedEvent, http.StatusBadRequest, err)
+		return
+	}
+	d.Event = event
+	h.handle(r.Context(), d)
+}
+
+var (
+	errNotPost    = errors.New("ittybit: webhooks are POST requests")
+	errOverloaded = errors.New("ittybit: too many deliveries are being handled at once")
+	errAborted    = errors.New("ittybit: the event handler ended its goroutine")
+)
+
+// handle calls the EventHandler and decides what its result means.
+func (h *WebhookHandler) handle(parent context.Context, d *delivery) {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline(parent, d.start, h.cfg.processingTimeout))
+	defer cancel()
+	run := eventRun{outcome: OutcomeAborted}
+	defer func() { d.applyRun(&run, ctx.Err() != nil) }()
+	run.call(ctx, h.next, d.Event)
+}
+
+// maxResponseMargin is the most that is kept of the time that a request has, to respond in.
+const maxResponseMargin = 500 * time.Millisecond
+
+// deadline gives the handler's: after the processing timeout, or, where that is sooner, a little
+// before the request itself is over, such as an invocation of AWS Lambda.
+func deadline(parent context.Context, start time.Time, timeout time.Duration) time.Time {
+	own := start.Add(timeout)
+	end, ok := parent.Deadline()
+	if !ok {
+		return own
+	}
+	end = end.Add(-min(end.Sub(start)/10, maxResponseMargin))
+	if own.Before(end) {
+		return own
+	}
+	return end
+}
+
+// notify writes the log line and calls the observer. Neither affects the response, nor whether the
+// other one gets its turn.
+func (h *WebhookHandler) notify(ctx context.Context, d *delivery) {
+	recoverPanic(func() { h.log.write(ctx, d) })
+	observe(ctx, h.cfg.observer, d.Delivery, h.cfg.logger, h.log.redacted)
+}
+
+// delivery is one request on its way through a receiver.
 type delivery struct {
 	Delivery
-	handler     *WebhookHandler
+	log         *deliveryLog
 	start       time.Time
 	retryAfter  time.Duration
 	verified    bool
@@ -208,6 +275,12 @@ type delivery struct {
 	stack       []byte // of a panic
 	lines       int    // how many deliveries its log line stands for; 0: it has none
 	returned    bool   // false while the goroutine may be about to end
+}
+
+func newDelivery(log *deliveryLog, r *http.Request) *delivery {
+	d := &delivery{log: log, start: time.Now(), lines: 1}
+	d.RemoteAddr, d.ForwardedFor = r.RemoteAddr, forwardedFor(r.Header)
+	return d
 }
 
 func (d *delivery) setResult(outcome Outcome, status int, err error) {
@@ -221,85 +294,34 @@ func (d *delivery) setResult(outcome Outcome, status int, err error) {
 func (d *delivery) refuse(ctx context.Context, outcome Outcome, status int, err error, hint string) {
 	d.setResult(outcome, status, err)
 	d.hint = hint
-	d.lines = d.handler.log.admit(ctx, &d.Delivery, hint)
+	d.lines = d.log.admit(ctx, &d.Delivery, hint)
 }
 
-// receive takes the request as far as it goes: method, body, signature, event, handler.
-func (d *delivery) receive(w http.ResponseWriter, r *http.Request) {
-	h := d.handler
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		bodyread.CloseAfterReply(w, r)
-		d.refuse(r.Context(), OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, errNotPost, "")
-		return
-	}
-	body, err := h.bodies.ReadRequest(w, r, d.start, h.cfg.readTimeout)
+// readVerified gives the body, if it arrives within the limits and was signed. Otherwise it gives
+// nil, and the result is set.
+func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *WebhookVerifier, bodies *bodyread.Reader, timeout time.Duration) *bodyread.Body {
+	body, err := bodies.ReadRequest(w, r, d.start, timeout)
 	if err != nil {
 		outcome, status := bodyOutcome(err)
 		d.refuse(r.Context(), outcome, status, err, hintOf(outcome))
-		return
+		return nil
 	}
-	defer body.Release()
+	defer func() {
+		if !d.verified { // nor where WithSignedContent panics
+			body.Release()
+		}
+	}()
 	d.BodyBytes = len(body.Bytes())
-	if d.Signed, err = h.verifier.verifyRequest(body.Bytes(), r.Header); err != nil {
-		d.refuseSignature(r, body.Bytes(), err)
-		return
+	if d.Signed, err = v.verifyRequest(body.Bytes(), r.Header); err != nil {
+		hint := signatureHint(err, body.Bytes(), r.Header)
+		d.refuse(r.Context(), signatureOutcome(err), http.StatusUnauthorized, err, hint)
+		if d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {
+			recoverPanic(func() { d.explanation = v.Explain(body.Bytes(), signature.Join(r.Header)) })
+		}
+		return nil
 	}
 	d.verified = true
-	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
-	if h.inFlight.Add(1) > h.cfg.maxInFlight {
-		d.setResult(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
-		return
-	}
-	d.payload = body.Detach()
-	event, err := parseEvent(d.payload)
-	if err != nil {
-		d.setResult(OutcomeMalformedEvent, http.StatusBadRequest, err)
-		return
-	}
-	d.Event = event
-	d.handle(r.Context())
-}
-
-func (d *delivery) refuseSignature(r *http.Request, body []byte, err error) {
-	h := d.handler
-	d.refuse(r.Context(), signatureOutcome(err), http.StatusUnauthorized, err, signatureHint(err, body, r.Header))
-	if d.lines > 0 && h.log.enabled(r.Context(), slog.LevelDebug) {
-		recoverPanic(func() { d.explanation = h.verifier.Explain(body, signature.Join(r.Header)) })
-	}
-}
-
-var (
-	errNotPost    = errors.New("ittybit: webhooks are POST requests")
-	errOverloaded = errors.New("ittybit: too many deliveries are being handled at once")
-	errAborted    = errors.New("ittybit: the event handler ended its goroutine")
-)
-
-// handle calls the EventHandler and decides what its result means.
-func (d *delivery) handle(parent context.Context) {
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), d.deadline(parent))
-	defer cancel()
-	run := eventRun{outcome: OutcomeAborted}
-	defer func() { d.applyRun(&run, ctx.Err() != nil) }()
-	run.call(ctx, d.handler.next, d.Event)
-}
-
-// maxResponseMargin is the most that is kept of the time that a request has, to respond in.
-const maxResponseMargin = 500 * time.Millisecond
-
-// deadline gives the handler's: after the processing timeout, or, where that is sooner, a little
-// before the request itself is over, such as an invocation of AWS Lambda.
-func (d *delivery) deadline(parent context.Context) time.Time {
-	own := d.start.Add(d.handler.cfg.processingTimeout)
-	end, ok := parent.Deadline()
-	if !ok {
-		return own
-	}
-	end = end.Add(-min(end.Sub(d.start)/10, maxResponseMargin))
-	if own.Before(end) {
-		return own
-	}
-	return end
+	return body
 }
 
 // applyRun gives the delivery the response that its run asks for.
@@ -342,12 +364,4 @@ func bodyOutcome(err error) (Outcome, int) {
 	default:
 		return OutcomeBodyUnreadable, http.StatusBadRequest
 	}
-}
-
-// notify writes the log line and calls the observer. Neither affects the response, nor whether the
-// other one gets its turn.
-func (d *delivery) notify(ctx context.Context) {
-	h := d.handler
-	recoverPanic(func() { h.log.write(ctx, d) })
-	observe(ctx, h.cfg.observer, d.Delivery, h.cfg.logger, h.log.redacted)
 }

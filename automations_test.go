@@ -97,11 +97,11 @@ func TestAutomationsUpdate_leavesAloneWhatIsNil(t *testing.T) {
 	client, seen := apiFake(t, apiAlways(200, `{"id":"auto_1"}`))
 	for want, params := range map[string]ittybit.AutomationUpdateParams{
 		`{}`:                             {},
-		`{"name":""}`:                    {Name: clientPtr("")},
-		`{"description":"D"}`:            {Description: clientPtr("D")},
-		`{"status":"paused"}`:            {Status: clientPtr(ittybit.AutomationStatusPaused)},
+		`{"name":""}`:                    {Name: new("")},
+		`{"description":"D"}`:            {Description: new("D")},
+		`{"status":"paused"}`:            {Status: new(ittybit.AutomationStatusPaused)},
 		`{"workflow":[{"kind":"nsfw"}]}`: {Workflow: apiSteps},
-		`{"trigger":{"kind":"event","event":"media.created"}}`: {Trigger: clientPtr(ittybit.OnEvent(ittybit.EventMediaCreated))},
+		`{"trigger":{"kind":"event","event":"media.created"}}`: {Trigger: new(ittybit.OnEvent(ittybit.EventMediaCreated))},
 	} {
 		_, err := client.Automations.Update(t.Context(), "auto_1", params)
 		require.NoError(t, err)

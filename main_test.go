@@ -1,96 +1,66 @@
 package ittybit_test
 
 import (
-	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
-	"runtime"
-	"strings"
+	"net/http/httptest"
 	"testing"
-	"time"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// TestMain fails the run where a test has left a goroutine behind. What goes to the default log
-// without a test that reads it is not shown.
-func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	code := m.Run()
-	if left := goroutinesLeft(10 * time.Second); len(left) > 0 {
-		fmt.Fprintf(os.Stderr, "FAIL: %d goroutines are left after the tests:\n\n%s\n", len(left), strings.Join(left, "\n\n"))
-		code = max(code, 1)
-	}
-	os.Exit(code)
+// TestMain fails the run where a test has left a goroutine behind, and keeps the default log silent.
+func TestMain(m *testing.M) { apitest.Main(m) }
+
+// What the tests of this package use of apitest, by short names.
+const (
+	clientKey = apitest.Key
+	apiTask   = apitest.Task
+)
+
+type (
+	apiRequest   = apitest.Request
+	apiRoundTrip = apitest.RoundTripper
+	apiRecorder  struct{ *apitest.Recorder }
+	testLog      struct{ apitest.Log }
+)
+
+var (
+	clientQuick         = apitest.Quick
+	clientFor           = apitest.Client
+	clientNoContext     = apitest.NoContext
+	clientParamError    = apitest.RequireParamError
+	clientCaptureStderr = apitest.CaptureStderr
+	apiAnswer           = apitest.Answer
+	apiResponse         = apitest.Response
+	apiAlways           = apitest.Always
+	apiWrite            = apitest.Write
+	apiRefusedURL       = apitest.RefusedURL
+	apiMembers          = apitest.Fields
+	apiRawServer        = apitest.RawServer
+	apiEveryCall        = apitest.EveryCall
+	apiEverything       = apitest.Everything
+	apiKeySpelled       = apitest.KeySpelled
+	apiPage             = apitest.Page
+	walkPage            = apitest.LinkedPage
+	errAPICut           = apitest.ErrCut
+	raceEnabled         = apitest.RaceEnabled()
+)
+
+func (l *testLog) logger() *slog.Logger { return l.Logger() }
+
+func (r apiRecorder) all() []apiRequest { return r.All() }
+func (r apiRecorder) count() int        { return r.Count() }
+
+func apiServer(t *testing.T, handlers ...http.HandlerFunc) (*httptest.Server, apiRecorder) {
+	t.Helper()
+	server, recorder := apitest.Server(t, handlers...)
+	return server, apiRecorder{recorder}
 }
 
-// goroutinesLeft gives the stacks of the goroutines that are still there after a grace
-// period, in which those that are about to end may do so.
-func goroutinesLeft(grace time.Duration) []string {
-	for deadline := time.Now().Add(grace); ; time.Sleep(5 * time.Millisecond) {
-		http.DefaultClient.CloseIdleConnections()
-		left := foreignGoroutines()
-		if len(left) == 0 || time.Now().After(deadline) {
-			return left
-		}
-	}
-}
-
-// foreignGoroutines gives the stacks of all goroutines but this one and those that
-// belong to the process: each of these has a root of its own.
-func foreignGoroutines() []string {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-	stacks := strings.Split(strings.TrimSpace(string(buf)), "\n\n")
-	var foreign []string
-	for _, stack := range stacks[1:] { // the first is this goroutine
-		if !ownedByTheProcess(stack) {
-			foreign = append(foreign, stack)
-		}
-	}
-	return foreign
-}
-
-// ownedByTheProcess knows what Go itself starts and never ends. The runtime's own
-// goroutines are not in the stacks of runtime.Stack.
-func ownedByTheProcess(stack string) bool {
-	for _, root := range []string{
-		"\nos/signal.loop(",                    // the fuzzer and go test -timeout listen for signals
-		"\ntesting/internal/testdeps.",         // the fuzzer's coordinator
-		"\ncreated by runtime/pprof.",          // a profile that -cpuprofile asked for
-		"\ncreated by runtime/trace.Start",     // -trace
-		"\ncreated by testing.(*M).startAlarm", // -timeout
-	} {
-		if strings.Contains(stack, root) {
-			return true
-		}
-	}
-	return false
-}
-
-func TestGoroutinesLeft_findsWhatIsLeftBehind(t *testing.T) {
-	started, stop, stopped := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go goroutineLeftBehind(started, stop, stopped)
-	<-started
-	found := false
-	for _, stack := range goroutinesLeft(0) {
-		found = found || strings.Contains(stack, "goroutineLeftBehind")
-	}
-	close(stop)
-	<-stopped
-	if !found {
-		t.Error("the check is blind")
-	}
-}
-
-func goroutineLeftBehind(started chan<- struct{}, stop <-chan struct{}, stopped chan<- struct{}) {
-	close(started)
-	<-stop
-	close(stopped)
+func apiFake(t *testing.T, respond func(n int, req *http.Request) (*http.Response, error), opts ...ittybit.ClientOption) (*ittybit.Client, apiRecorder) {
+	t.Helper()
+	client, recorder := apitest.Fake(t, respond, opts...)
+	return client, apiRecorder{recorder}
 }

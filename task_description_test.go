@@ -18,7 +18,7 @@ func TestDescription_readsTheFilesShape(t *testing.T) {
 	got, err := clientResults(apiDescriptionFile).Description()
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.DescriptionResults{
-		Title: "A cat", Description: "A cat sleeps.", Tags: []string{"cat", "sleep"}, Language: "en", Languages: []string{"en"}, Confidence: clientPtr(0.94),
+		Title: "A cat", Description: "A cat sleeps.", Tags: []string{"cat", "sleep"}, Language: "en", Languages: []string{"en"}, Confidence: new(0.94),
 	}, got)
 }
 
@@ -29,7 +29,7 @@ func TestDescription_readsTheWebhooksShape(t *testing.T) {
 
 	got, err = clientResults(`{"description":"A cat sleeps.","title":null,"confidence":"0.5"}`).Description()
 	require.NoError(t, err)
-	assert.Equal(t, &ittybit.DescriptionResults{Description: "A cat sleeps.", Confidence: clientPtr(0.5)}, got)
+	assert.Equal(t, &ittybit.DescriptionResults{Description: "A cat sleeps.", Confidence: new(0.5)}, got)
 }
 
 func TestDescription_readsTheLaterShapeFromTheTaskItself(t *testing.T) {

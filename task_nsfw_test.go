@@ -14,7 +14,7 @@ import (
 func TestNSFW_readsTheWebhooksShape(t *testing.T) {
 	got, err := clientResults(`{"is_nsfw":true,"confidence":0.97}`).NSFW()
 	require.NoError(t, err)
-	assert.Equal(t, &ittybit.NSFWResults{IsNSFW: true, Confidence: clientPtr(0.97)}, got)
+	assert.Equal(t, &ittybit.NSFWResults{IsNSFW: true, Confidence: new(0.97)}, got)
 
 	got, err = clientResults(`{"is_nsfw":false}`).NSFW()
 	require.NoError(t, err)
@@ -25,9 +25,9 @@ func TestNSFW_readsTheFilesShape(t *testing.T) {
 	got, err := clientResults(`{"id":"file_1","object":"intelligence","kind":"nsfw","detected":true,"nudity":0.82,"sexual":0.24,"violence":0.64,"gore":"0.04","confidence":"0.82"}`).NSFW()
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.NSFWResults{
-		IsNSFW: true, Confidence: clientPtr(0.82),
-		Nudity: &ittybit.NSFWSignal{Score: clientPtr(0.82)}, Sexual: &ittybit.NSFWSignal{Score: clientPtr(0.24)},
-		Violence: &ittybit.NSFWSignal{Score: clientPtr(0.64)}, Gore: &ittybit.NSFWSignal{Score: clientPtr(0.04)},
+		IsNSFW: true, Confidence: new(0.82),
+		Nudity: &ittybit.NSFWSignal{Score: new(0.82)}, Sexual: &ittybit.NSFWSignal{Score: new(0.24)},
+		Violence: &ittybit.NSFWSignal{Score: new(0.64)}, Gore: &ittybit.NSFWSignal{Score: new(0.04)},
 	}, got)
 }
 
@@ -37,8 +37,8 @@ func TestNSFW_readsTheLaterShape(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.NSFWResults{
 		IsNSFW: true,
-		Nudity: &ittybit.NSFWSignal{Detected: clientPtr(false)}, Sexual: &ittybit.NSFWSignal{Detected: clientPtr(false)},
-		Violence: &ittybit.NSFWSignal{Detected: clientPtr(true)}, Gore: &ittybit.NSFWSignal{Detected: clientPtr(false)},
+		Nudity: &ittybit.NSFWSignal{Detected: new(false)}, Sexual: &ittybit.NSFWSignal{Detected: new(false)},
+		Violence: &ittybit.NSFWSignal{Detected: new(true)}, Gore: &ittybit.NSFWSignal{Detected: new(false)},
 		Categories: []string{"violence"}, Severity: map[string]string{"violence": "moderate", "gore": "none"}, Description: "A fight.",
 		Timeline: []ittybit.NSFWSegment{{Start: 1.5, End: 2, Category: "violence", Severity: "moderate"}},
 	}, got)
@@ -189,7 +189,7 @@ func TestNSFW_readsWhatLooksABitDifferent(t *testing.T) {
 		"description":null,"timeline":[null,{"start":"1.5","end":null}],"new":[1]}`).NSFW()
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.NSFWResults{
-		IsNSFW: true, Confidence: clientPtr(0.82), Gore: &ittybit.NSFWSignal{Score: clientPtr(0.04)},
+		IsNSFW: true, Confidence: new(0.82), Gore: &ittybit.NSFWSignal{Score: new(0.04)},
 		Categories: []string{"gore"}, Severity: map[string]string{"gore": "mild"}, Timeline: []ittybit.NSFWSegment{{Start: 1.5}},
 	}, got)
 
@@ -199,7 +199,7 @@ func TestNSFW_readsWhatLooksABitDifferent(t *testing.T) {
 }
 
 func TestNSFWSignal_nullIsNoVerdict(t *testing.T) {
-	signal := ittybit.NSFWSignal{Detected: clientPtr(true)}
+	signal := ittybit.NSFWSignal{Detected: new(true)}
 	require.NoError(t, signal.UnmarshalJSON([]byte(`null`)))
 	assert.Equal(t, ittybit.NSFWSignal{}, signal)
 }

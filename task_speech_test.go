@@ -18,8 +18,8 @@ func TestSpeech_readsTheFilesShape(t *testing.T) {
 	got, err := clientResults(apiSpeechFile).Speech()
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.SpeechResults{
-		Detected: clientPtr(true), Speakers: clientPtr(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello.", "Good morning."}, Confidence: clientPtr(0.72),
-		Timeline: []ittybit.SpeechSegment{{Start: 12, End: 14.5, Speaker: clientPtr(0), Text: "Hello.", Detected: clientPtr(true), Confidence: clientPtr(0.89)}},
+		Detected: new(true), Speakers: new(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello.", "Good morning."}, Confidence: new(0.72),
+		Timeline: []ittybit.SpeechSegment{{Start: 12, End: 14.5, Speaker: new(0), Text: "Hello.", Detected: new(true), Confidence: new(0.89)}},
 	}, got)
 }
 
@@ -27,8 +27,8 @@ func TestSpeech_readsTheLaterShape(t *testing.T) {
 	got, err := clientResults(`{"kind":"speech","text":["Hello."],"languages":["en","fr"],"speakers":1,"timeline":[{"start":1,"end":2.5,"speaker":0,"text":"Hello."}]}`).Speech()
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.SpeechResults{
-		Speakers: clientPtr(1), Language: "en", Languages: []string{"en", "fr"}, Text: []string{"Hello."},
-		Timeline: []ittybit.SpeechSegment{{Start: 1, End: 2.5, Speaker: clientPtr(0), Text: "Hello."}},
+		Speakers: new(1), Language: "en", Languages: []string{"en", "fr"}, Text: []string{"Hello."},
+		Timeline: []ittybit.SpeechSegment{{Start: 1, End: 2.5, Speaker: new(0), Text: "Hello."}},
 	}, got)
 }
 
@@ -36,16 +36,16 @@ func TestSpeech_readsWhatLooksABitDifferent(t *testing.T) {
 	got, err := clientResults(`{"detected":null,"speakers":"2","language":null,"languages":"en","text":"Hello.","confidence":"0.72","timeline":[null,{"start":"1.5","speaker":"1","text":null}],"new":{}}`).Speech()
 	require.NoError(t, err)
 	assert.Equal(t, &ittybit.SpeechResults{
-		Speakers: clientPtr(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello."}, Confidence: clientPtr(0.72),
-		Timeline: []ittybit.SpeechSegment{{Start: 1.5, Speaker: clientPtr(1)}},
+		Speakers: new(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello."}, Confidence: new(0.72),
+		Timeline: []ittybit.SpeechSegment{{Start: 1.5, Speaker: new(1)}},
 	}, got)
 }
 
 func TestSpeech_silenceIsAResult(t *testing.T) {
 	for text, want := range map[string]ittybit.SpeechResults{
-		`{"detected":false}`:        {Detected: clientPtr(false)},
+		`{"detected":false}`:        {Detected: new(false)},
 		`{"text":""}`:               {Text: []string{}},
-		`{"text":[],"speakers":0}`:  {Text: []string{}, Speakers: clientPtr(0)},
+		`{"text":[],"speakers":0}`:  {Text: []string{}, Speakers: new(0)},
 		`{"timeline":[],"text":[]}`: {Text: []string{}, Timeline: []ittybit.SpeechSegment{}},
 	} {
 		got, err := clientResults(text).Speech()

@@ -57,7 +57,7 @@ func TestChapters_readsTheFilesShape(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []string{"https://you.ittybit.net/file_1.json", "json", "en"}, []string{got.URL, got.Format, got.Language})
 	assert.Equal(t, []ittybit.Chapter{
-		{Index: clientPtr(0), End: 60.2, Title: "Introduction"}, {Index: clientPtr(1), Start: 60.2, End: 600, Title: "The rest"},
+		{Index: new(0), End: 60.2, Title: "Introduction"}, {Index: new(1), Start: 60.2, End: 600, Title: "The rest"},
 	}, got.Chapters)
 	assert.JSONEq(t, apiChaptersFile, string(got.RawJSON()))
 }

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // The spelling of the idempotency key keeps net/http's Transport from repeating a POST
@@ -49,7 +50,7 @@ type h2Step struct {
 // h2Answer answers 201 with a task. The status is a literal, its name the 8th of HPACK's table.
 func h2Answer(stream uint32) []byte {
 	headers := h2Frame(h2Headers, h2EndHeaders, stream, append([]byte{8, 3}, "201"...)...)
-	return append(headers, h2Frame(h2Data, h2EndStream, stream, []byte(apiTask)...)...)
+	return append(headers, h2Frame(h2Data, h2EndStream, stream, []byte(apitest.Task)...)...)
 }
 
 func h2Resets(code uint32) func(uint32) []byte {
@@ -164,9 +165,9 @@ func replayClient(t *testing.T, baseURL string, transport *http.Transport) (cont
 	t.Cleanup(transport.CloseIdleConnections)
 	ctx, cancel := context.WithTimeout(t.Context(), replayPatience)
 	t.Cleanup(cancel)
-	return ctx, clientFor(t, baseURL, ittybit.WithHTTPClient(&http.Client{Transport: apiRoundTrip(func(req *http.Request) (*http.Response, error) {
+	return ctx, apitest.Client(t, baseURL, ittybit.WithHTTPClient(&http.Client{Transport: apitest.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.Method == http.MethodPost {
-			assert.Len(t, apiKeySpelled(req.Header, "idempotency-key"), 1)
+			assert.Len(t, apitest.KeySpelled(req.Header, "idempotency-key"), 1)
 			assert.NotContains(t, req.Header, "Idempotency-Key")
 		}
 		return transport.RoundTrip(req)
@@ -250,7 +251,7 @@ func TestCreate_overHTTP2IsNotRepeatedByATransportThatIsTakenAsItIs(t *testing.T
 }
 
 func TestCreate_ofWhichNothingWasWrittenGoesOutOnAFreshConnection(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiTask), apiAnswer(201, apiTask))
+	server, seen := apitest.Server(t, apitest.Answer(200, apitest.Task), apitest.Answer(201, apitest.Task))
 	ctx, client, dialed := replayClient(t, server.URL, &http.Transport{})
 	_, err := client.Tasks.Get(ctx, "task_1")
 	require.NoError(t, err)
@@ -265,7 +266,7 @@ func TestCreate_ofWhichNothingWasWrittenGoesOutOnAFreshConnection(t *testing.T) 
 	assert.Equal(t, 1, info.Attempts, "the repetition is the transport's, not ours")
 	assert.True(t, reused, "the first connection was taken, and found dead")
 	assert.Len(t, dialed, 1)
-	requests := seen.all()
+	requests := seen.All()
 	require.Len(t, requests, 2)
 	assert.Equal(t, http.MethodPost, requests[1].Method)
 	assert.Len(t, requests[1].Header["Idempotency-Key"], 1)

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"encoding/json"
@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // answerOf is an object of the API, and how it is got.
@@ -61,7 +62,7 @@ func answerRead(t *testing.T, object answerOf, members string) (reflect.Value, e
 	if members != "" {
 		members = "," + members
 	}
-	client, _ := apiFake(t, apiAlways(200, `{`+object.must+members+`}`), ittybit.WithLogger(slog.New(slog.DiscardHandler)))
+	client, _ := apitest.Fake(t, apitest.Always(200, `{`+object.must+members+`}`), ittybit.WithLogger(slog.New(slog.DiscardHandler)))
 	got, err := object.get(t, client)
 	require.NoError(t, err, "%s: an object with an id is a result, whatever its other fields are", members)
 	return reflect.ValueOf(got).Elem(), got.(interface{ DecodeError() error }).DecodeError()
@@ -200,7 +201,7 @@ func TestUpdate_keepsMetadataAndLeavesAloneWhatIsNotSet(t *testing.T) {
 				return err
 			},
 			title: func(c *ittybit.Client) error {
-				_, err := c.Media.Update(t.Context(), "x_1", ittybit.MediaUpdateParams{Title: clientPtr("T")})
+				_, err := c.Media.Update(t.Context(), "x_1", ittybit.MediaUpdateParams{Title: new("T")})
 				return err
 			},
 			alone: `{"title":"T"}`,
@@ -215,20 +216,20 @@ func TestUpdate_keepsMetadataAndLeavesAloneWhatIsNotSet(t *testing.T) {
 				return err
 			},
 			title: func(c *ittybit.Client) error {
-				_, err := c.Files.Update(t.Context(), "x_1", ittybit.FileUpdateParams{Ref: clientPtr("r")})
+				_, err := c.Files.Update(t.Context(), "x_1", ittybit.FileUpdateParams{Ref: new("r")})
 				return err
 			},
 			alone: `{"ref":"r"}`,
 		},
 	} {
-		client, seen := apiFake(t, apiAlways(200, `{"id":"x_1","metadata":`+metadata+`}`))
+		client, seen := apitest.Fake(t, apitest.Always(200, `{"id":"x_1","metadata":`+metadata+`}`))
 		read, err := c.get(client)
 		require.NoError(t, err, name)
 		delete(read, "old")
 		read["new"] = map[string]any{"er": []int{1}}
 		require.NoError(t, c.update(client, read), name)
 		require.NoError(t, c.title(client), name)
-		requests := seen.all()
+		requests := seen.All()
 		assert.Equal(t, `{"metadata":{"keep":{"big":12345678901234567890,"empty":{},"list":[1e2,-0.0,9007199254740993,{"deep":[null,true,"<&>\u2028"]}],"none":null,"price":1.50},"new":{"er":[1]}}}`,
 			requests[1].Body, "%s: digit for digit", name)
 		assert.Equal(t, c.alone, requests[2].Body, name)

@@ -1,30 +1,21 @@
-package ittybit_test
+package blackbox
 
 import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// apiPage is a list of tasks with the given ids.
-func apiPage(ids ...string) string {
-	items := make([]string, len(ids))
-	for i, id := range ids {
-		items[i] = fmt.Sprintf(`{"id":%q}`, id)
-	}
-	return "[" + strings.Join(items, ",") + "]"
-}
-
 func TestList_sendsItsParametersAsAQuery(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, `[]`))
-	client := clientFor(t, server.URL)
+	server, seen := apitest.Server(t, apitest.Answer(200, `[]`))
+	client := apitest.Client(t, server.URL)
 	for want, params := range map[string]ittybit.TaskListParams{
 		"":                       {},
 		"limit=100&page=3":       {Page: 3, Limit: 100},
@@ -35,7 +26,7 @@ func TestList_sendsItsParametersAsAQuery(t *testing.T) {
 		require.NoError(t, err)
 		assert.Empty(t, page.Items)
 		assert.NotNil(t, page.Items)
-		requests := seen.all()
+		requests := seen.All()
 		assert.Equal(t, want, requests[len(requests)-1].Query)
 	}
 }
@@ -65,11 +56,11 @@ func TestPage_findsTheNextPageInEitherHeader(t *testing.T) {
 		"open quote":           {[]string{"Links", `</tasks?page=2>; rel="next, </tasks?page=3>; rel="last"`}, "-"},
 		"no query":             {[]string{"Links", `</tasks>; rel="next"`}, ""},
 	} {
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			if n == 1 {
-				return apiResponse(200, apiPage("a"), c.header...)
+				return apitest.Response(200, apitest.Page("a"), c.header...)
 			}
-			return apiResponse(200, apiPage("b"))
+			return apitest.Response(200, apitest.Page("b"))
 		})
 		page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 		require.NoError(t, err, name)
@@ -81,8 +72,8 @@ func TestPage_findsTheNextPageInEitherHeader(t *testing.T) {
 		}
 		require.NoError(t, err, name)
 		assert.Equal(t, "b", next.Items[0].ID, name)
-		assert.Equal(t, c.want, seen.all()[1].Query, name)
-		assert.Equal(t, "/tasks", seen.all()[1].Path, name)
+		assert.Equal(t, c.want, seen.All()[1].Query, name)
+		assert.Equal(t, "/tasks", seen.All()[1].Path, name)
 		assert.False(t, next.HasNext(), name)
 		_, err = next.Next(t.Context())
 		require.ErrorIs(t, err, ittybit.ErrNoMorePages, name)
@@ -91,7 +82,7 @@ func TestPage_findsTheNextPageInEitherHeader(t *testing.T) {
 
 func TestPage_linkThatCannotBeReadIsAnError(t *testing.T) {
 	for _, link := range []string{"https://a b/%zz", "/tasks?page=%zz", "/tasks?a;b"} {
-		client, _ := apiFake(t, apiAlways(200, apiPage("a"), "Links", "<"+link+`>; rel="next"`))
+		client, _ := apitest.Fake(t, apitest.Always(200, apitest.Page("a"), "Links", "<"+link+`>; rel="next"`))
 		_, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 		require.ErrorContains(t, err, "ittybit: the ", link)
 		require.ErrorContains(t, err, "link to the next page can't be parsed", link)
@@ -99,14 +90,14 @@ func TestPage_linkThatCannotBeReadIsAnError(t *testing.T) {
 }
 
 func TestPage_nextKeepsTheCallsOptions(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Links", `<?page=2>; rel="next"`), apiAnswer(200, apiPage("b")))
-	page, err := clientFor(t, server.URL).Tasks.List(t.Context(), ittybit.TaskListParams{}, ittybit.WithRequestHeader("X-Mine", "1"))
+	server, seen := apitest.Server(t, apitest.Answer(200, apitest.Page("a"), "Links", `<?page=2>; rel="next"`), apitest.Answer(200, apitest.Page("b")))
+	page, err := apitest.Client(t, server.URL).Tasks.List(t.Context(), ittybit.TaskListParams{}, ittybit.WithRequestHeader("X-Mine", "1"))
 	require.NoError(t, err)
 	_, err = page.Next(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, "1", seen.all()[1].Header.Get("X-Mine"))
-	_, err = page.Next(clientNoContext)
-	clientParamError(t, err, "ctx")
+	assert.Equal(t, "1", seen.All()[1].Header.Get("X-Mine"))
+	_, err = page.Next(apitest.NoContext)
+	apitest.RequireParamError(t, err, "ctx")
 }
 
 func TestPage_zeroPageIsTheLastOne(t *testing.T) {
@@ -117,8 +108,8 @@ func TestPage_zeroPageIsTheLastOne(t *testing.T) {
 }
 
 func TestAll_canBeIteratedTwice(t *testing.T) {
-	server, _ := apiServer(t, apiAnswer(200, apiPage("a")))
-	all := clientFor(t, server.URL).Tasks.All(t.Context(), ittybit.TaskListParams{})
+	server, _ := apitest.Server(t, apitest.Answer(200, apitest.Page("a")))
+	all := apitest.Client(t, server.URL).Tasks.All(t.Context(), ittybit.TaskListParams{})
 	for range 2 {
 		n := 0
 		for _, err := range all {
@@ -134,7 +125,7 @@ func TestList_whatIsNoListIsAnError(t *testing.T) {
 		``: "not a list", `null`: "not a list", `{}`: "not a list", `{"data":null}`: "not a list", `{"data":{}}`: "not a list", `"x"`: "not a list", `<html>`: "not a list",
 		`[{"id":"a"},{}]`: "item 1: it has no id", `[null]`: "item 0: is not a JSON object", `["x"]`: "item 0", `[{"id":1}]`: `item 0: field "id": is not a string`,
 	} {
-		client, _ := apiFake(t, apiAlways(200, body))
+		client, _ := apitest.Fake(t, apitest.Always(200, body))
 		page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 		require.ErrorContains(t, err, want, body)
 		assert.Nil(t, page, body)
@@ -142,48 +133,48 @@ func TestList_whatIsNoListIsAnError(t *testing.T) {
 }
 
 func TestAll_keepsTheLimitAndTheFiltersThatALinkLeavesOut(t *testing.T) {
-	client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+	client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 		if n == 1 {
-			return apiResponse(200, `[{"id":"task_1"}]`, "Links", `<https://api.ittybit.com/tasks?page=2>; rel="next"`)
+			return apitest.Response(200, `[{"id":"task_1"}]`, "Links", `<https://api.ittybit.com/tasks?page=2>; rel="next"`)
 		}
-		return apiResponse(200, `[]`)
+		return apitest.Response(200, `[]`)
 	})
 	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Page: 1, Limit: 100, Status: ittybit.TaskStatusFailed}) {
 		require.NoError(t, err)
 	}
-	requests := seen.all()
+	requests := seen.All()
 	require.Len(t, requests, 2)
 	assert.Equal(t, "limit=100&page=2&status=failed", requests[1].Query)
 }
 
 func TestList_aFieldThatCannotBeDecodedCostsNoPage(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, `[{"id":"task_1","progress":"half"},{"id":"task_2"}]`))
+	client, seen := apitest.Fake(t, apitest.Always(200, `[{"id":"task_1","progress":"half"},{"id":"task_2"}]`))
 	page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 	require.NoError(t, err)
 	require.ErrorContains(t, page.Items[0].DecodeError(), `ittybit: task task_1: cannot decode field "progress": is not a number`)
 	require.NoError(t, page.Items[1].DecodeError())
 	assert.Equal(t, "task_2", page.Items[1].ID)
-	assert.Len(t, seen.all(), 1, "asking again would change nothing")
+	assert.Len(t, seen.All(), 1, "asking again would change nothing")
 }
 
 func TestAll_pagesWithTheSameItemsAreAnErrorNotALoop(t *testing.T) {
-	client, rec := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		return apiResponse(200, apiPage("task_1", "task_2"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
+	client, rec := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		return apitest.Response(200, apitest.Page("task_1", "task_2"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
 	})
 	var last error
 	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
 		last = err
 	}
 	require.ErrorContains(t, last, "repeats itself")
-	assert.Equal(t, 6, rec.count())
+	assert.Equal(t, 6, rec.Count())
 }
 
 func TestAll_aNewItemThatPushesAnotherToTheNextPageIsNoRepetition(t *testing.T) {
-	client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+	client, _ := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 		if n == 3 {
-			return apiResponse(200, apiPage("task_2"))
+			return apitest.Response(200, apitest.Page("task_2"))
 		}
-		return apiResponse(200, apiPage("task_1"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
+		return apitest.Response(200, apitest.Page("task_1"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
 	})
 	var ids []string
 	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Limit: 1}) {
@@ -195,14 +186,14 @@ func TestAll_aNewItemThatPushesAnotherToTheNextPageIsNoRepetition(t *testing.T) 
 
 func TestPage_takesNoPositionOverFromThePageBefore(t *testing.T) {
 	for name, position := range map[string]string{"page": "2", "after": "task_9", "before": "task_9"} {
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			switch n {
 			case 1:
-				return apiResponse(200, apiPage("a"), "Links", fmt.Sprintf(`<?%s=%s>; rel="next"`, name, position))
+				return apitest.Response(200, apitest.Page("a"), "Links", fmt.Sprintf(`<?%s=%s>; rel="next"`, name, position))
 			case 2:
-				return apiResponse(200, apiPage("b"), "Links", `<?cursor=xyz>; rel="next"`)
+				return apitest.Response(200, apitest.Page("b"), "Links", `<?cursor=xyz>; rel="next"`)
 			}
-			return apiResponse(200, apiPage("c"))
+			return apitest.Response(200, apitest.Page("c"))
 		})
 		var ids []string
 		for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Kind: ittybit.TaskKindNSFW}) {
@@ -211,7 +202,7 @@ func TestPage_takesNoPositionOverFromThePageBefore(t *testing.T) {
 		}
 		assert.Equal(t, []string{"a", "b", "c"}, ids)
 		for i, want := range []url.Values{{"kind": {"nsfw"}}, {"kind": {"nsfw"}, name: {position}}, {"kind": {"nsfw"}, "cursor": {"xyz"}}} {
-			got, err := url.ParseQuery(seen.all()[i].Query)
+			got, err := url.ParseQuery(seen.All()[i].Query)
 			require.NoError(t, err)
 			assert.Equal(t, want, got, "the filter stays, and a page has one position")
 		}

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"fmt"
@@ -13,28 +13,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 func TestClient_twoHundredGoroutinesShareOne(t *testing.T) {
 	var busy atomic.Int64
-	server, seen := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+	server, seen := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 		if busy.Add(1)%5 == 0 { // some are told to come again
-			apiAnswer(429, "", "Retry-After", "0")(w, r)
+			apitest.Answer(429, "", "Retry-After", "0")(w, r)
 			return
 		}
 		switch {
 		case r.Method == http.MethodPost:
-			apiAnswer(201, fmt.Sprintf(`{"id":%q}`, r.Header.Get("Idempotency-Key")))(w, r)
+			apitest.Answer(201, fmt.Sprintf(`{"id":%q}`, r.Header.Get("Idempotency-Key")))(w, r)
 		case r.URL.Path == "/tasks":
-			apiAnswer(200, apiPage(r.URL.Query().Get("kind")))(w, r)
+			apitest.Answer(200, apitest.Page(r.URL.Query().Get("kind")))(w, r)
 		default:
-			apiAnswer(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, path.Base(r.URL.Path)))(w, r)
+			apitest.Answer(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, path.Base(r.URL.Path)))(w, r)
 		}
 	})
-	log := &testLog{}
+	log := &apitest.Log{}
 	transport := &http.Transport{MaxConnsPerHost: 50}
 	defer transport.CloseIdleConnections()
-	client := clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport}), ittybit.WithLogger(log.logger()),
+	client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport}), ittybit.WithLogger(log.Logger()),
 		ittybit.WithRetryPolicy(ittybit.RetryPolicy{MaxAttempts: 30, MinWait: 1}))
 	shared := []ittybit.RequestOption{ittybit.WithRequestHeader("X-Shared", "1")}
 	var running sync.WaitGroup
@@ -66,9 +67,9 @@ func TestClient_twoHundredGoroutinesShareOne(t *testing.T) {
 		})
 	}
 	running.Wait()
-	require.GreaterOrEqual(t, seen.count(), 1000)
+	require.GreaterOrEqual(t, seen.Count(), 1000)
 	assert.GreaterOrEqual(t, strings.Count(log.String(), "\n"), 1000)
-	for _, req := range seen.all() {
-		assert.Equal(t, "Bearer "+clientKey, req.Header.Get("Authorization"))
+	for _, req := range seen.All() {
+		assert.Equal(t, "Bearer "+apitest.Key, req.Header.Get("Authorization"))
 	}
 }

@@ -1,7 +1,6 @@
-package ittybit_test
+package blackbox
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 func TestNewClient_refusesKeysThatCannotBeSent(t *testing.T) {
@@ -19,7 +19,7 @@ func TestNewClient_refusesKeysThatCannotBeSent(t *testing.T) {
 	require.ErrorIs(t, err, ittybit.ErrMissingAPIKey)
 	for _, key := range []string{"key\n", " key", "k y", "k\x00y", "kéy", "\x7f", "\t"} {
 		_, err := ittybit.NewClient(key)
-		clientParamError(t, err, "apiKey")
+		apitest.RequireParamError(t, err, "apiKey")
 		assert.NotContains(t, err.Error(), "key\n")
 	}
 }
@@ -31,12 +31,12 @@ func TestNewClient_refusesNilAndInvalidOptions(t *testing.T) {
 		"API version": ittybit.WithAPIVersion(""),
 		"user agent":  ittybit.WithUserAgent("a\r\nb: c"),
 	} {
-		_, err := ittybit.NewClient(clientKey, opt)
-		clientParamError(t, err, param)
+		_, err := ittybit.NewClient(apitest.Key, opt)
+		apitest.RequireParamError(t, err, param)
 	}
 	for _, version := range []string{" x", "x\n", "é"} {
-		_, err := ittybit.NewClient(clientKey, ittybit.WithAPIVersion(version))
-		clientParamError(t, err, "API version")
+		_, err := ittybit.NewClient(apitest.Key, ittybit.WithAPIVersion(version))
+		apitest.RequireParamError(t, err, "API version")
 	}
 }
 
@@ -45,7 +45,7 @@ func TestNewClient_takesOnlyBaseURLsThatKeepTheKeySafe(t *testing.T) {
 		"https://api.ittybit.com", "https://api.ittybit.com/", "https://proxy.example:8443/ittybit/v1",
 		"http://localhost:8080", "http://LOCALHOST", "http://app.localhost", "http://localhost.", "http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:80",
 	} {
-		_, err := ittybit.NewClient(clientKey, ittybit.WithBaseURL(base))
+		_, err := ittybit.NewClient(apitest.Key, ittybit.WithBaseURL(base))
 		assert.NoError(t, err, base)
 	}
 	for _, base := range []string{
@@ -53,8 +53,8 @@ func TestNewClient_takesOnlyBaseURLsThatKeepTheKeySafe(t *testing.T) {
 		"ftp://localhost", "https://", "https:///x", "https://user:pass@api.ittybit.com", "https://api.ittybit.com?x=1", "https://api.ittybit.com#x",
 		"https://api.ittybit.com\n", "https://a b", "://", "https:api.ittybit.com",
 	} {
-		_, err := ittybit.NewClient(clientKey, ittybit.WithBaseURL(base))
-		clientParamError(t, err, "base URL")
+		_, err := ittybit.NewClient(apitest.Key, ittybit.WithBaseURL(base))
+		apitest.RequireParamError(t, err, "base URL")
 	}
 }
 
@@ -92,10 +92,10 @@ func TestClient_sendsWhatThePagesJavaScriptSends(t *testing.T) {
 			body: `{"kind": "nsfw", "url": "` + imageURL + `", "webhook_url": "https://your-app.com/nsfw-webhook"}`,
 		},
 	} {
-		server, seen := apiServer(t, apiAnswer(201, `{"id":"x_1","object":"x"}`))
-		require.NoError(t, c.call(clientFor(t, server.URL)), name)
-		require.Equal(t, 1, seen.count(), name)
-		req := seen.all()[0]
+		server, seen := apitest.Server(t, apitest.Answer(201, `{"id":"x_1","object":"x"}`))
+		require.NoError(t, c.call(apitest.Client(t, server.URL)), name)
+		require.Equal(t, 1, seen.Count(), name)
+		req := seen.All()[0]
 		assert.Equal(t, http.MethodPost, req.Method, name)
 		assert.Equal(t, c.path, req.Path, name)
 		assert.Empty(t, req.Query, name)
@@ -106,100 +106,16 @@ func TestClient_sendsWhatThePagesJavaScriptSends(t *testing.T) {
 	}
 }
 
-// apiEveryCall is a call of every method there is, by method and path.
-func apiEveryCall(ctx context.Context, client *ittybit.Client) map[string]func(...ittybit.RequestOption) error {
-	steps := []ittybit.WorkflowStep{{Kind: ittybit.TaskKindNSFW}}
-	return map[string]func(...ittybit.RequestOption) error{
-		"POST /tasks": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Tasks.Create(ctx, ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, FileID: "file_1"}, opts...)
-			return err
-		},
-		"GET /tasks/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Tasks.Get(ctx, "x_1", opts...)
-			return err
-		},
-		"GET /tasks": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Tasks.List(ctx, ittybit.TaskListParams{}, opts...)
-			return err
-		},
-		"POST /automations": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Automations.Create(ctx, ittybit.AutomationCreateParams{Trigger: ittybit.OnEvent(ittybit.EventMediaCreated), Workflow: steps}, opts...)
-			return err
-		},
-		"GET /automations/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Automations.Get(ctx, "x_1", opts...)
-			return err
-		},
-		"GET /automations": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Automations.List(ctx, ittybit.AutomationListParams{}, opts...)
-			return err
-		},
-		"PATCH /automations/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Automations.Update(ctx, "x_1", ittybit.AutomationUpdateParams{Name: clientPtr("")}, opts...)
-			return err
-		},
-		"DELETE /automations/x_1": func(opts ...ittybit.RequestOption) error { return client.Automations.Delete(ctx, "x_1", opts...) },
-		"POST /media": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Media.Create(ctx, ittybit.MediaCreateParams{Title: "T"}, opts...)
-			return err
-		},
-		"GET /media/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Media.Get(ctx, "x_1", opts...)
-			return err
-		},
-		"GET /media": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Media.List(ctx, ittybit.MediaListParams{}, opts...)
-			return err
-		},
-		"PATCH /media/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Media.Update(ctx, "x_1", ittybit.MediaUpdateParams{Title: clientPtr("T")}, opts...)
-			return err
-		},
-		"DELETE /media/x_1": func(opts ...ittybit.RequestOption) error { return client.Media.Delete(ctx, "x_1", opts...) },
-		"POST /files": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Files.Create(ctx, ittybit.FileCreateParams{URL: "https://example.com/a.mp4"}, opts...)
-			return err
-		},
-		"GET /files/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Files.Get(ctx, "x_1", opts...)
-			return err
-		},
-		"GET /files": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Files.List(ctx, ittybit.FileListParams{}, opts...)
-			return err
-		},
-		"PATCH /files/x_1": func(opts ...ittybit.RequestOption) error {
-			_, err := client.Files.Update(ctx, "x_1", ittybit.FileUpdateParams{Ref: clientPtr("r")}, opts...)
-			return err
-		},
-		"DELETE /files/x_1": func(opts ...ittybit.RequestOption) error { return client.Files.Delete(ctx, "x_1", opts...) },
-		"POST /signatures": func(opts ...ittybit.RequestOption) error {
-			_, err := client.SignedURLs.Create(ctx, ittybit.SignedURLCreateParams{Filename: "a.mp4"}, opts...)
-			return err
-		},
-	}
-}
-
-// apiEverything answers every call of apiEveryCall.
-func apiEverything(w http.ResponseWriter, r *http.Request) {
-	switch r.Method + " " + r.URL.Path {
-	case "GET /tasks", "GET /automations", "GET /media", "GET /files":
-		apiAnswer(200, `[]`)(w, r)
-	default:
-		apiAnswer(200, `{"id":"x_1","url":"https://you.ittybit.net/a.mp4"}`)(w, r)
-	}
-}
-
 func TestClient_everyRequestOfEveryMethodCarriesKeyVersionAndUserAgent(t *testing.T) {
-	server, seen := apiServer(t, apiEverything)
-	client := clientFor(t, server.URL, ittybit.WithUserAgent("your-app/1.2"))
-	for name, call := range apiEveryCall(t.Context(), client) {
-		before := seen.count()
+	server, seen := apitest.Server(t, apitest.Everything)
+	client := apitest.Client(t, server.URL, ittybit.WithUserAgent("your-app/1.2"))
+	for name, call := range apitest.EveryCall(t.Context(), client) {
+		before := seen.Count()
 		require.NoError(t, call(), name)
-		require.Equal(t, before+1, seen.count(), name)
-		req := seen.all()[before]
+		require.Equal(t, before+1, seen.Count(), name)
+		req := seen.All()[before]
 		assert.Equal(t, name, req.Method+" "+req.Path)
-		assert.Equal(t, []string{"Bearer " + clientKey}, req.Header["Authorization"], name)
+		assert.Equal(t, []string{"Bearer " + apitest.Key}, req.Header["Authorization"], name)
 		assert.Equal(t, []string{"2025-08-20"}, req.Header["Accept-Version"], name)
 		assert.Equal(t, []string{"application/json"}, req.Header["Accept"], name)
 		assert.Equal(t, []string{fmt.Sprintf("your-app/1.2 ittybit-go/%s (%s)", ittybit.Version, runtime.Version())}, req.Header["User-Agent"], name)
@@ -218,28 +134,28 @@ func TestClient_everyRequestOfEveryMethodCarriesKeyVersionAndUserAgent(t *testin
 }
 
 func TestClient_idempotencyKeysAreRandom(t *testing.T) {
-	server, seen := apiServer(t, apiEverything)
-	post := apiEveryCall(t.Context(), clientFor(t, server.URL))["POST /tasks"]
+	server, seen := apitest.Server(t, apitest.Everything)
+	post := apitest.EveryCall(t.Context(), apitest.Client(t, server.URL))["POST /tasks"]
 	keys := make(map[string]bool)
 	for range 50 {
 		require.NoError(t, post())
 	}
-	for _, req := range seen.all() {
+	for _, req := range seen.All() {
 		keys[req.Header.Get("Idempotency-Key")] = true
 	}
 	assert.Len(t, keys, 50)
 }
 
 func TestClient_keepsThePathOfItsBaseURL(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, apiTask))
-	_, err := clientFor(t, server.URL+"/a%2Fb/v1/").Tasks.Get(t.Context(), "task_1")
+	server, seen := apitest.Server(t, apitest.Answer(200, apitest.Task))
+	_, err := apitest.Client(t, server.URL+"/a%2Fb/v1/").Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)
-	assert.Equal(t, "/a%2Fb/v1/tasks/task_1", seen.all()[0].Path)
+	assert.Equal(t, "/a%2Fb/v1/tasks/task_1", seen.All()[0].Path)
 }
 
 func TestClient_escapesHostileIDs(t *testing.T) {
-	server, seen := apiServer(t, apiEverything)
-	client := clientFor(t, server.URL)
+	server, seen := apitest.Server(t, apitest.Everything)
+	client := apitest.Client(t, server.URL)
 	for id, want := range map[string]string{
 		"../x":        "..%2Fx",
 		"a/b":         "a%2Fb",
@@ -260,7 +176,7 @@ func TestClient_escapesHostileIDs(t *testing.T) {
 		_, err = client.Automations.Update(t.Context(), id, ittybit.AutomationUpdateParams{})
 		require.NoError(t, err, id)
 		require.NoError(t, client.Automations.Delete(t.Context(), id), id)
-		requests := seen.all()
+		requests := seen.All()
 		for _, req := range requests[len(requests)-3:] {
 			assert.Equal(t, "/automations/"+want, req.Path, id)
 			assert.Empty(t, req.Query, id)
@@ -269,57 +185,57 @@ func TestClient_escapesHostileIDs(t *testing.T) {
 }
 
 func TestClient_refusesBadParametersBeforeAnythingIsSent(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, apiTask))
-	for _, call := range apiEveryCall(clientNoContext, client) {
-		clientParamError(t, call(), "ctx")
+	client, seen := apitest.Fake(t, apitest.Always(200, apitest.Task))
+	for _, call := range apitest.EveryCall(apitest.NoContext, client) {
+		apitest.RequireParamError(t, call(), "ctx")
 	}
-	for _, call := range apiEveryCall(t.Context(), client) {
-		clientParamError(t, call(nil), "opts")
-		clientParamError(t, call(ittybit.WithResponseInfo(nil)), "response info")
-		clientParamError(t, call(ittybit.WithIdempotencyKey("")), "idempotency key")
-		clientParamError(t, call(ittybit.WithRequestHeader("", "x")), "request header")
+	for _, call := range apitest.EveryCall(t.Context(), client) {
+		apitest.RequireParamError(t, call(nil), "opts")
+		apitest.RequireParamError(t, call(ittybit.WithResponseInfo(nil)), "response info")
+		apitest.RequireParamError(t, call(ittybit.WithIdempotencyKey("")), "idempotency key")
+		apitest.RequireParamError(t, call(ittybit.WithRequestHeader("", "x")), "request header")
 	}
 	_, err := client.Tasks.Get(t.Context(), "")
-	clientParamError(t, err, "id")
+	apitest.RequireParamError(t, err, "id")
 	_, err = client.Tasks.Wait(t.Context(), "")
-	clientParamError(t, err, "id")
+	apitest.RequireParamError(t, err, "id")
 	_, err = client.Automations.Get(t.Context(), "")
-	clientParamError(t, err, "id")
+	apitest.RequireParamError(t, err, "id")
 	_, err = client.Automations.Update(t.Context(), "", ittybit.AutomationUpdateParams{})
-	clientParamError(t, err, "id")
-	clientParamError(t, client.Automations.Delete(t.Context(), ""), "id")
+	apitest.RequireParamError(t, err, "id")
+	apitest.RequireParamError(t, client.Automations.Delete(t.Context(), ""), "id")
 	_, err = client.Media.Get(t.Context(), "")
-	clientParamError(t, err, "id")
+	apitest.RequireParamError(t, err, "id")
 	_, err = client.Media.Update(t.Context(), "", ittybit.MediaUpdateParams{})
-	clientParamError(t, err, "id")
-	clientParamError(t, client.Media.Delete(t.Context(), ""), "id")
+	apitest.RequireParamError(t, err, "id")
+	apitest.RequireParamError(t, client.Media.Delete(t.Context(), ""), "id")
 	_, err = client.Files.Get(t.Context(), "")
-	clientParamError(t, err, "id")
+	apitest.RequireParamError(t, err, "id")
 	_, err = client.Files.Update(t.Context(), "", ittybit.FileUpdateParams{})
-	clientParamError(t, err, "id")
-	clientParamError(t, client.Files.Delete(t.Context(), ""), "id")
-	assert.Zero(t, seen.count())
+	apitest.RequireParamError(t, err, "id")
+	apitest.RequireParamError(t, client.Files.Delete(t.Context(), ""), "id")
+	assert.Zero(t, seen.Count())
 }
 
 func TestClient_noVerbOfFmtPrintsTheKey(t *testing.T) {
-	client, err := ittybit.NewClient(clientKey)
+	client, err := ittybit.NewClient(apitest.Key)
 	require.NoError(t, err)
 	assert.Equal(t, "ittybit.Client(https://api.ittybit.com)", client.String())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x", "%X", "%t"} {
 		for _, value := range []any{client, *client, client.Tasks, *client.Tasks, client.Automations, client.Media, client.Files, *client.Files, client.SignedURLs} {
 			printed := fmt.Sprintf(verb, value)
-			assert.NotContains(t, printed, clientKey, verb)
-			assert.NotContains(t, printed, fmt.Sprintf("%x", clientKey), verb)
+			assert.NotContains(t, printed, apitest.Key, verb)
+			assert.NotContains(t, printed, fmt.Sprintf("%x", apitest.Key), verb)
 		}
 	}
 }
 
 func TestClient_neverChangesTheCallersHTTPClient(t *testing.T) {
-	server, _ := apiServer(t, apiAnswer(503, ""), apiAnswer(500, ""), apiAnswer(200, apiTask))
+	server, _ := apitest.Server(t, apitest.Answer(503, ""), apitest.Answer(500, ""), apitest.Answer(200, apitest.Task))
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	mine := &http.Client{Transport: transport, Timeout: 5 * time.Second}
-	client := clientFor(t, server.URL, ittybit.WithHTTPClient(mine))
+	client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(mine))
 	_, err := client.Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)
 	assert.Same(t, transport, mine.Transport)
@@ -327,7 +243,7 @@ func TestClient_neverChangesTheCallersHTTPClient(t *testing.T) {
 	assert.Nil(t, mine.CheckRedirect)
 	assert.Nil(t, mine.Jar)
 
-	mine.Transport = apiRoundTrip(func(*http.Request) (*http.Response, error) { return nil, errAPICut })
+	mine.Transport = apitest.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, apitest.ErrCut })
 	_, err = client.Tasks.Get(t.Context(), "task_1")
 	assert.NoError(t, err, "the client has a copy, which later changes do not reach")
 }
@@ -336,11 +252,11 @@ func TestClient_replacedDefaultTransportIsUsedAsItIs(t *testing.T) {
 	old := http.DefaultTransport
 	defer func() { http.DefaultTransport = old }()
 	calls := 0
-	http.DefaultTransport = apiRoundTrip(func(*http.Request) (*http.Response, error) {
+	http.DefaultTransport = apitest.RoundTripper(func(*http.Request) (*http.Response, error) {
 		calls++
-		return apiResponse(200, apiTask)
+		return apitest.Response(200, apitest.Task)
 	})
-	client, err := ittybit.NewClient(clientKey)
+	client, err := ittybit.NewClient(apitest.Key)
 	require.NoError(t, err)
 	_, err = client.Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)

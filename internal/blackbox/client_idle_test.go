@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"io"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // idleServer tells of each connection that it sees opened and closed.
@@ -44,8 +45,8 @@ func idleClosed(t *testing.T, closed <-chan struct{}) {
 }
 
 func TestClient_closesItsIdleConnections(t *testing.T) {
-	server, opened, closed := idleServer(t, apiAnswer(200, apiTask))
-	client := clientFor(t, server.URL)
+	server, opened, closed := idleServer(t, apitest.Answer(200, apitest.Task))
+	client := apitest.Client(t, server.URL)
 	client.CloseIdleConnections() // there is none
 	for range 2 {
 		_, err := client.Tasks.Get(t.Context(), "task_1")
@@ -67,7 +68,7 @@ func TestUploader_closesItsIdleConnections(t *testing.T) {
 	server, _, closed := idleServer(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	uploader, err := ittybit.NewUploader()
 	require.NoError(t, err)
-	signed, err := ittybit.SignURL(clientKey, server.URL, "x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL(apitest.Key, server.URL, "x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
 	require.NoError(t, err)
 	_, err = uploader.Upload(t.Context(), ittybit.UploadParams{SignedURL: signed.URL, Body: strings.NewReader("x")})
 	require.NoError(t, err)
@@ -86,14 +87,14 @@ func (t *idleTransport) CloseIdleConnections() { t.asked++ }
 
 func TestClient_closesIdleConnectionsOfACallersTransportAsNetHTTPDoes(t *testing.T) {
 	able := &idleTransport{}
-	client, err := ittybit.NewClient(clientKey, ittybit.WithHTTPClient(&http.Client{Transport: able}))
+	client, err := ittybit.NewClient(apitest.Key, ittybit.WithHTTPClient(&http.Client{Transport: able}))
 	require.NoError(t, err)
 	client.CloseIdleConnections()
 	assert.Equal(t, 1, able.asked)
 
-	unable, seen := apiFake(t, apiAlways(200, apiTask))
+	unable, seen := apitest.Fake(t, apitest.Always(200, apitest.Task))
 	unable.CloseIdleConnections()
 	_, err = unable.Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)
-	assert.Equal(t, 1, seen.count(), "it can be used afterwards")
+	assert.Equal(t, 1, seen.Count(), "it can be used afterwards")
 }

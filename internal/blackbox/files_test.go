@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 func TestFile_readsTheDocumentedFileAndLargerOnes(t *testing.T) {
@@ -62,7 +63,7 @@ func TestFiles_everyAnswerIsTheDocumentedFile(t *testing.T) {
 	wantJSON, err := json.Marshal(want)
 	require.NoError(t, err)
 	for shape, body := range map[string]string{"bare": filesDocumented, "enveloped": `{"meta":{"request_id":"req_1"},"data":` + filesDocumented + `,"error":null,"links":{"self":"x"}}`} {
-		client, _ := apiFake(t, apiAlways(200, body))
+		client, _ := apitest.Fake(t, apitest.Always(200, body))
 		for method, call := range map[string]func() (*ittybit.File, error){
 			"Create": func() (*ittybit.File, error) {
 				return client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/s.vtt"})
@@ -84,7 +85,7 @@ func TestFiles_everyAnswerIsTheDocumentedFile(t *testing.T) {
 }
 
 func TestFiles_nullsAndQuotedNumbers(t *testing.T) {
-	client, _ := apiFake(t, apiAlways(200, `{"id":"file_1","media_id":null,"object":null,"kind":null,"url":null,"original":null,"width":null,"height":null,"rotation":null,
+	client, _ := apitest.Fake(t, apitest.Always(200, `{"id":"file_1","media_id":null,"object":null,"kind":null,"url":null,"original":null,"width":null,"height":null,"rotation":null,
 		"frames":null,"duration":null,"fps":null,"bitrate":null,"filesize":null,"metadata":null,"created":null,"updated":null}`))
 	file, err := client.Files.Get(t.Context(), "file_1")
 	require.NoError(t, err)
@@ -95,7 +96,7 @@ func TestFiles_nullsAndQuotedNumbers(t *testing.T) {
 		}
 	}
 
-	client, _ = apiFake(t, apiAlways(200, `{"id":"file_1","width":"1","height":"2","rotation":"-90","frames":"3","duration":"4.5","fps":"29.97","bitrate":"6","filesize":"9007199254740991"}`))
+	client, _ = apitest.Fake(t, apitest.Always(200, `{"id":"file_1","width":"1","height":"2","rotation":"-90","frames":"3","duration":"4.5","fps":"29.97","bitrate":"6","filesize":"9007199254740991"}`))
 	file, err = client.Files.Get(t.Context(), "file_1")
 	require.NoError(t, err)
 	assert.Equal(t, []any{1, 2, -90.0, 3, 4.5, 29.97, 6, int64(9007199254740991)},
@@ -111,24 +112,24 @@ func TestFilesCreate_answeredByATask(t *testing.T) {
 	} {
 		for _, body := range []string{task, `{"meta":{},"data":` + task + `,"error":null}`} {
 			for _, status := range []int{201, 202} {
-				client, seen := apiFake(t, apiAlways(status, body))
+				client, seen := apitest.Fake(t, apitest.Always(status, body))
 				file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
 				assert.Nil(t, file)
 				var accepted *ittybit.AcceptedError
 				require.ErrorAs(t, err, &accepted, "%d %s", status, body)
-				assert.Equal(t, apiMembers(t, task)["id"], accepted.Task.ID)
+				assert.Equal(t, apitest.Fields(t, task)["id"], accepted.Task.ID)
 				assert.Equal(t, ittybit.TaskKind("ingest"), accepted.Task.Kind)
 				assert.JSONEq(t, task, string(accepted.Task.RawJSON()))
 				assert.Contains(t, err.Error(), accepted.Task.ID)
 				require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown)
-				assert.Equal(t, 1, seen.count())
+				assert.Equal(t, 1, seen.Count())
 			}
 		}
 	}
 }
 
 func TestFilesCreate_answeredByATaskWithAnOddMember(t *testing.T) {
-	client, _ := apiFake(t, apiAlways(202, `{"id":"task_1","object":"task","created":"someday"}`))
+	client, _ := apitest.Fake(t, apitest.Always(202, `{"id":"task_1","object":"task","created":"someday"}`))
 	file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
 	assert.Nil(t, file)
 	var accepted *ittybit.AcceptedError
@@ -139,7 +140,7 @@ func TestFilesCreate_answeredByATaskWithAnOddMember(t *testing.T) {
 
 func TestFilesCreate_aFileIsNoTask(t *testing.T) {
 	for _, body := range []string{`{"id":"task_1","object":"source"}`, `{"id":"file_1"}`, `{"id":"file_1","object":"of tomorrow"}`} {
-		client, _ := apiFake(t, apiAlways(202, body))
+		client, _ := apitest.Fake(t, apitest.Always(202, body))
 		file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
 		require.NoError(t, err, body)
 		assert.NotNil(t, file)
@@ -148,18 +149,18 @@ func TestFilesCreate_aFileIsNoTask(t *testing.T) {
 
 func TestFilesCreate_withoutAnIDTheOutcomeIsUnknown(t *testing.T) {
 	for _, body := range []string{``, `{}`, `null`, `[]`, `{"url":"https://you.ittybit.net/a.mp4"}`, `{"object":"task"}`, `{"data":{"object":"source"}}`, `<html>`} {
-		client, seen := apiFake(t, apiAlways(201, body))
+		client, seen := apitest.Fake(t, apitest.Always(201, body))
 		file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
 		assert.Nil(t, file)
 		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, body)
-		assert.Equal(t, 1, seen.count())
+		assert.Equal(t, 1, seen.Count())
 	}
 }
 
 func TestFiles_refuseWhatCanNotBeMeant(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, `{"id":"file_1"}`))
+	client, seen := apitest.Fake(t, apitest.Always(200, `{"id":"file_1"}`))
 	_, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{Filename: "a.mp4"})
-	clientParamError(t, err, "URL")
+	apitest.RequireParamError(t, err, "URL")
 	var paramError *ittybit.ParamError
 	_, err = client.Files.Get(t.Context(), "")
 	require.ErrorAs(t, err, &paramError)
@@ -167,23 +168,23 @@ func TestFiles_refuseWhatCanNotBeMeant(t *testing.T) {
 	require.ErrorAs(t, err, &paramError)
 	require.ErrorAs(t, client.Files.Delete(t.Context(), ""), &paramError)
 	_, err = client.Files.List(t.Context(), ittybit.FileListParams{Limit: 101})
-	clientParamError(t, err, "Limit")
-	assert.Zero(t, seen.count())
+	apitest.RequireParamError(t, err, "Limit")
+	assert.Zero(t, seen.Count())
 }
 
 func TestFilesUpdate_sendsWhatIsSet(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, `{"id":"file_1"}`))
+	client, seen := apitest.Fake(t, apitest.Always(200, `{"id":"file_1"}`))
 	for want, params := range map[string]ittybit.FileUpdateParams{
 		`{}`:                      {},
-		`{"folder":""}`:           {Folder: clientPtr("")},
-		`{"filename":"n"}`:        {Filename: clientPtr("n")},
-		`{"ref":"r"}`:             {Ref: clientPtr("r")},
+		`{"folder":""}`:           {Folder: new("")},
+		`{"filename":"n"}`:        {Filename: new("n")},
+		`{"ref":"r"}`:             {Ref: new("r")},
 		`{"metadata":{}}`:         {Metadata: map[string]any{}},
 		`{"metadata":{"a":null}}`: {Metadata: map[string]any{"a": nil}},
 	} {
 		_, err := client.Files.Update(t.Context(), "file_1", params)
 		require.NoError(t, err)
-		requests := seen.all()
+		requests := seen.All()
 		assert.Equal(t, want, requests[len(requests)-1].Body)
 	}
 }

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"context"
@@ -16,13 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 var (
 	apiNSFW      = ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: "https://example.com/a.jpg"}
 	apiAmbiguous = ittybit.WithRetryPolicy(ittybit.RetryPolicy{MinWait: time.Nanosecond, MaxWait: time.Second, RetryAmbiguousPosts: true})
 	apiKeepAlive = func(conn net.Conn) bool {
-		apiWrite(conn, 200, apiTask, "Content-Type", "application/json")
+		apitest.Write(conn, 200, apitest.Task, "Content-Type", "application/json")
 		return true
 	}
 	apiTaskHeader = "HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n"
@@ -35,22 +36,22 @@ func TestCreate_doesNotRepeatAPostCutAfterSending(t *testing.T) {
 		"half a body":    apiTaskHeader + `{"id":"task_1"`,
 		"no HTTP at all": "garbage\r\n\r\n",
 	} {
-		base, seen := apiRawServer(t, func(_ int, conn net.Conn) bool {
+		base, seen := apitest.RawServer(t, func(_ int, conn net.Conn) bool {
 			_, _ = io.WriteString(conn, answer)
 			return false
 		})
-		_, err := clientFor(t, base).Tasks.Create(t.Context(), apiNSFW)
+		_, err := apitest.Client(t, base).Tasks.Create(t.Context(), apiNSFW)
 		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, name)
-		assert.Equal(t, 1, seen.count(), name)
+		assert.Equal(t, 1, seen.Count(), name)
 	}
 }
 
 // apiReused makes a GET and then a POST, on the same connection, that is cut after the
 // POST was read. It gives the requests that the server saw, and the POST's error.
-func apiReused(t *testing.T, transport http.RoundTripper, opts ...ittybit.RequestOption) ([]apiRequest, error) {
+func apiReused(t *testing.T, transport http.RoundTripper, opts ...ittybit.RequestOption) ([]apitest.Request, error) {
 	t.Helper()
 	var first atomic.Value
-	base, seen := apiRawServer(t, func(n int, conn net.Conn) bool {
+	base, seen := apitest.RawServer(t, func(n int, conn net.Conn) bool {
 		switch n {
 		case 1:
 			first.Store(conn.RemoteAddr().String())
@@ -62,11 +63,11 @@ func apiReused(t *testing.T, transport http.RoundTripper, opts ...ittybit.Reques
 			return apiKeepAlive(conn)
 		}
 	})
-	client := clientFor(t, base, ittybit.WithHTTPClient(&http.Client{Transport: transport}))
+	client := apitest.Client(t, base, ittybit.WithHTTPClient(&http.Client{Transport: transport}))
 	_, err := client.Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)
 	_, err = client.Tasks.Create(t.Context(), apiNSFW, opts...)
-	return seen.all(), err
+	return seen.All(), err
 }
 
 func TestCreate_doesNotRepeatAPostCutOnAReusedConnection(t *testing.T) {
@@ -90,9 +91,9 @@ func TestCreate_doesNotRepeatAPostCutOnAReusedConnection(t *testing.T) {
 func TestCreate_netHTTPWouldRepeatAPostWithTheCanonicalSpelling(t *testing.T) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	requests, err := apiReused(t, apiRoundTrip(func(req *http.Request) (*http.Response, error) {
+	requests, err := apiReused(t, apitest.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
-		if key := apiKeySpelled(req.Header, "idempotency-key"); key != nil {
+		if key := apitest.KeySpelled(req.Header, "idempotency-key"); key != nil {
 			req.Header["Idempotency-Key"] = key
 		}
 		return transport.RoundTrip(req)
@@ -103,7 +104,7 @@ func TestCreate_netHTTPWouldRepeatAPostWithTheCanonicalSpelling(t *testing.T) {
 }
 
 func TestCreate_repeatsAPostThatWasRefusedAtConnect(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(201, apiTask))
+	server, seen := apitest.Server(t, apitest.Answer(201, apitest.Task))
 	dials := 0
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dials++; dials < 3 {
@@ -113,18 +114,18 @@ func TestCreate_repeatsAPostThatWasRefusedAtConnect(t *testing.T) {
 	}}
 	defer transport.CloseIdleConnections()
 	var info ittybit.ResponseInfo
-	task, err := clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport})).
+	task, err := apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport})).
 		Tasks.Create(t.Context(), apiNSFW, ittybit.WithResponseInfo(&info))
 	require.NoError(t, err)
 	assert.Equal(t, "task_1", task.ID)
 	assert.Equal(t, 3, dials)
 	assert.Equal(t, 3, info.Attempts)
-	require.Equal(t, 1, seen.count())
-	assert.JSONEq(t, `{"kind":"nsfw","url":"https://example.com/a.jpg"}`, seen.all()[0].Body)
+	require.Equal(t, 1, seen.Count())
+	assert.JSONEq(t, `{"kind":"nsfw","url":"https://example.com/a.jpg"}`, seen.All()[0].Body)
 }
 
 func TestCreate_refusedToTheEndHasAKnownOutcome(t *testing.T) {
-	_, err := clientFor(t, apiRefusedURL(t)).Tasks.Create(t.Context(), apiNSFW)
+	_, err := apitest.Client(t, apitest.RefusedURL(t)).Tasks.Create(t.Context(), apiNSFW)
 	require.ErrorContains(t, err, "refused")
 	require.ErrorContains(t, err, "after 4 attempts")
 	assert.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown)
@@ -132,14 +133,14 @@ func TestCreate_refusedToTheEndHasAKnownOutcome(t *testing.T) {
 
 func TestCreate_repeatsWithTheSameKeyAndWholeBodyWhereNothingWasDone(t *testing.T) {
 	for name, first := range map[string]http.HandlerFunc{
-		"429":                    apiAnswer(429, "", "Retry-After", "0"),
-		"429 without a time":     apiAnswer(429, ""),
-		"503 with a Retry-After": apiAnswer(503, "", "Retry-After", "0"),
+		"429":                    apitest.Answer(429, "", "Retry-After", "0"),
+		"429 without a time":     apitest.Answer(429, ""),
+		"503 with a Retry-After": apitest.Answer(503, "", "Retry-After", "0"),
 	} {
-		server, seen := apiServer(t, first, apiAnswer(201, apiTask))
-		_, err := clientFor(t, server.URL).Tasks.Create(t.Context(), apiNSFW)
+		server, seen := apitest.Server(t, first, apitest.Answer(201, apitest.Task))
+		_, err := apitest.Client(t, server.URL).Tasks.Create(t.Context(), apiNSFW)
 		require.NoError(t, err, name)
-		requests := seen.all()
+		requests := seen.All()
 		require.Len(t, requests, 2, name)
 		for _, req := range requests {
 			assert.NotEmpty(t, req.Header.Get("Idempotency-Key"), name)
@@ -150,27 +151,27 @@ func TestCreate_repeatsWithTheSameKeyAndWholeBodyWhereNothingWasDone(t *testing.
 }
 
 var apiUnclear = map[string]http.HandlerFunc{
-	"500":                     apiAnswer(500, ""),
-	"502":                     apiAnswer(502, "<html>"),
-	"503 without Retry-After": apiAnswer(503, ""),
-	"504":                     apiAnswer(504, ""),
-	"2xx, no JSON":            apiAnswer(201, "<html>Created</html>"),
-	"2xx, empty":              apiAnswer(204, ""),
-	"2xx without an id":       apiAnswer(200, `{"object":"task"}`),
-	"2xx, id empty":           apiAnswer(200, `{"id":""}`),
-	"2xx, id null":            apiAnswer(200, `{"id":null}`),
-	"2xx, null":               apiAnswer(200, `null`),
-	"2xx, list":               apiAnswer(200, `[]`),
-	"2xx, envelope, no id":    apiAnswer(200, `{"meta":{},"data":{"object":"task"},"error":null}`),
-	"2xx, envelope of null":   apiAnswer(200, `{"meta":{},"data":null}`),
+	"500":                     apitest.Answer(500, ""),
+	"502":                     apitest.Answer(502, "<html>"),
+	"503 without Retry-After": apitest.Answer(503, ""),
+	"504":                     apitest.Answer(504, ""),
+	"2xx, no JSON":            apitest.Answer(201, "<html>Created</html>"),
+	"2xx, empty":              apitest.Answer(204, ""),
+	"2xx without an id":       apitest.Answer(200, `{"object":"task"}`),
+	"2xx, id empty":           apitest.Answer(200, `{"id":""}`),
+	"2xx, id null":            apitest.Answer(200, `{"id":null}`),
+	"2xx, null":               apitest.Answer(200, `null`),
+	"2xx, list":               apitest.Answer(200, `[]`),
+	"2xx, envelope, no id":    apitest.Answer(200, `{"meta":{},"data":{"object":"task"},"error":null}`),
+	"2xx, envelope of null":   apitest.Answer(200, `{"meta":{},"data":null}`),
 	"2xx, broken off":         func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-	"307":                     apiAnswer(307, "", "Location", "/elsewhere"),
+	"307":                     apitest.Answer(307, "", "Location", "/elsewhere"),
 }
 
 func TestCreate_unclearOutcomesAreNeitherRepeatedNorHidden(t *testing.T) {
 	for name, answer := range apiUnclear {
-		server, seen := apiServer(t, answer)
-		client := clientFor(t, server.URL)
+		server, seen := apitest.Server(t, answer)
+		client := apitest.Client(t, server.URL)
 		task, err := client.Tasks.Create(t.Context(), apiNSFW)
 		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, name)
 		assert.Nil(t, task, name)
@@ -180,16 +181,16 @@ func TestCreate_unclearOutcomesAreNeitherRepeatedNorHidden(t *testing.T) {
 		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, name)
 		_, err = client.Media.Create(t.Context(), ittybit.MediaCreateParams{})
 		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, name)
-		assert.Equal(t, 3, seen.count(), name)
+		assert.Equal(t, 3, seen.Count(), name)
 	}
 }
 
 func TestCreate_transportWithoutATraceLeavesTheOutcomeOpen(t *testing.T) {
-	client, seen := apiFake(t, func(int, *http.Request) (*http.Response, error) { return nil, errAPICut }, clientQuick)
+	client, seen := apitest.Fake(t, func(int, *http.Request) (*http.Response, error) { return nil, apitest.ErrCut }, apitest.Quick)
 	_, err := client.Tasks.Create(t.Context(), apiNSFW)
 	require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
-	require.ErrorIs(t, err, errAPICut)
-	assert.Equal(t, 1, seen.count())
+	require.ErrorIs(t, err, apitest.ErrCut)
+	assert.Equal(t, 1, seen.Count())
 }
 
 func TestCreate_repeatsUnclearOutcomesWhereThePolicySaysSo(t *testing.T) {
@@ -197,27 +198,27 @@ func TestCreate_repeatsUnclearOutcomesWhereThePolicySaysSo(t *testing.T) {
 		if name == "307" {
 			continue // it would come again
 		}
-		server, seen := apiServer(t, answer, apiAnswer(201, apiTask))
-		_, err := clientFor(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
+		server, seen := apitest.Server(t, answer, apitest.Answer(201, apitest.Task))
+		_, err := apitest.Client(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
 		require.NoError(t, err, name)
-		requests := seen.all()
+		requests := seen.All()
 		require.Len(t, requests, 2, name)
 		assert.Equal(t, requests[0].Header.Get("Idempotency-Key"), requests[1].Header.Get("Idempotency-Key"), name)
 	}
 }
 
 func TestCreate_unclearOutcomeIsNotForgottenWhenALaterTryFailsHarmlessly(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(500, ""), apiAnswer(402, `{"message":"pay first"}`))
-	_, err := clientFor(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
+	server, seen := apitest.Server(t, apitest.Answer(500, ""), apitest.Answer(402, `{"message":"pay first"}`))
+	_, err := apitest.Client(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
 	require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
 	require.ErrorIs(t, err, ittybit.ErrPaymentRequired)
-	assert.Equal(t, 2, seen.count())
+	assert.Equal(t, 2, seen.Count())
 }
 
 func TestCreate_refusalsHaveAKnownOutcome(t *testing.T) {
 	for _, status := range []int{400, 401, 402, 403, 404, 405, 408, 409, 422, 429} {
-		server, _ := apiServer(t, apiAnswer(status, ""))
-		_, err := clientFor(t, server.URL).Tasks.Create(t.Context(), apiNSFW)
+		server, _ := apitest.Server(t, apitest.Answer(status, ""))
+		_, err := apitest.Client(t, server.URL).Tasks.Create(t.Context(), apiNSFW)
 		require.Error(t, err)
 		require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown, status)
 	}
@@ -226,43 +227,43 @@ func TestCreate_refusalsHaveAKnownOutcome(t *testing.T) {
 func TestCreate_contextEndingAfterSendingLeavesTheOutcomeOpen(t *testing.T) {
 	cause := errors.New("the user has left")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	base, seen := apiRawServer(t, func(_ int, conn net.Conn) bool {
+	base, seen := apitest.RawServer(t, func(_ int, conn net.Conn) bool {
 		cancel(cause)
 		_, _ = io.Copy(io.Discard, conn) // until the client hangs up
 		return false
 	})
-	_, err := clientFor(t, base).Tasks.Create(ctx, apiNSFW)
+	_, err := apitest.Client(t, base).Tasks.Create(ctx, apiNSFW)
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
-	assert.Equal(t, 1, seen.count())
+	assert.Equal(t, 1, seen.Count())
 }
 
 func TestCreate_contextThatHasEndedSendsNothing(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(201, apiTask))
+	server, seen := apitest.Server(t, apitest.Answer(201, apitest.Task))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := clientFor(t, server.URL).Tasks.Create(ctx, apiNSFW)
+	_, err := apitest.Client(t, server.URL).Tasks.Create(ctx, apiNSFW)
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown)
-	assert.Zero(t, seen.count())
+	assert.Zero(t, seen.Count())
 }
 
 func TestRetry_idempotentCallsAreRepeatedAfterEveryPassingFailure(t *testing.T) {
 	failures := map[string]http.HandlerFunc{
 		"cut":        func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"broken off": apiAnswer(200, `{"id":`, "Content-Length", "100"),
+		"broken off": apitest.Answer(200, `{"id":`, "Content-Length", "100"),
 	}
 	for _, status := range []string{"408", "429", "500", "502", "503", "504"} {
-		failures[status] = apiAnswer(map[string]int{"408": 408, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504}[status], "")
+		failures[status] = apitest.Answer(map[string]int{"408": 408, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504}[status], "")
 	}
 	for failure, first := range failures {
 		for _, name := range []string{"GET /tasks", "GET /tasks/x_1", "PATCH /automations/x_1", "DELETE /automations/x_1"} {
 			if failure == "broken off" && name == "DELETE /automations/x_1" {
 				continue // it is read in the same way, but nothing of it matters
 			}
-			server, seen := apiServer(t, first, apiEverything)
-			require.NoError(t, apiEveryCall(t.Context(), clientFor(t, server.URL))[name](), "%s, %s", name, failure)
-			requests := seen.all()
+			server, seen := apitest.Server(t, first, apitest.Everything)
+			require.NoError(t, apitest.EveryCall(t.Context(), apitest.Client(t, server.URL))[name](), "%s, %s", name, failure)
+			requests := seen.All()
 			require.Len(t, requests, 2, "%s, %s", name, failure)
 			assert.Equal(t, requests[0], requests[1], "%s, %s", name, failure)
 		}
@@ -270,25 +271,25 @@ func TestRetry_idempotentCallsAreRepeatedAfterEveryPassingFailure(t *testing.T) 
 }
 
 func TestRetry_undecodableAnswersToGetAreNotRepeated(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, `<html>`))
-	_, err := clientFor(t, server.URL).Tasks.Get(t.Context(), "task_1")
+	server, seen := apitest.Server(t, apitest.Answer(200, `<html>`))
+	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "cannot use the response (status 200)")
 	require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown)
-	assert.Equal(t, 1, seen.count())
+	assert.Equal(t, 1, seen.Count())
 }
 
 func TestDelete_goneOnTheSecondTryIsASuccess(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(502, ""), apiAnswer(404, `{"message":"not found"}`))
-	require.NoError(t, clientFor(t, server.URL).Automations.Delete(t.Context(), "auto_1"))
-	assert.Equal(t, 2, seen.count())
+	server, seen := apitest.Server(t, apitest.Answer(502, ""), apitest.Answer(404, `{"message":"not found"}`))
+	require.NoError(t, apitest.Client(t, server.URL).Automations.Delete(t.Context(), "auto_1"))
+	assert.Equal(t, 2, seen.Count())
 
-	server, _ = apiServer(t, apiAnswer(404, `{"message":"not found"}`))
-	require.ErrorIs(t, clientFor(t, server.URL).Automations.Delete(t.Context(), "auto_1"), ittybit.ErrNotFound)
+	server, _ = apitest.Server(t, apitest.Answer(404, `{"message":"not found"}`))
+	require.ErrorIs(t, apitest.Client(t, server.URL).Automations.Delete(t.Context(), "auto_1"), ittybit.ErrNotFound)
 }
 
 func TestRetry_contextEndingDuringAWaitReturnsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, seen := apiFake(t, apiAlways(429, `{"message":"slow down"}`, "Retry-After", "25"))
+		client, seen := apitest.Fake(t, apitest.Always(429, `{"message":"slow down"}`, "Retry-After", "25"))
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(10*time.Second, cancel)
 		start := time.Now()
@@ -300,13 +301,13 @@ func TestRetry_contextEndingDuringAWaitReturnsAtOnce(t *testing.T) {
 		require.ErrorAs(t, err, &apiError)
 		assert.Equal(t, "slow down", apiError.Message)
 		assert.Equal(t, 10*time.Second, time.Since(start))
-		assert.Equal(t, 1, seen.count())
+		assert.Equal(t, 1, seen.Count())
 	})
 }
 
 func TestRetry_waitThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, seen := apiFake(t, apiAlways(503, "", "Retry-After", "25"))
+		client, seen := apitest.Fake(t, apitest.Always(503, "", "Retry-After", "25"))
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		start := time.Now()
@@ -316,21 +317,21 @@ func TestRetry_waitThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
 		require.ErrorAs(t, err, &apiError)
 		assert.Equal(t, 25*time.Second, apiError.RetryAfter)
 		assert.Zero(t, time.Since(start))
-		assert.Equal(t, 1, seen.count())
+		assert.Equal(t, 1, seen.Count())
 	})
 }
 
 func TestRetry_retryAfterIsFollowedUpToMaxWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			switch n {
 			case 1:
-				return apiResponse(429, "", "Retry-After", "30")
+				return apitest.Response(429, "", "Retry-After", "30")
 			case 2:
-				return apiResponse(503, "", "Retry-After", time.Now().Add(20*time.Second).UTC().Format(http.TimeFormat))
+				return apitest.Response(503, "", "Retry-After", time.Now().Add(20*time.Second).UTC().Format(http.TimeFormat))
 			default:
-				return apiResponse(429, "", "Retry-After", "31")
+				return apitest.Response(429, "", "Retry-After", "31")
 			}
 		})
 		_, err := client.Tasks.Create(t.Context(), apiNSFW)
@@ -338,39 +339,39 @@ func TestRetry_retryAfterIsFollowedUpToMaxWait(t *testing.T) {
 		require.True(t, plain, "%T", err)
 		assert.Equal(t, 31*time.Second, apiError.RetryAfter)
 		assert.Equal(t, 50*time.Second, time.Since(start))
-		assert.Equal(t, 3, seen.count())
+		assert.Equal(t, 3, seen.Count())
 	})
 }
 
 func TestWithHTTPClient_timeoutBoundsEachTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		recorder := &apiRecorder{}
-		hang := apiRoundTrip(func(req *http.Request) (*http.Response, error) {
+		recorder := &apitest.Recorder{}
+		hang := apitest.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
 				trace.GetConn("host")
 			}
-			if recorder.note(&http.Request{Method: req.Method, URL: req.URL, Body: http.NoBody}) > 2 {
-				return apiResponse(200, apiTask)
+			if recorder.Note(&http.Request{Method: req.Method, URL: req.URL, Body: http.NoBody}) > 2 {
+				return apitest.Response(200, apitest.Task)
 			}
 			<-req.Context().Done()
 			return nil, req.Context().Err()
 		})
-		client, err := ittybit.NewClient(clientKey, clientQuick, ittybit.WithHTTPClient(&http.Client{Transport: hang, Timeout: 5 * time.Second}))
+		client, err := ittybit.NewClient(apitest.Key, apitest.Quick, ittybit.WithHTTPClient(&http.Client{Transport: hang, Timeout: 5 * time.Second}))
 		require.NoError(t, err)
 		start := time.Now()
 		_, err = client.Tasks.Create(t.Context(), apiNSFW)
 		require.NoError(t, err, "while connecting, nothing was sent")
-		assert.Equal(t, 3, recorder.count())
+		assert.Equal(t, 3, recorder.Count())
 		assert.Equal(t, 10*time.Second, time.Since(start).Truncate(time.Second))
 	})
 }
 
 func TestCreate_givesTheIDOfATaskWhoseAnswerHasAnOddMember(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(201, `{"id":"task_1","kind":"nsfw","created":"yesterday"}`),
+	client, seen := apitest.Fake(t, apitest.Always(201, `{"id":"task_1","kind":"nsfw","created":"yesterday"}`),
 		ittybit.WithRetryPolicy(ittybit.RetryPolicy{RetryAmbiguousPosts: true}))
 	task, err := client.Tasks.Create(t.Context(), apiNSFW)
 	require.NoError(t, err, "it is known that the task exists")
 	require.ErrorContains(t, task.DecodeError(), `field "created"`)
 	assert.Equal(t, "task_1", task.ID)
-	assert.Len(t, seen.all(), 1, "another try would make another task")
+	assert.Len(t, seen.All(), 1, "another try would make another task")
 }

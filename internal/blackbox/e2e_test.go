@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
@@ -41,8 +42,8 @@ func (o *e2eOutcomes) of(outcome ittybit.Outcome) int {
 }
 
 func TestE2E_eachEventIsHandledOnceThroughFailuresDuplicatesAndReordering(t *testing.T) {
-	var log testLog
-	logger := log.logger()
+	var log apitest.Log
+	logger := log.Logger()
 	local := ittybittest.NewServer(ittybittest.WithLogger(logger), ittybittest.WithProgressWebhooks())
 	defer local.Close()
 	const urlSignature = "c2lnbmF0dXJlLW9mLWEtVVJM"

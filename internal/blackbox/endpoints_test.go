@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // Objects as Ittybit documents them (API version 2025-08-20), every member set.
@@ -113,7 +114,7 @@ func endpointCases() map[string]endpointCase {
 		"automations update": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.Automations.Update(ctx, "auto_1", ittybit.AutomationUpdateParams{
-					Name: clientPtr("N"), Description: clientPtr(""), Trigger: &onMedia, Workflow: steps, Status: clientPtr(ittybit.AutomationStatusActive),
+					Name: new("N"), Description: new(""), Trigger: &onMedia, Workflow: steps, Status: new(ittybit.AutomationStatusActive),
 				}))
 			},
 			method: http.MethodPatch, path: "/automations/auto_1", status: 200, answer: endpointAutomation,
@@ -145,7 +146,7 @@ func endpointCases() map[string]endpointCase {
 		},
 		"media update": {
 			call: func(ctx in, c of) (any, error) {
-				return endpointRead(c.Media.Update(ctx, "med_1", ittybit.MediaUpdateParams{Title: clientPtr(""), Alt: clientPtr("A"), Metadata: metadata}))
+				return endpointRead(c.Media.Update(ctx, "med_1", ittybit.MediaUpdateParams{Title: new(""), Alt: new("A"), Metadata: metadata}))
 			},
 			method: http.MethodPatch, path: "/media/med_1", status: 200, answer: endpointMedia, body: `{"title":"","alt":"A","metadata":` + metadataText + `}`,
 		},
@@ -180,7 +181,7 @@ func endpointCases() map[string]endpointCase {
 		},
 		"files update": {
 			call: func(ctx in, c of) (any, error) {
-				return endpointRead(c.Files.Update(ctx, "file_1", ittybit.FileUpdateParams{Folder: clientPtr("f"), Filename: clientPtr("n"), Ref: clientPtr("r"), Metadata: metadata}))
+				return endpointRead(c.Files.Update(ctx, "file_1", ittybit.FileUpdateParams{Folder: new("f"), Filename: new("n"), Ref: new("r"), Metadata: metadata}))
 			},
 			method: http.MethodPatch, path: "/files/file_1", status: 200, answer: filesDocumented, body: `{"folder":"f","filename":"n","ref":"r","metadata":` + metadataText + `}`,
 		},
@@ -204,10 +205,10 @@ func TestEndpoints_sendWhatIsDocumentedAndReadTheDocumentedAnswer(t *testing.T) 
 	for name, c := range endpointCases() {
 		for shape, answer := range endpointShapes(c.answer) {
 			t.Run(name+", "+shape, func(t *testing.T) {
-				server, seen := apiServer(t, apiAnswer(c.status, answer))
-				got, err := c.call(t.Context(), clientFor(t, server.URL))
+				server, seen := apitest.Server(t, apitest.Answer(c.status, answer))
+				got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 				require.NoError(t, err)
-				requests := seen.all()
+				requests := seen.All()
 				require.Len(t, requests, 1)
 				req := requests[0]
 				assert.Equal(t, []string{c.method, c.path, c.query, c.body}, []string{req.Method, req.Path, req.Query, req.Body})
@@ -271,10 +272,10 @@ func endpointShapes(answer string) map[string]string {
 }
 
 // endpointHeaders checks the headers of a JSON request: these values, and once each.
-func endpointHeaders(t *testing.T, req apiRequest) {
+func endpointHeaders(t *testing.T, req apitest.Request) {
 	t.Helper()
 	want := map[string][]string{
-		"Authorization": {"Bearer " + clientKey}, "Accept-Version": {"2025-08-20"}, "Accept": {"application/json"},
+		"Authorization": {"Bearer " + apitest.Key}, "Accept-Version": {"2025-08-20"}, "Accept": {"application/json"},
 		"User-Agent": {fmt.Sprintf("ittybit-go/%s (%s)", ittybit.Version, runtime.Version())}, "Content-Type": nil,
 	}
 	if req.Body != "" {
@@ -317,11 +318,11 @@ func TestEndpoints_anAnswerThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
 			answers = noList
 		}
 		for _, answer := range answers {
-			server, seen := apiServer(t, apiAnswer(c.status, answer))
-			got, err := c.call(t.Context(), clientFor(t, server.URL))
+			server, seen := apitest.Server(t, apitest.Answer(c.status, answer))
+			got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 			require.ErrorContains(t, err, "cannot use the response", "%s: %s", name, answer)
 			assert.Nil(t, got, "%s: %s", name, answer)
-			assert.Equal(t, 1, seen.count(), "%s: %s", name, answer)
+			assert.Equal(t, 1, seen.Count(), "%s: %s", name, answer)
 			creates := c.method == http.MethodPost && c.path != "/signatures"
 			assert.Equal(t, creates, errors.Is(err, ittybit.ErrOutcomeUnknown), "%s: %s: %v", name, answer, err)
 		}
@@ -331,8 +332,8 @@ func TestEndpoints_anAnswerThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
 func TestEndpoints_aRefusalIsAnAPIErrorOfEveryShape(t *testing.T) {
 	for name, c := range endpointCases() {
 		for _, answer := range []string{`{"message":"No such thing."}`, `{"kind":"not_found","message":"No such thing."}`, `{"meta":{"status":404},"data":null,"error":{"message":"No such thing."}}`} {
-			server, _ := apiServer(t, apiAnswer(404, answer))
-			got, err := c.call(t.Context(), clientFor(t, server.URL))
+			server, _ := apitest.Server(t, apitest.Answer(404, answer))
+			got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 			require.ErrorIs(t, err, ittybit.ErrNotFound, name)
 			var refusal *ittybit.APIError
 			require.ErrorAs(t, err, &refusal, name)

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 func TestMedia_readsTheDocumentedAnswer(t *testing.T) {
@@ -19,7 +20,7 @@ func TestMedia_readsTheDocumentedAnswer(t *testing.T) {
 			"url":"https://you.ittybit.net/a.mp4","metadata":{"n":1.50},"created":"2025-01-01T00:00:00Z","updated":1735689601000,"brand_new":1}],
 		"urls":{"thumb":"https://you.ittybit.net/t.png"},"background":null,"metadata":{"big":12345678901234567890},"project_id":"prj_1","automation_id":"auto_1",
 		"created":"2025-01-01T00:00:00.5Z","updated_at":1735689600,"brand_new":{"a":1}}`
-	client, _ := apiFake(t, apiAlways(200, body))
+	client, _ := apitest.Fake(t, apitest.Always(200, body))
 	media, err := client.Media.Get(t.Context(), "med_1")
 	require.NoError(t, err)
 	assert.Equal(t, []any{"med_1", "media", "video", "T", "A", 1920, 1080, 63.2, "", "prj_1", "auto_1"},
@@ -43,7 +44,7 @@ func TestMedia_nullsAndEnvelopesAreNoErrors(t *testing.T) {
 		`{"meta":{},"data":{"id":"med_1","files":[]},"error":null}`,
 		`{"id":"med_1","kind":"hologram","files":[{"id":"file_1","object":"brand new","kind":null,"fps":null,"metadata":null}]}`,
 	} {
-		client, _ := apiFake(t, apiAlways(200, body))
+		client, _ := apitest.Fake(t, apitest.Always(200, body))
 		media, err := client.Media.Get(t.Context(), "med_1")
 		require.NoError(t, err, body)
 		assert.Equal(t, "med_1", media.ID)
@@ -56,7 +57,7 @@ func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
 		"width": `"wide"`, "height": `{}`, "duration": `"long"`, "metadata": `[]`, "created": `"x"`, "updated": `"x"`, "created_at": `"x"`, "updated_at": `"x"`,
 	} {
 		for _, body := range []string{`{"id":"med_1","` + member + `":` + value + `}`, `{"id":"med_1","files":[{"id":"file_1","` + member + `":` + value + `}]}`} {
-			client, _ := apiFake(t, apiAlways(200, body))
+			client, _ := apitest.Fake(t, apitest.Always(200, body))
 			media, err := client.Media.Get(t.Context(), "med_1")
 			require.NoError(t, err)
 			require.ErrorContains(t, media.DecodeError(), "ittybit: media med_1: cannot decode field ", body)
@@ -64,7 +65,7 @@ func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
 		}
 	}
 	for _, body := range []string{`{"id":"med_1","title":7}`, `{"id":"med_1","files":[{"url":7}]}`} {
-		client, _ := apiFake(t, apiAlways(200, body))
+		client, _ := apitest.Fake(t, apitest.Always(200, body))
 		media, err := client.Media.Get(t.Context(), "med_1")
 		require.NoError(t, err)
 		require.Error(t, media.DecodeError(), body)
@@ -72,8 +73,8 @@ func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
 }
 
 func TestMedia_createAndUpdateSendWhatIsSet(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(200, `{"id":"med_1"}`))
-	last := func() apiRequest { requests := seen.all(); return requests[len(requests)-1] }
+	client, seen := apitest.Fake(t, apitest.Always(200, `{"id":"med_1"}`))
+	last := func() apitest.Request { requests := seen.All(); return requests[len(requests)-1] }
 	for want, params := range map[string]ittybit.MediaCreateParams{
 		`{}`: {},
 		`{"title":"T","alt":"A","metadata":{"a":1}}`: {Title: "T", Alt: "A", Metadata: map[string]any{"a": 1}},
@@ -85,7 +86,7 @@ func TestMedia_createAndUpdateSendWhatIsSet(t *testing.T) {
 	}
 	for want, params := range map[string]ittybit.MediaUpdateParams{
 		`{}`:                      {},
-		`{"title":"","alt":""}`:   {Title: clientPtr(""), Alt: clientPtr("")},
+		`{"title":"","alt":""}`:   {Title: new(""), Alt: new("")},
 		`{"metadata":{}}`:         {Metadata: map[string]any{}},
 		`{"metadata":{"a":null}}`: {Metadata: map[string]any{"a": nil}},
 	} {
@@ -121,7 +122,7 @@ func TestMedia_decodesLikeAnyGoType(t *testing.T) {
 }
 
 func TestMedia_findsItsFiles(t *testing.T) {
-	client, _ := apiFake(t, apiAlways(200, `{"id":"med_1","files":[{"id":"file_1","object":"source","ref":"original"},{"id":"file_2","object":"track","ref":"subs"},
+	client, _ := apitest.Fake(t, apitest.Always(200, `{"id":"med_1","files":[{"id":"file_1","object":"source","ref":"original"},{"id":"file_2","object":"track","ref":"subs"},
 		{"id":"file_3","object":"source","ref":"small"},{"id":"file_4","object":"source","ref":"small"}]}`))
 	media, err := client.Media.Get(t.Context(), "med_1")
 	require.NoError(t, err)
@@ -139,12 +140,12 @@ func TestMedia_findsItsFiles(t *testing.T) {
 }
 
 func TestMedia_deleteAndString(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(200, `{"message":"med_1 deleted"}`), apiAnswer(200, `{"id":"med_1","kind":"video","files":[{"id":"file_1","url":"https://you.ittybit.net/a"}]}`))
-	client := clientFor(t, server.URL)
+	server, seen := apitest.Server(t, apitest.Answer(200, `{"message":"med_1 deleted"}`), apitest.Answer(200, `{"id":"med_1","kind":"video","files":[{"id":"file_1","url":"https://you.ittybit.net/a"}]}`))
+	client := apitest.Client(t, server.URL)
 	require.NoError(t, client.Media.Delete(t.Context(), "med_1"))
 	media, err := client.Media.Get(t.Context(), "med_1")
 	require.NoError(t, err)
 	assert.Equal(t, "media med_1 (kind video, 1 files)", media.String())
-	requests := seen.all()
+	requests := seen.All()
 	assert.Equal(t, []string{"DELETE", "/media/med_1", "GET", "/media/med_1"}, []string{requests[0].Method, requests[0].Path, requests[1].Method, requests[1].Path})
 }

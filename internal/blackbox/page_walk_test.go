@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"fmt"
@@ -12,15 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
-
-// walkPage is a page with a link to the one at next; "" links to none.
-func walkPage(next string, ids ...string) (*http.Response, error) {
-	if next == "" {
-		return apiResponse(200, apiPage(ids...))
-	}
-	return apiResponse(200, apiPage(ids...), "Links", `<https://api.ittybit.com/tasks?`+next+`>; rel="next"`)
-}
 
 // walkAll gives how many tasks there were, and the error at the end.
 func walkAll(t *testing.T, client *ittybit.Client) (tasks int, last error) {
@@ -38,17 +31,17 @@ func TestAll_linksThatGoInCirclesEnd(t *testing.T) {
 	for _, length := range []int{1, 2, 3, 7, 100} {
 		for _, lead := range []int{0, 1, 5, 150} { // pages before the circle begins
 			t.Run(fmt.Sprintf("%d after %d", length, lead), func(t *testing.T) {
-				client, rec := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+				client, rec := apitest.Fake(t, func(n int, req *http.Request) (*http.Response, error) {
 					page, _ := strconv.Atoi(req.URL.Query().Get("page"))
 					next := page + 1
 					if next == lead+length {
 						next = lead
 					}
-					return walkPage(fmt.Sprintf("page=%d", next), fmt.Sprintf("task_%d", n)) // items that are always new
+					return apitest.LinkedPage(fmt.Sprintf("page=%d", next), fmt.Sprintf("task_%d", n)) // items that are always new
 				})
 				tasks, err := walkAll(t, client)
 				require.ErrorContains(t, err, "ittybit: the list repeats itself: ")
-				assert.Equal(t, rec.count(), tasks, "all that was read is yielded")
+				assert.Equal(t, rec.Count(), tasks, "all that was read is yielded")
 				assert.GreaterOrEqual(t, tasks, lead+length, "not before they are known to go in circles")
 				assert.LessOrEqual(t, tasks, 4*(lead+length)+4)
 			})
@@ -60,16 +53,16 @@ func TestAll_itemsThatGoInCirclesEnd(t *testing.T) {
 	for _, length := range []int{1, 2, 3, 7, 100} {
 		for _, lead := range []int{0, 1, 5, 150} {
 			t.Run(fmt.Sprintf("%d after %d", length, lead), func(t *testing.T) {
-				client, rec := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+				client, rec := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 					page := n
 					if n > lead {
 						page = lead + (n-lead)%length
 					}
-					return walkPage(fmt.Sprintf("after=%d", n), fmt.Sprintf("task_%d", page)) // positions that are always new
+					return apitest.LinkedPage(fmt.Sprintf("after=%d", n), fmt.Sprintf("task_%d", page)) // positions that are always new
 				})
 				_, err := walkAll(t, client)
 				require.ErrorContains(t, err, "ittybit: the list repeats itself: ")
-				assert.LessOrEqual(t, rec.count(), 4*(lead+length)+25*length+4)
+				assert.LessOrEqual(t, rec.Count(), 4*(lead+length)+25*length+4)
 			})
 		}
 	}
@@ -77,12 +70,12 @@ func TestAll_itemsThatGoInCirclesEnd(t *testing.T) {
 
 func TestAll_itemsThatComeBackNowAndThenAreNoCircle(t *testing.T) {
 	const pages = 3000
-	client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+	client, _ := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 		next := ""
 		if n < pages {
 			next = fmt.Sprintf("page=%d", n+1)
 		}
-		return walkPage(next, fmt.Sprintf("task_%d", n-n%4)) // four times in a row
+		return apitest.LinkedPage(next, fmt.Sprintf("task_%d", n-n%4)) // four times in a row
 	})
 	tasks, err := walkAll(t, client)
 	require.NoError(t, err)
@@ -90,24 +83,24 @@ func TestAll_itemsThatComeBackNowAndThenAreNoCircle(t *testing.T) {
 }
 
 func TestAll_emptyPagesWithoutEndAreAnError(t *testing.T) {
-	client, rec := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		return walkPage(fmt.Sprintf("after=%d", n))
+	client, rec := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		return apitest.LinkedPage(fmt.Sprintf("after=%d", n))
 	})
 	_, err := walkAll(t, client)
 	require.ErrorContains(t, err, "ittybit: the list repeats itself: page after page has no items")
-	assert.Equal(t, 1000, rec.count())
+	assert.Equal(t, 1000, rec.Count())
 }
 
 func TestAll_emptyPagesBeforeAFullOneAreLeftByAFilter(t *testing.T) {
 	const pages = 999*3 + 3
-	client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+	client, _ := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 		switch {
 		case n == pages:
-			return walkPage("", "task_last")
+			return apitest.LinkedPage("", "task_last")
 		case n%1000 == 0:
-			return walkPage(fmt.Sprintf("page=%d", n+1), fmt.Sprintf("task_%d", n))
+			return apitest.LinkedPage(fmt.Sprintf("page=%d", n+1), fmt.Sprintf("task_%d", n))
 		}
-		return walkPage(fmt.Sprintf("page=%d", n+1))
+		return apitest.LinkedPage(fmt.Sprintf("page=%d", n+1))
 	})
 	tasks, err := walkAll(t, client)
 	require.NoError(t, err)
@@ -117,13 +110,13 @@ func TestAll_emptyPagesBeforeAFullOneAreLeftByAFilter(t *testing.T) {
 // A walk keeps nothing of the pages behind it.
 func TestAll_takesNoMoreMemoryTheLongerItIs(t *testing.T) {
 	tasks := 100_000
-	if raceEnabled {
+	if apitest.RaceEnabled() {
 		tasks = 10_000 // ten times slower
 	}
 	for _, limit := range []int{1, 10, 100} {
 		t.Run(strconv.Itoa(limit), func(t *testing.T) {
 			var b strings.Builder
-			transport := apiRoundTrip(func(req *http.Request) (*http.Response, error) { // notes no requests
+			transport := apitest.RoundTripper(func(req *http.Request) (*http.Response, error) { // notes no requests
 				page, _ := strconv.Atoi(req.URL.Query().Get("page"))
 				page = max(page, 1)
 				b.Reset()
@@ -137,9 +130,9 @@ func TestAll_takesNoMoreMemoryTheLongerItIs(t *testing.T) {
 				if page*limit < tasks {
 					links = []string{"Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, page+1)}
 				}
-				return apiResponse(200, "["+b.String()+"]", links...)
+				return apitest.Response(200, "["+b.String()+"]", links...)
 			})
-			client, err := ittybit.NewClient(clientKey, ittybit.WithHTTPClient(&http.Client{Transport: transport}))
+			client, err := ittybit.NewClient(apitest.Key, ittybit.WithHTTPClient(&http.Client{Transport: transport}))
 			require.NoError(t, err)
 			heap := func() int64 {
 				runtime.GC()

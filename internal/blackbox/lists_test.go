@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // listOf is the list of one service, the same for all of them. See page_test.go for what
@@ -125,7 +126,7 @@ func listCollect(items iter.Seq2[string, error]) (ids []string, errs []error) {
 func listPages(pages ...[]string) []http.HandlerFunc {
 	handlers := make([]http.HandlerFunc, len(pages))
 	for i, page := range pages {
-		handlers[i] = apiAnswer(200, page[0], page[1:]...)
+		handlers[i] = apitest.Answer(200, page[0], page[1:]...)
 	}
 	return handlers
 }
@@ -141,11 +142,11 @@ func TestLists_followLinksOfEveryForm(t *testing.T) {
 			"Links, with a limit":     {"Links", `<` + list.path + `?limit=1&page=2>; rel="next"`},
 			"Links, without a scheme": {"Links", `<//api.ittybit.com` + list.path + `?page=2>; rel=next`},
 		} {
-			server, seen := apiServer(t, listPages(append([]string{apiPage("a")}, link...), []string{apiPage("b"), link[0], `<` + list.path + `?page=1>; rel="prev"`})...)
-			ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 1, 1))
+			server, seen := apitest.Server(t, listPages(append([]string{apitest.Page("a")}, link...), []string{apitest.Page("b"), link[0], `<` + list.path + `?page=1>; rel="prev"`})...)
+			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 1, 1))
 			assert.Empty(t, errs, "%s, %s", name, form)
 			assert.Equal(t, []string{"a", "b"}, ids, "%s, %s", name, form)
-			requests := seen.all()
+			requests := seen.All()
 			require.Len(t, requests, 2, "%s, %s: the last page has no next", name, form)
 			for i, req := range requests {
 				assert.Equal(t, []string{http.MethodGet, list.path, fmt.Sprintf("limit=1&page=%d", i+1), ""}, []string{req.Method, req.Path, req.Query, req.Body}, "%s, %s", name, form)
@@ -158,23 +159,23 @@ func TestLists_followLinksOfEveryForm(t *testing.T) {
 func TestLists_followCursorsAndLinksInTheBody(t *testing.T) {
 	for name, list := range listServices() {
 		for form, page := range map[string][]string{
-			"cursor":       {apiPage("a"), "Link", `<https://api.ittybit.com` + list.path + `?after=a>; rel="next"`, "Has-More", "true"},
+			"cursor":       {apitest.Page("a"), "Link", `<https://api.ittybit.com` + list.path + `?after=a>; rel="next"`, "Has-More", "true"},
 			"in the body":  {`{"meta":{"type":"list","total":2},"data":[{"id":"a"}],"error":null,"links":{"self":"?page=1","next":"https://api.ittybit.com` + list.path + `?after=a"}}`},
 			"body without": {`{"data":[{"id":"a"}],"links":["odd"]}`, "Links", `<?after=a>; rel="next"`},
 		} {
-			server, seen := apiServer(t, listPages(page, []string{`{"meta":{"type":"list"},"links":{"next":null},"data":[{"id":"b"}]}`})...)
-			ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 2, 5))
+			server, seen := apitest.Server(t, listPages(page, []string{`{"meta":{"type":"list"},"links":{"next":null},"data":[{"id":"b"}]}`})...)
+			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 2, 5))
 			assert.Empty(t, errs, "%s, %s", name, form)
 			assert.Equal(t, []string{"a", "b"}, ids, "%s, %s", name, form)
-			assert.Equal(t, "after=a&limit=5", seen.all()[1].Query, "%s, %s: only one position", name, form)
+			assert.Equal(t, "after=a&limit=5", seen.All()[1].Query, "%s, %s: only one position", name, form)
 		}
 	}
 }
 
 func TestLists_pageByPage(t *testing.T) {
 	for name, list := range listServices() {
-		server, seen := apiServer(t, listPages([]string{apiPage("a", "b"), "Links", `<?page=2>; rel="next"`}, []string{apiPage("c")})...)
-		page, err := list.first(t.Context(), clientFor(t, server.URL), 0, 0, ittybit.WithRequestHeader("X-Mine", "1"))
+		server, seen := apitest.Server(t, listPages([]string{apitest.Page("a", "b"), "Links", `<?page=2>; rel="next"`}, []string{apitest.Page("c")})...)
+		page, err := list.first(t.Context(), apitest.Client(t, server.URL), 0, 0, ittybit.WithRequestHeader("X-Mine", "1"))
 		require.NoError(t, err, name)
 		assert.Equal(t, []string{"a", "b"}, page.ids, name)
 		assert.True(t, page.hasNext, name)
@@ -184,7 +185,7 @@ func TestLists_pageByPage(t *testing.T) {
 		assert.False(t, last.hasNext, name)
 		_, err = last.next(t.Context())
 		require.ErrorIs(t, err, ittybit.ErrNoMorePages, name)
-		requests := seen.all()
+		requests := seen.All()
 		assert.Equal(t, []string{"", "page=2"}, []string{requests[0].Query, requests[1].Query}, name)
 		assert.Equal(t, "1", requests[1].Header.Get("X-Mine"), "%s: the options are those of every page", name)
 	}
@@ -193,8 +194,8 @@ func TestLists_pageByPage(t *testing.T) {
 func TestLists_emptyOnes(t *testing.T) {
 	for name, list := range listServices() {
 		for _, body := range []string{`[]`, `{"meta":{"type":"list","total":0},"data":[],"links":{"next":null}}`} {
-			server, _ := apiServer(t, apiAnswer(200, body))
-			client := clientFor(t, server.URL)
+			server, _ := apitest.Server(t, apitest.Answer(200, body))
+			client := apitest.Client(t, server.URL)
 			page, err := list.first(t.Context(), client, 9, 0)
 			require.NoError(t, err, name)
 			assert.Empty(t, page.ids, name)
@@ -204,11 +205,11 @@ func TestLists_emptyOnes(t *testing.T) {
 			assert.Empty(t, errs, name)
 		}
 		// An empty page that has a next one is not the end.
-		server, seen := apiServer(t, listPages([]string{`[]`, "Links", `<?page=2>; rel="next"`}, []string{`[]`, "Links", `<?page=3>; rel="next"`}, []string{apiPage("a")})...)
-		ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 0, 0))
+		server, seen := apitest.Server(t, listPages([]string{`[]`, "Links", `<?page=2>; rel="next"`}, []string{`[]`, "Links", `<?page=3>; rel="next"`}, []string{apitest.Page("a")})...)
+		ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 		assert.Empty(t, errs, name)
 		assert.Equal(t, []string{"a"}, ids, name)
-		assert.Equal(t, 3, seen.count(), name)
+		assert.Equal(t, 3, seen.Count(), name)
 	}
 }
 
@@ -220,17 +221,17 @@ func TestLists_thatRepeatThemselvesEndWithAnError(t *testing.T) {
 			"the first":  {list.path},
 			"the limit":  {"?limit=1&page=2"},
 		} {
-			client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 				if n > 9 {
-					return apiResponse(200, `[]`) // so that a client that goes on and on fails, and ends
+					return apitest.Response(200, `[]`) // so that a client that goes on and on fails, and ends
 				}
-				return apiResponse(200, apiPage(fmt.Sprint(n)), "Links", "<"+next[min(n, len(next))-1]+`>; rel="next"`)
+				return apitest.Response(200, apitest.Page(fmt.Sprint(n)), "Links", "<"+next[min(n, len(next))-1]+`>; rel="next"`)
 			})
 			ids, errs := listCollect(list.all(t.Context(), client, 1, 1))
 			require.Len(t, errs, 1, "%s, %s", name, form)
 			require.ErrorContains(t, errs[0], "repeats itself", "%s, %s", name, form)
-			assert.Len(t, ids, seen.count(), "%s, %s: the items so far are yielded", name, form)
-			assert.LessOrEqual(t, seen.count(), 3, "%s, %s", name, form)
+			assert.Len(t, ids, seen.Count(), "%s, %s: the items so far are yielded", name, form)
+			assert.LessOrEqual(t, seen.Count(), 3, "%s, %s", name, form)
 		}
 	}
 }
@@ -238,16 +239,16 @@ func TestLists_thatRepeatThemselvesEndWithAnError(t *testing.T) {
 func TestLists_yieldTheItemsSoFarBeforeTheFailure(t *testing.T) {
 	for name, list := range listServices() {
 		for status, want := range map[int]error{401: ittybit.ErrUnauthorized, 404: ittybit.ErrNotFound, 503: ittybit.ErrServer} {
-			server, _ := apiServer(t, apiAnswer(200, apiPage("a", "b"), "Links", `<?page=2>; rel="next"`),
-				apiAnswer(200, apiPage("c"), "Links", `<?page=3>; rel="next"`), apiAnswer(status, `{"message":"no"}`))
-			ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 0, 0))
+			server, _ := apitest.Server(t, apitest.Answer(200, apitest.Page("a", "b"), "Links", `<?page=2>; rel="next"`),
+				apitest.Answer(200, apitest.Page("c"), "Links", `<?page=3>; rel="next"`), apitest.Answer(status, `{"message":"no"}`))
+			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 			assert.Equal(t, []string{"a", "b", "c"}, ids, name)
 			require.Len(t, errs, 1, name)
 			require.ErrorIs(t, errs[0], want, name)
 		}
 		// A page that can't be read is a failure, too.
-		server, _ := apiServer(t, listPages([]string{apiPage("a"), "Links", `<?page=2>; rel="next"`}, []string{`[{"id":"b"},{"name":"c"}]`})...)
-		ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 0, 0))
+		server, _ := apitest.Server(t, listPages([]string{apitest.Page("a"), "Links", `<?page=2>; rel="next"`}, []string{`[{"id":"b"},{"name":"c"}]`})...)
+		ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 		assert.Equal(t, []string{"a"}, ids, name)
 		require.Len(t, errs, 1, name)
 		require.ErrorContains(t, errs[0], "item 1: it has no id", name)
@@ -256,9 +257,9 @@ func TestLists_yieldTheItemsSoFarBeforeTheFailure(t *testing.T) {
 
 func TestLists_goOnPastAFieldThatCannotBeDecoded(t *testing.T) {
 	for name, list := range listServices() {
-		server, _ := apiServer(t, listPages([]string{`[{"id":"a"},{"id":"b","created":"yesterday"},{"id":"c"}]`, "Links", `<?page=2>; rel="next"`}, []string{apiPage("d")})...)
-		var log testLog
-		client := clientFor(t, server.URL, ittybit.WithLogger(log.logger()))
+		server, _ := apitest.Server(t, listPages([]string{`[{"id":"a"},{"id":"b","created":"yesterday"},{"id":"c"}]`, "Links", `<?page=2>; rel="next"`}, []string{apitest.Page("d")})...)
+		var log apitest.Log
+		client := apitest.Client(t, server.URL, ittybit.WithLogger(log.Logger()))
 		ids, errs := listCollect(list.all(t.Context(), client, 0, 0))
 		assert.Equal(t, []string{"a", "b", "c", "d"}, ids, name)
 		assert.Empty(t, errs, name)
@@ -269,28 +270,28 @@ func TestLists_goOnPastAFieldThatCannotBeDecoded(t *testing.T) {
 
 func TestLists_askForNothingMoreAfterABreak(t *testing.T) {
 	for name, list := range listServices() {
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			return apiResponse(200, apiPage("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			return apitest.Response(200, apitest.Page("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
 		})
 		for range list.all(t.Context(), client, 0, 0) {
 			break
 		}
-		assert.Equal(t, 1, seen.count(), name)
+		assert.Equal(t, 1, seen.Count(), name)
 		n := 0
 		for range list.all(t.Context(), client, 0, 0) {
 			if n++; n == 3 {
 				break
 			}
 		}
-		assert.Equal(t, 3, seen.count(), "%s: two more pages", name)
+		assert.Equal(t, 3, seen.Count(), "%s: two more pages", name)
 	}
 }
 
 func TestLists_endWithTheirContext(t *testing.T) {
 	for name, list := range listServices() {
 		ctx, cancel := context.WithCancel(t.Context())
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			return apiResponse(200, apiPage("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			return apitest.Response(200, apitest.Page("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
 		})
 		var ids []string
 		var errs []error
@@ -305,7 +306,7 @@ func TestLists_endWithTheirContext(t *testing.T) {
 		assert.Equal(t, []string{"a", "b"}, ids, "%s: what is there is yielded", name)
 		require.Len(t, errs, 1, name)
 		require.ErrorIs(t, errs[0], context.Canceled, name)
-		assert.Equal(t, 1, seen.count(), name)
+		assert.Equal(t, 1, seen.Count(), name)
 		cancel()
 	}
 }
@@ -313,51 +314,51 @@ func TestLists_endWithTheirContext(t *testing.T) {
 // Neither a next link nor a redirect of the next page takes the key to another host.
 func TestLists_neverTakeTheKeyToAnotherHost(t *testing.T) {
 	for name, list := range listServices() {
-		other, atOther := apiServer(t, apiAnswer(200, apiPage("stolen")))
+		other, atOther := apitest.Server(t, apitest.Answer(200, apitest.Page("stolen")))
 		for form, first := range map[string][]string{
-			"Links":       {apiPage("a"), "Links", "<" + other.URL + list.path + `?page=2>; rel="next"`},
-			"Link":        {apiPage("a"), "Link", "<" + other.URL + list.path + `?page=2>; rel="next"`},
-			"no scheme":   {apiPage("a"), "Links", "<//" + strings.TrimPrefix(other.URL, "http://") + `/?page=2>; rel="next"`},
+			"Links":       {apitest.Page("a"), "Links", "<" + other.URL + list.path + `?page=2>; rel="next"`},
+			"Link":        {apitest.Page("a"), "Link", "<" + other.URL + list.path + `?page=2>; rel="next"`},
+			"no scheme":   {apitest.Page("a"), "Links", "<//" + strings.TrimPrefix(other.URL, "http://") + `/?page=2>; rel="next"`},
 			"in the body": {`{"data":[{"id":"a"}],"links":{"next":"` + other.URL + list.path + `?page=2"}}`},
 		} {
-			server, seen := apiServer(t, listPages(first, []string{apiPage("b")})...)
-			ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 0, 0))
+			server, seen := apitest.Server(t, listPages(first, []string{apitest.Page("b")})...)
+			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 			assert.Empty(t, errs, "%s, %s", name, form)
 			assert.Equal(t, []string{"a", "b"}, ids, "%s, %s: the next page is of the same list at the same address", name, form)
-			assert.Equal(t, "page=2", seen.all()[1].Query, "%s, %s", name, form)
-			assert.Zero(t, atOther.count(), "%s, %s", name, form)
+			assert.Equal(t, "page=2", seen.All()[1].Query, "%s, %s", name, form)
+			assert.Zero(t, atOther.Count(), "%s, %s", name, form)
 		}
 
-		server, seen := apiServer(t, apiAnswer(200, apiPage("a"), "Links", `<?page=2>; rel="next"`),
-			apiAnswer(http.StatusTemporaryRedirect, "", "Location", other.URL+list.path+"?page=2"))
-		ids, errs := listCollect(list.all(t.Context(), clientFor(t, server.URL), 0, 0))
+		server, seen := apitest.Server(t, apitest.Answer(200, apitest.Page("a"), "Links", `<?page=2>; rel="next"`),
+			apitest.Answer(http.StatusTemporaryRedirect, "", "Location", other.URL+list.path+"?page=2"))
+		ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 		assert.Empty(t, errs, name)
 		assert.Equal(t, []string{"a", "stolen"}, ids, "%s: it is followed", name)
-		assert.Equal(t, "Bearer "+clientKey, seen.all()[1].Header.Get("Authorization"), name)
-		require.Equal(t, 1, atOther.count(), name)
-		assert.NotContains(t, fmt.Sprint(atOther.all()[0]), clientKey, "%s: without the key", name)
+		assert.Equal(t, "Bearer "+apitest.Key, seen.All()[1].Header.Get("Authorization"), name)
+		require.Equal(t, 1, atOther.Count(), name)
+		assert.NotContains(t, fmt.Sprint(atOther.All()[0]), apitest.Key, "%s: without the key", name)
 	}
 }
 
 func TestLists_limitsAndPagesAtTheirBorders(t *testing.T) {
 	for name, list := range listServices() {
-		client, seen := apiFake(t, apiAlways(200, `[]`))
+		client, seen := apitest.Fake(t, apitest.Always(200, `[]`))
 		for _, limit := range []int{-1, 101} {
 			_, err := list.first(t.Context(), client, 0, limit)
-			clientParamError(t, err, "Limit")
+			apitest.RequireParamError(t, err, "Limit")
 			ids, errs := listCollect(list.all(t.Context(), client, 0, limit))
 			assert.Empty(t, ids, name)
 			require.Len(t, errs, 1, name)
-			clientParamError(t, errs[0], "Limit")
+			apitest.RequireParamError(t, errs[0], "Limit")
 		}
 		_, err := list.first(t.Context(), client, -1, 0)
-		clientParamError(t, err, "Page")
-		assert.Zero(t, seen.count(), name)
+		apitest.RequireParamError(t, err, "Page")
+		assert.Zero(t, seen.Count(), name)
 
 		for want, params := range map[string][2]int{"": {0, 0}, "limit=1&page=1": {1, 1}, "limit=100": {0, 100}} {
 			_, err := list.first(t.Context(), client, params[0], params[1])
 			require.NoError(t, err, name)
-			requests := seen.all()
+			requests := seen.All()
 			assert.Equal(t, want, requests[len(requests)-1].Query, name)
 		}
 	}

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"encoding/json"
@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // apiStepTexts are steps as the API may send them, known to this SDK or not.
@@ -68,9 +69,9 @@ func TestWorkflowStep_readAndWrittenLosesNothing(t *testing.T) {
 func clientSameJSON(t *testing.T, want, got, name string) {
 	t.Helper()
 	spelled := strings.NewReplacer(`"fps":30.0,"start":1e1`, `"fps":30,"start":10`)
-	wanted, gotten := apiMembers(t, want), apiMembers(t, got)
+	wanted, gotten := apitest.Fields(t, want), apitest.Fields(t, got)
 	if !assert.ObjectsAreEqual(wanted, gotten) {
-		assert.Equal(t, apiMembers(t, spelled.Replace(want)), apiMembers(t, spelled.Replace(got)), name)
+		assert.Equal(t, apitest.Fields(t, spelled.Replace(want)), apitest.Fields(t, spelled.Replace(got)), name)
 	}
 }
 
@@ -127,16 +128,16 @@ func TestAutomations_getChangeUpdateKeepsEverythingElse(t *testing.T) {
 	}
 	const trigger = `{"kind":"event","event":"brand.new","conditions":[{"prop":"kind","value":12345678901234567890}],"off":null}`
 	workflow := `[` + strings.Join(kept, ",") + `,{"kind":"nsfw","ref":"old","odd":[1]}]`
-	client, seen := apiFake(t, apiAlways(200, `{"id":"auto_1","trigger":`+trigger+`,"workflow":`+workflow+`}`))
+	client, seen := apitest.Fake(t, apitest.Always(200, `{"id":"auto_1","trigger":`+trigger+`,"workflow":`+workflow+`}`))
 	automation, err := client.Automations.Get(t.Context(), "auto_1")
 	require.NoError(t, err)
 	automation.Workflow[len(kept)].Ref = "new"
 	_, err = client.Automations.Update(t.Context(), automation.ID, ittybit.AutomationUpdateParams{Workflow: automation.Workflow, Trigger: &automation.Trigger})
 	require.NoError(t, err)
-	update := seen.all()[1]
+	update := seen.All()[1]
 	assert.Equal(t, http.MethodPatch, update.Method)
 	want := `{"trigger":` + trigger + `,"workflow":` + strings.Replace(workflow, `"ref":"old"`, `"ref":"new"`, 1) + `}`
-	assert.Equal(t, apiMembers(t, want), apiMembers(t, update.Body))
+	assert.Equal(t, apitest.Fields(t, want), apitest.Fields(t, update.Body))
 }
 
 func TestUpdate_sendsBackStepsThatWereReadAsTheyWere(t *testing.T) {
@@ -147,11 +148,11 @@ func TestUpdate_sendsBackStepsThatWereReadAsTheyWere(t *testing.T) {
 		`[{"kind":"conditions","conditions":"kind=video","next":[{"kind":"video"}]}]`,
 	} {
 		answer := `{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":` + workflow + `,"status":"active"}`
-		client, seen := apiFake(t, apiAlways(200, answer))
+		client, seen := apitest.Fake(t, apitest.Always(200, answer))
 		automation, err := client.Automations.Get(t.Context(), "auto_1")
 		require.NoError(t, err, workflow)
 		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: automation.Workflow})
 		require.NoError(t, err, workflow)
-		assert.JSONEq(t, `{"workflow":`+workflow+`}`, seen.all()[1].Body)
+		assert.JSONEq(t, `{"workflow":`+workflow+`}`, seen.All()[1].Body)
 	}
 }

@@ -1,4 +1,4 @@
-package ittybit_test
+package blackbox
 
 import (
 	"context"
@@ -17,78 +17,79 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 func TestRedirect_isFollowedForGetOnly(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		server, seen := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+		server, seen := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/elsewhere" {
-				apiAnswer(200, apiTask)(w, r)
+				apitest.Answer(200, apitest.Task)(w, r)
 				return
 			}
-			apiAnswer(status, "", "Location", "/elsewhere")(w, r)
+			apitest.Answer(status, "", "Location", "/elsewhere")(w, r)
 		})
-		client := clientFor(t, server.URL)
+		client := apitest.Client(t, server.URL)
 		task, err := client.Tasks.Get(t.Context(), "task_1")
 		require.NoError(t, err)
 		assert.Equal(t, "task_1", task.ID)
-		requests := seen.all()
+		requests := seen.All()
 		require.Len(t, requests, 2)
 		assert.Equal(t, "/elsewhere", requests[1].Path)
 		assert.Equal(t, requests[0].Header["Authorization"], requests[1].Header["Authorization"], "it is the same host")
 		assert.Equal(t, requests[0].Header["Accept-Version"], requests[1].Header["Accept-Version"])
 
 		for _, name := range []string{"POST /tasks", "PATCH /automations/x_1", "DELETE /automations/x_1", "POST /files", "PATCH /files/x_1", "DELETE /media/x_1", "POST /signatures"} {
-			before := seen.count()
-			err := apiEveryCall(t.Context(), client)[name]()
+			before := seen.Count()
+			err := apitest.EveryCall(t.Context(), client)[name]()
 			var apiError *ittybit.APIError
 			require.ErrorAs(t, err, &apiError, name)
 			assert.Equal(t, status, apiError.StatusCode, name)
-			assert.Equal(t, before+1, seen.count(), "%s must not be followed", name)
+			assert.Equal(t, before+1, seen.Count(), "%s must not be followed", name)
 		}
 	}
 }
 
 func TestRedirect_keyNeverReachesAnotherHostOrPort(t *testing.T) {
-	other, atOther := apiServer(t, apiAnswer(200, apiTask))
-	server, atServer := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+	other, atOther := apitest.Server(t, apitest.Answer(200, apitest.Task))
+	server, atServer := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+"/stolen?signature=abc", http.StatusFound)
 	})
-	client := clientFor(t, server.URL)
+	client := apitest.Client(t, server.URL)
 	_, err := client.Tasks.Get(t.Context(), "task_1", ittybit.WithIdempotencyKey("mine"), ittybit.WithRequestHeader("X-Mine", "private"),
 		ittybit.WithRequestHeader("X-Idempotency-Key", "private"))
 	require.NoError(t, err)
-	assert.Equal(t, "private", atServer.all()[0].Header.Get("X-Mine"))
-	assert.NotContains(t, atOther.all()[0].Header, "X-Mine", "what the caller adds is for Ittybit, too")
-	assert.NotContains(t, atOther.all()[0].Header, "X-Idempotency-Key")
-	require.Equal(t, 1, atServer.count())
-	require.Equal(t, 1, atOther.count())
-	assert.Equal(t, "Bearer "+clientKey, atServer.all()[0].Header.Get("Authorization"))
-	for name, values := range atOther.all()[0].Header {
-		assert.NotContains(t, strings.Join(values, " "), clientKey, name)
+	assert.Equal(t, "private", atServer.All()[0].Header.Get("X-Mine"))
+	assert.NotContains(t, atOther.All()[0].Header, "X-Mine", "what the caller adds is for Ittybit, too")
+	assert.NotContains(t, atOther.All()[0].Header, "X-Idempotency-Key")
+	require.Equal(t, 1, atServer.Count())
+	require.Equal(t, 1, atOther.Count())
+	assert.Equal(t, "Bearer "+apitest.Key, atServer.All()[0].Header.Get("Authorization"))
+	for name, values := range atOther.All()[0].Header {
+		assert.NotContains(t, strings.Join(values, " "), apitest.Key, name)
 	}
-	assert.NotContains(t, atOther.all()[0].Header, "Authorization")
+	assert.NotContains(t, atOther.All()[0].Header, "Authorization")
 }
 
 // The same of every GET there is.
 func TestRedirect_ofNoGetTakesTheKeyElsewhere(t *testing.T) {
-	other, atOther := apiServer(t, apiEverything)
-	server, atServer := apiServer(t, func(w http.ResponseWriter, r *http.Request) {
+	other, atOther := apitest.Server(t, apitest.Everything)
+	server, atServer := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})
 	gets := 0
-	for name, call := range apiEveryCall(t.Context(), clientFor(t, server.URL)) {
+	for name, call := range apitest.EveryCall(t.Context(), apitest.Client(t, server.URL)) {
 		if !strings.HasPrefix(name, http.MethodGet) {
 			continue
 		}
 		gets++
 		require.NoError(t, call(), name)
-		require.Equal(t, []int{gets, gets}, []int{atServer.count(), atOther.count()}, name)
-		assert.Equal(t, "Bearer "+clientKey, atServer.all()[gets-1].Header.Get("Authorization"), name)
-		stray := atOther.all()[gets-1]
+		require.Equal(t, []int{gets, gets}, []int{atServer.Count(), atOther.Count()}, name)
+		assert.Equal(t, "Bearer "+apitest.Key, atServer.All()[gets-1].Header.Get("Authorization"), name)
+		stray := atOther.All()[gets-1]
 		assert.Equal(t, name, stray.Method+" "+stray.Path)
 		assert.NotContains(t, stray.Header, "Authorization", name)
-		assert.NotContains(t, fmt.Sprint(stray), clientKey, name)
+		assert.NotContains(t, fmt.Sprint(stray), apitest.Key, name)
 	}
 	assert.Equal(t, 8, gets)
 }
@@ -98,34 +99,34 @@ func TestRedirect_keyIsNotSentInTheClear(t *testing.T) {
 		"http://api.ittybit.com/x", "https://api.ittybit.com:8443/x", "https://evil.example/x", "https://api.ittybit.com.evil.example/x",
 		"https://api.ittybit.com@evil.example/x", "//evil.example/x",
 	} {
-		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			if n == 1 {
-				return apiResponse(302, "", "Location", target)
+				return apitest.Response(302, "", "Location", target)
 			}
-			return apiResponse(200, apiTask)
+			return apitest.Response(200, apitest.Task)
 		})
 		_, err := client.Tasks.Get(t.Context(), "task_1")
 		require.NoError(t, err, target)
-		requests := seen.all()
+		requests := seen.All()
 		require.Len(t, requests, 2, target)
 		assert.NotEmpty(t, requests[0].Header.Get("Authorization"), target)
-		assert.NotContains(t, fmt.Sprint(requests[1].Header), clientKey, target)
+		assert.NotContains(t, fmt.Sprint(requests[1].Header), apitest.Key, target)
 		assert.NotContains(t, fmt.Sprint(requests[1].Header), "Bearer", target)
 	}
 }
 
 func TestRedirect_endsAfterTen(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(302, "", "Location", "/again"))
-	_, err := clientFor(t, server.URL).Tasks.Get(t.Context(), "task_1")
+	server, seen := apitest.Server(t, apitest.Answer(302, "", "Location", "/again"))
+	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "stopped after 10 redirects")
-	assert.Equal(t, 10, seen.count(), "another try would go in the same circle")
+	assert.Equal(t, 10, seen.Count(), "another try would go in the same circle")
 }
 
 func TestRedirect_callersCheckRedirectIsAsked(t *testing.T) {
 	errNoRedirects := errors.New("no redirects here")
-	server, seen := apiServer(t, apiAnswer(302, "", "Location", "/elsewhere"))
+	server, seen := apitest.Server(t, apitest.Answer(302, "", "Location", "/elsewhere"))
 	asked := 0
-	client := clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
+	client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		asked++
 		assert.Equal(t, "/elsewhere", req.URL.Path)
 		assert.Len(t, via, 1)
@@ -137,11 +138,11 @@ func TestRedirect_callersCheckRedirectIsAsked(t *testing.T) {
 	_, err := client.Tasks.Get(t.Context(), "task_1")
 	require.ErrorIs(t, err, errNoRedirects)
 	assert.Equal(t, 1, asked, "what was refused would be refused again")
-	assert.Equal(t, 1, seen.count())
+	assert.Equal(t, 1, seen.Count())
 	require.Error(t, client.Automations.Delete(t.Context(), "auto_1"))
 	assert.Equal(t, 1, asked, "of a DELETE no redirect is followed, whatever the caller says")
 
-	client = clientFor(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+	client = apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}))
 	_, err = client.Tasks.Get(t.Context(), "task_1")
@@ -157,11 +158,11 @@ func TestClient_failingRequestsLeaveTheCallersPoolOpen(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/tasks/busy":
-			apiAnswer(429, "", "Retry-After", "2")(w, r)
+			apitest.Answer(429, "", "Retry-After", "2")(w, r)
 		case "/tasks/broken":
-			apiAnswer(500, "")(w, r)
+			apitest.Answer(500, "")(w, r)
 		default:
-			apiAnswer(200, apiTask)(w, r)
+			apitest.Answer(200, apitest.Task)(w, r)
 		}
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -177,8 +178,8 @@ func TestClient_failingRequestsLeaveTheCallersPoolOpen(t *testing.T) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	shared := &http.Client{Transport: transport}
-	client := clientFor(t, server.URL, ittybit.WithHTTPClient(shared))
-	refused := clientFor(t, apiRefusedURL(t), ittybit.WithHTTPClient(shared))
+	client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(shared))
+	refused := apitest.Client(t, apitest.RefusedURL(t), ittybit.WithHTTPClient(shared))
 
 	_, err := client.Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)

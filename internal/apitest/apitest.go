@@ -1,0 +1,276 @@
+// Package apitest has what tests of the client share: servers and transports that play the API.
+package apitest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+)
+
+// Key is the API key of the client tests: it must turn up nowhere but in the
+// Authorization header.
+const Key = "ittybit_test_k3y+/0a&1b"
+
+const Task = `{"id":"task_1","object":"task","kind":"nsfw","status":"pending","created":"2025-01-10T12:34:56Z","updated":"2025-01-10T12:34:56Z"}`
+
+var Quick = ittybit.WithRetryPolicy(ittybit.RetryPolicy{MinWait: time.Nanosecond, MaxWait: 2 * time.Second})
+
+// Client makes a client of the server at baseURL, whose retries wait for nothing.
+func Client(t *testing.T, baseURL string, opts ...ittybit.ClientOption) *ittybit.Client {
+	t.Helper()
+	client, err := ittybit.NewClient(Key, append([]ittybit.ClientOption{ittybit.WithBaseURL(baseURL), Quick}, opts...)...)
+	require.NoError(t, err)
+	return client
+}
+
+// Request is a request as a server saw it.
+type Request struct {
+	Method, Path, Query string
+	Header              http.Header
+	Body                string
+}
+
+// Recorder notes requests. It is safe for concurrent use.
+type Recorder struct {
+	mu   sync.Mutex
+	seen []Request
+}
+
+func (r *Recorder) Note(req *http.Request) int {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		body = []byte("unreadable: " + err.Error())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, Request{req.Method, req.URL.EscapedPath(), req.URL.RawQuery, req.Header.Clone(), string(body)})
+	return len(r.seen)
+}
+
+func (r *Recorder) All() []Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Request(nil), r.seen...)
+}
+
+func (r *Recorder) Count() int { return len(r.All()) }
+
+// Server is an httptest server that records requests and answers the nth by
+// handlers[n], further ones by the last.
+func Server(t *testing.T, handlers ...http.HandlerFunc) (*httptest.Server, *Recorder) {
+	t.Helper()
+	recorder := &Recorder{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := recorder.Note(r)
+		handlers[min(n, len(handlers))-1](w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server, recorder
+}
+
+// Answer answers; header is name, value, name, value, …
+func Answer(status int, body string, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Add(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// RoundTripper is a fake transport.
+type RoundTripper func(*http.Request) (*http.Response, error)
+
+func (f RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// Fake is a client whose transport is answer, called with the number of the try.
+func Fake(t *testing.T, answer func(n int, req *http.Request) (*http.Response, error), opts ...ittybit.ClientOption) (*ittybit.Client, *Recorder) {
+	t.Helper()
+	recorder := &Recorder{}
+	transport := RoundTripper(func(req *http.Request) (*http.Response, error) {
+		if req.Body == nil {
+			req.Body = http.NoBody
+		}
+		return answer(recorder.Note(req), req)
+	})
+	opts = append([]ittybit.ClientOption{ittybit.WithHTTPClient(&http.Client{Transport: transport})}, opts...)
+	client, err := ittybit.NewClient(Key, opts...)
+	require.NoError(t, err)
+	return client, recorder
+}
+
+// Response makes an answer; header is name, value, name, value, …
+func Response(status int, body string, header ...string) (*http.Response, error) {
+	resp := &http.Response{StatusCode: status, Header: make(http.Header), Body: io.NopCloser(strings.NewReader(body))}
+	for i := 0; i < len(header); i += 2 {
+		resp.Header.Add(header[i], header[i+1])
+	}
+	return resp, nil
+}
+
+// Always is a fake transport's answer to everything.
+func Always(status int, body string, header ...string) func(int, *http.Request) (*http.Response, error) {
+	return func(int, *http.Request) (*http.Response, error) { return Response(status, body, header...) }
+}
+
+// RawServer is a server that may cut connections: it reads the nth request and
+// calls step, which answers on conn and reports whether the connection is kept.
+func RawServer(t *testing.T, step func(n int, conn net.Conn) (keep bool)) (baseURL string, recorder *Recorder) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	recorder = &Recorder{}
+	var running sync.WaitGroup
+	serve := func(conn net.Conn) {
+		defer func() { _ = conn.Close() }()
+		reader := bufio.NewReader(conn)
+		for {
+			req, err := http.ReadRequest(reader)
+			if err != nil {
+				return
+			}
+			if !step(recorder.Note(req), conn) {
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { serve(conn) })
+		}
+	})
+	t.Cleanup(func() { assert.NoError(t, listener.Close()) })
+	return "http://" + listener.Addr().String(), recorder
+}
+
+// Write writes an answer to a raw connection.
+func Write(conn net.Conn, status int, body string, header ...string) {
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n")
+	for i := 0; i < len(header); i += 2 {
+		b.WriteString(header[i] + ": " + header[i+1] + "\r\n")
+	}
+	_, _ = io.WriteString(conn, b.String()+"\r\n"+body)
+}
+
+// RefusedURL is the address of a port that nobody listens on.
+func RefusedURL(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return "http://" + listener.Addr().String()
+}
+
+// Fields decodes a JSON object, its numbers as they are written.
+func Fields(t *testing.T, text string) map[string]any {
+	t.Helper()
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var members map[string]any
+	require.NoError(t, dec.Decode(&members), text)
+	return members
+}
+
+// RequireParamError requires err to be a *ParamError of the given parameter.
+func RequireParamError(t *testing.T, err error, param string) {
+	t.Helper()
+	var paramError *ittybit.ParamError
+	require.ErrorAs(t, err, &paramError)
+	assert.Equal(t, param, paramError.Param)
+	assert.NotEmpty(t, paramError.Reason)
+	assert.True(t, strings.HasPrefix(err.Error(), "ittybit: "+param+" "), err.Error())
+}
+
+var ErrCut = errors.New("connection cut")
+
+// NoContext is what the client must refuse.
+var NoContext context.Context
+
+// KeySpelled gives the values of a header in a spelling that net/http does not know.
+func KeySpelled(header http.Header, name string) []string {
+	return map[string][]string(header)[name]
+}
+
+// CaptureStderr gives what is written to standard error, and to the standard
+// logger, while run runs.
+func CaptureStderr(t *testing.T, run func()) string {
+	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "stderr")
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, file.Close()) }()
+	oldStderr, oldLog := os.Stderr, log.Writer()
+	os.Stderr = file
+	log.SetOutput(file)
+	defer func() {
+		os.Stderr = oldStderr
+		log.SetOutput(oldLog)
+	}()
+	run()
+	data, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	return string(data)
+}
+
+// Log is a log at Debug that several goroutines write to and a test searches.
+type Log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Reset empties the log.
+func (l *Log) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.b.Reset()
+}
+
+// Logger gives a logger that writes to l.
+func (l *Log) Logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// RaceEnabled reports whether the race detector is on: under it sync.Pool drops some of what it
+// is given, so that allocations can't be counted.
+func RaceEnabled() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}

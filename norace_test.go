@@ -1,5 +1,0 @@
-//go:build !race
-
-package ittybit_test
-
-const raceEnabled = false

@@ -3,7 +3,7 @@ module github.com/ittybit/ittybit-go/benchmarks
 go 1.26.0
 
 require (
-	github.com/google/go-github/v84 v84.0.0
+	github.com/google/go-github/v92 v92.0.0
 	github.com/ittybit/ittybit-go v0.2.0
 	github.com/openai/openai-go/v3 v3.99.0
 	github.com/standard-webhooks/standard-webhooks/libraries v0.0.1
@@ -13,6 +13,7 @@ require (
 )
 
 require (
+	github.com/aclements/go-moremath v0.0.0-20210112150236-f10218a38794 // indirect
 	github.com/coder/websocket v1.8.15 // indirect
 	github.com/google/go-querystring v1.2.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
@@ -22,5 +23,8 @@ require (
 	github.com/tidwall/pretty v1.3.0 // indirect
 	github.com/tidwall/sjson v1.2.9 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
+	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // indirect
 	gopkg.in/validator.v2 v2.0.1 // indirect
 )
+
+tool golang.org/x/perf/cmd/benchstat

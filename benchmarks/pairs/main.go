@@ -201,7 +201,7 @@ func benchstat(ctx context.Context, w io.Writer, sides [2]side) error {
 	if err != nil {
 		return err
 	}
-	out, err := output(ctx, filepath.Join(root, ".ci"), "go", "tool", "benchstat", sides[0].file, sides[1].file)
+	out, err := output(ctx, filepath.Join(root, ".ci"), "go", "tool", "benchstat", "first="+sides[0].file, "second="+sides[1].file)
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (in *Inbox) Check(ctx context.Context) error { return in.core.Check(ctx) }
 
 // MinPruneAge is the least that [Inbox.Prune] leaves. Ittybit does not say for how long it
 // delivers again.
-const MinPruneAge = 30 * 24 * time.Hour
+const MinPruneAge = core.MinPruneAge
 
 // Prune forgets the events of this endpoint that were received longer ago than olderThan,
 // and gives how many they were. It deletes 1,000 in a transaction, so that it holds no lock
@@ -139,8 +139,5 @@ const MinPruneAge = 30 * 24 * time.Hour
 // set them to NULL, by received_at. With any other error, what was deleted before it stays
 // deleted, and is counted.
 func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, error) {
-	if olderThan < MinPruneAge {
-		return 0, &ittybit.ParamError{Param: "olderThan", Reason: fmt.Sprintf("must be at least %v", MinPruneAge)}
-	}
 	return in.core.Prune(ctx, olderThan)
 }

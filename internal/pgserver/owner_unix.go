@@ -11,7 +11,8 @@ import (
 	"syscall"
 )
 
-// owner is as whom root has PostgreSQL run: the user that its packages make. PostgreSQL refuses to run as root.
+// owner is as whom root has PostgreSQL run: the user that its packages make. PostgreSQL refuses to
+// run as root.
 const owner = "postgres"
 
 // credential gives the owner where this process is root, else nil.

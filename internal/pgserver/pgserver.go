@@ -1,5 +1,6 @@
-// Package pgserver starts an installed PostgreSQL for tests and demonstrations: with data of its own, on a free port of
-// the loopback interface, where anyone on this machine may connect. Nothing of it outlives [Server.Close].
+// Package pgserver starts an installed PostgreSQL for tests and demonstrations: with data of its
+// own, on a free port of the loopback interface, where anyone on this machine may connect. Nothing
+// of it outlives [Server.Close].
 package pgserver
 
 import (
@@ -46,8 +47,8 @@ type process struct {
 	exited chan struct{} // closed when it has ended
 }
 
-// Start makes a database cluster in a temporary folder and starts a server on it. The user root, as whom PostgreSQL does
-// not run, has it run by the user postgres.
+// Start makes a database cluster in a temporary folder and starts a server on it. The user root, as
+// whom PostgreSQL does not run, has it run by the user postgres.
 func Start(ctx context.Context) (_ *Server, err error) {
 	bin, err := find(packageFolders())
 	if err != nil {
@@ -93,8 +94,9 @@ func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
-// Pause stops the server at once, as a crash does: open connections are cut, open transactions lost. What was committed
-// is there again after [Server.Resume]. Pausing a server that is stopped does nothing.
+// Pause stops the server at once, as a crash does: open connections are cut, open transactions
+// lost. What was committed is there again after [Server.Resume]. Pausing a server that is stopped
+// does nothing.
 func (s *Server) Pause() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +118,8 @@ func (s *Server) Pause() error {
 	}
 }
 
-// Resume starts the server again, on the same port with the same data, and waits until it takes connections.
+// Resume starts the server again, on the same port with the same data, and waits until it takes
+// connections.
 func (s *Server) Resume(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,8 +152,8 @@ func (s *Server) Resume(ctx context.Context) error {
 	return nil
 }
 
-// waitUntilReady waits for the line by which the server tells pg_ctl, too, that it takes connections: the eighth of its
-// lock file, whose first is the process that wrote it.
+// waitUntilReady waits for the line by which the server tells pg_ctl, too, that it takes
+// connections: the eighth of its lock file, whose first is the process that wrote it.
 func (s *Server) waitUntilReady(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -202,8 +205,8 @@ func packageFolders() []string {
 	}
 }
 
-// find gives the folder that has initdb and postgres: that of PATH's initdb, which may be a link to it, or else the one
-// with the highest number among those of the patterns.
+// find gives the folder that has initdb and postgres: that of PATH's initdb, which may be a link to
+// it, or else the one with the highest number among those of the patterns.
 func find(patterns []string) (string, error) {
 	var folders []string
 	if initdb, err := exec.LookPath("initdb"); err == nil {

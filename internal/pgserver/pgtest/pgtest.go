@@ -1,5 +1,5 @@
-// Package pgtest gives tests a PostgreSQL database of their own. The test registers the driver: it imports
-// github.com/jackc/pgx/v5/stdlib, which the root module does not depend on.
+// Package pgtest gives tests a PostgreSQL database of their own. The test registers the driver: it
+// imports github.com/jackc/pgx/v5/stdlib, which the root module does not depend on.
 package pgtest
 
 import (
@@ -18,13 +18,14 @@ import (
 const (
 	// serverVariable holds the URL of a server on which tests may make databases.
 	serverVariable = "ITTYBIT_TEST_POSTGRES"
-	// requireVariable, when it holds anything, has tests fail where they would be skipped for want of PostgreSQL.
+	// requireVariable, when it holds anything, has tests fail where they would be skipped for want
+	// of PostgreSQL.
 	requireVariable = "ITTYBIT_TEST_REQUIRE_POSTGRES"
 )
 
-// Database makes a database and gives its URL: on the server at ITTYBIT_TEST_POSTGRES, or else on one that is started for
-// this test. Both are gone after the test. Where there is no PostgreSQL the test is skipped, or fails if
-// ITTYBIT_TEST_REQUIRE_POSTGRES is set.
+// Database makes a database and gives its URL: on the server at ITTYBIT_TEST_POSTGRES, or else on
+// one that is started for this test. Both are gone after the test. Where there is no PostgreSQL the
+// test is skipped, or fails if ITTYBIT_TEST_REQUIRE_POSTGRES is set.
 func Database(t testing.TB) string {
 	t.Helper()
 	address := os.Getenv(serverVariable)
@@ -54,8 +55,8 @@ func Database(t testing.TB) string {
 	return own.String()
 }
 
-// ServerForAll is for TestMain: it starts one server for all tests of a package, which [Database] then uses, where none
-// is given and one is installed. The function stops it again.
+// ServerForAll is for TestMain: it starts one server for all tests of a package, which [Database]
+// then uses, where none is given and one is installed. The function stops it again.
 func ServerForAll(ctx context.Context) (stop func() error, err error) {
 	stop = func() error { return nil }
 	if os.Getenv(serverVariable) != "" {
@@ -71,8 +72,9 @@ func ServerForAll(ctx context.Context) (stop func() error, err error) {
 	return server.Close, os.Setenv(serverVariable, server.URL())
 }
 
-// Server starts a server for this test alone, to be stopped and started in it. It is gone after the test. Where
-// PostgreSQL is not installed the test is skipped, or fails if ITTYBIT_TEST_REQUIRE_POSTGRES is set.
+// Server starts a server for this test alone, to be stopped and started in it. It is gone after the
+// test. Where PostgreSQL is not installed the test is skipped, or fails if
+// ITTYBIT_TEST_REQUIRE_POSTGRES is set.
 func Server(t testing.TB) *pgserver.Server {
 	t.Helper()
 	server, err := pgserver.Start(t.Context())
@@ -88,4 +90,24 @@ func Server(t testing.TB) *pgserver.Server {
 		}
 	})
 	return server
+}
+
+// Pooler starts a PgBouncer in transaction mode in front of the server of a database's URL. It is
+// gone after the test. Where PgBouncer is not installed the test is skipped, or fails if
+// ITTYBIT_TEST_REQUIRE_POSTGRES is set.
+func Pooler(t testing.TB, address string, connections int) *pgserver.Pooler {
+	t.Helper()
+	pooler, err := pgserver.StartPooler(t.Context(), address, connections)
+	switch {
+	case errors.Is(err, pgserver.ErrPoolerNotInstalled) && os.Getenv(requireVariable) == "":
+		t.Skipf("needs PgBouncer: %v", err)
+	case err != nil:
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := pooler.Close(); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return pooler
 }

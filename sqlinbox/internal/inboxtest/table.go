@@ -1,0 +1,444 @@
+package inboxtest
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/sqlinbox"
+)
+
+// Run runs the table of tests, each on a database of its own.
+func Run(t *testing.T, open func(t testing.TB) *Backend) {
+	for name, test := range map[string]func(*testing.T, *bench){
+		"handled":                           handled,
+		"repeated at the same time":         repeatedAtTheSameTime,
+		"not handled":                       notHandled,
+		"panicked":                          panicked,
+		"Goexit":                            goexit,
+		"discarded":                         discarded,
+		"discarded while a repeat waits":    discardedWhileARepeatWaits,
+		"late":                              late,
+		"an SQL error swallowed":            swallowed,
+		"context ended while it waits":      contextEndedWhileItWaits,
+		"connection lost at each statement": connectionLost,
+		"nested":                            nested,
+		"replayed with the cursor":          replayedWithTheCursor,
+		"pruned":                            pruned,
+		"no table":                          noTable,
+		"from the earlier table":            fromTheEarlierTable,
+		"checked":                           checked,
+		"synced":                            synced,
+		"restored from another cluster":     restored,
+		"a handler that writes beyond Tx":   beyondTx,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := open(t)
+			test(t, newBench(t, b))
+			assert.Eventually(t, func() bool { return b.DB.Stats().InUse == 0 }, 10*time.Second, time.Millisecond, "a connection is left")
+		})
+	}
+}
+
+func handled(t *testing.T, b *bench) {
+	h := b.inbox.Wrap(b.effect(nil))
+	for _, want := range []ittybit.Outcome{ittybit.OutcomeHandled, ittybit.OutcomeDuplicate, ittybit.OutcomeDuplicate} {
+		status, seen := deliver(t, h, 1)
+		assert.Equal(t, http.StatusOK, status)
+		assert.Equal(t, want, seen.Outcome)
+		assert.NoError(t, seen.Err)
+	}
+	assert.Equal(t, 1, b.effects(t))
+	assert.Equal(t, 1, b.count(t, `SELECT count(*) FROM ittybit_inbox WHERE name = '' AND event_key = 'task:task_1:completed'
+		AND event_type = 'task.completed' AND subject_id = 'task_1' AND outcome = 'handled' AND error IS NULL
+		AND payload IS NOT NULL AND received_at = handled_at AND seq > 0`))
+}
+
+func repeatedAtTheSameTime(t *testing.T, b *bench) {
+	var runs atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		// Each has a queue of its own, as in processes.
+		h := b.New().Wrap(b.effect(func(context.Context) error { runs.Add(1); return nil }))
+		all.Go(func() {
+			status, _ := deliver(t, h, 1, ittybit.WithProcessingTimeout(time.Minute))
+			assert.Equal(t, http.StatusOK, status)
+		})
+	}
+	all.Wait()
+	assert.Equal(t, int32(1), runs.Load())
+	assert.Equal(t, 1, b.effects(t))
+}
+
+func notHandled(t *testing.T, b *bench) {
+	for status, result := range map[int]error{500: errNo, 503: ittybit.RetryLater(time.Minute, errNo)} {
+		got, seen := deliver(t, b.inbox.Wrap(b.effect(func(context.Context) error { return result })), 1)
+		assert.Equal(t, status, got)
+		assert.ErrorIs(t, seen.Err, errNo)
+	}
+	assert.Zero(t, b.effects(t)+b.rows(t, "handled")+b.rows(t, "discarded"))
+	status, _ := deliver(t, b.inbox.Wrap(b.effect(nil)), 1)
+	assert.Equal(t, 200, status, "the event is free")
+}
+
+func panicked(t *testing.T, b *bench) {
+	status, seen := deliver(t, b.inbox.Wrap(b.effect(func(context.Context) error { panic("boom") })), 1)
+	assert.Equal(t, 500, status)
+	assert.Equal(t, ittybit.OutcomePanicked, seen.Outcome)
+	assert.Zero(t, b.effects(t)+b.rows(t, "handled"))
+}
+
+func goexit(t *testing.T, b *bench) {
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		_ = b.inbox.Wrap(b.effect(func(context.Context) error { runtime.Goexit(); return nil })).HandleEvent(t.Context(), task(t, 1))
+	})
+	gone.Wait()
+	assert.Zero(t, b.effects(t)+b.rows(t, "handled"))
+	require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 1)), "the event is free")
+}
+
+func discarded(t *testing.T, b *bench) {
+	status, seen := deliver(t, b.inbox.Wrap(b.effect(func(context.Context) error { return ittybit.Discard(errNo) })), 1)
+	assert.Equal(t, 200, status)
+	assert.Equal(t, ittybit.OutcomeDiscarded, seen.Outcome)
+	assert.Zero(t, b.effects(t))
+	assert.Equal(t, 1, b.count(t, "SELECT count(*) FROM ittybit_inbox WHERE outcome = 'discarded' AND error LIKE '%discarded: no%'"))
+	_, seen = deliver(t, b.inbox.Wrap(b.effect(nil)), 1)
+	assert.Equal(t, ittybit.OutcomeDuplicate, seen.Outcome)
+}
+
+// Whichever is first after the rollback, its outcome stands, and both are acknowledged.
+func discardedWhileARepeatWaits(t *testing.T, b *bench) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	first := b.New().Wrap(b.effect(func(context.Context) error {
+		close(entered)
+		<-leave
+		return ittybit.Discard(errNo)
+	}))
+	second := b.New().Wrap(b.effect(nil))
+	outcomes := make(chan ittybit.Outcome, 2)
+	send := func(h ittybit.EventHandler) {
+		status, seen := deliver(t, h, 1, ittybit.WithProcessingTimeout(time.Minute))
+		assert.Equal(t, 200, status)
+		outcomes <- seen.Outcome
+	}
+	var all sync.WaitGroup
+	all.Go(func() { send(first) })
+	<-entered
+	all.Go(func() { send(second) })
+	if b.Dialect == sqlinbox.Postgres { // elsewhere the wait can't be seen
+		assert.Eventually(t, func() bool {
+			return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+		}, 30*time.Second, time.Millisecond)
+	}
+	close(leave)
+	all.Wait()
+	close(outcomes)
+	got := map[ittybit.Outcome]int{}
+	for outcome := range outcomes {
+		got[outcome]++
+	}
+	switch {
+	case got[ittybit.OutcomeHandled] == 1:
+		assert.Equal(t, 1, got[ittybit.OutcomeDuplicate], "the one that discarded it came too late")
+		assert.Equal(t, 1, b.effects(t))
+		assert.Equal(t, 1, b.rows(t, "handled"))
+	default:
+		assert.Equal(t, map[ittybit.Outcome]int{ittybit.OutcomeDiscarded: 1, ittybit.OutcomeDuplicate: 1}, got)
+		assert.Zero(t, b.effects(t))
+		assert.Equal(t, 1, b.rows(t, "discarded"))
+	}
+}
+
+// A success after the deadline is one.
+func late(t *testing.T, b *bench) {
+	ctx, cancel := context.WithCancel(t.Context())
+	h := b.inbox.Wrap(b.effect(func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		return nil
+	}))
+	require.NoError(t, h.HandleEvent(ctx, task(t, 1)))
+	ctx, cancel = context.WithCancel(t.Context())
+	h = b.inbox.Wrap(b.effect(func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		return ittybit.Discard(errNo)
+	}))
+	require.ErrorIs(t, h.HandleEvent(ctx, task(t, 2)), errNo)
+	assert.Equal(t, 1, b.effects(t))
+	assert.Equal(t, 1, b.rows(t, "handled"))
+	assert.Equal(t, 1, b.rows(t, "discarded"))
+}
+
+// In PostgreSQL a failed statement ends the transaction; SQLite's goes on.
+func swallowed(t *testing.T, b *bench) {
+	status, seen := deliver(t, b.inbox.Wrap(b.effect(func(ctx context.Context) error {
+		assert.Error(t, b.Exec(ctx, "INSERT INTO no_such_table VALUES (1)"))
+		return nil
+	})), 1)
+	if b.Dialect == sqlinbox.SQLite {
+		assert.Equal(t, 200, status)
+		assert.Equal(t, 1, b.effects(t))
+		return
+	}
+	assert.Equal(t, 503, status)
+	assert.ErrorContains(t, seen.Err, "return its error")
+	assert.Zero(t, b.effects(t)+b.rows(t, "handled"))
+}
+
+func contextEndedWhileItWaits(t *testing.T, b *bench) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var first sync.WaitGroup
+	first.Go(func() {
+		h := b.New().Wrap(b.effect(func(context.Context) error { close(entered); <-leave; return nil }))
+		assert.NoError(t, h.HandleEvent(t.Context(), task(t, 1)))
+	})
+	<-entered
+	second := b.New().Wrap(ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { panic("a second run") }))
+	status, seen := deliver(t, second, 1, ittybit.WithProcessingTimeout(100*time.Millisecond))
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.ErrorIs(t, seen.Err, context.DeadlineExceeded)
+	close(leave)
+	first.Wait()
+	status, seen = deliver(t, second, 1)
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, ittybit.OutcomeDuplicate, seen.Outcome)
+}
+
+// Whichever response of the server is lost: what is acknowledged is there, and a redelivery makes
+// it once.
+func connectionLost(t *testing.T, b *bench) {
+	if b.Wire == nil {
+		return // there is no connection to lose
+	}
+	statuses := map[int]int{}
+	for n := 1; n <= 8; n++ {
+		before := b.effects(t)
+		h := b.inbox.Wrap(b.effect(nil))
+		b.Wire.CutAt(n)
+		status, _ := deliver(t, h, n)
+		b.Wire.CutAt(0)
+		statuses[status]++
+		assert.Contains(t, []int{200, 503}, status, "the response %d", n)
+		if status == 200 {
+			assert.Equal(t, before+1, b.effects(t), "the response %d", n)
+		}
+		status, _ = deliver(t, h, n)
+		assert.Equal(t, 200, status, "the redelivery after the response %d", n)
+		assert.Equal(t, before+1, b.effects(t), "the response %d", n)
+	}
+	assert.NotZero(t, statuses[503], "no response was lost")
+}
+
+func nested(t *testing.T, b *bench) {
+	h := b.inbox.Wrap(b.inbox.Wrap(b.effect(nil)))
+	assert.ErrorContains(t, h.HandleEvent(t.Context(), task(t, 1)), "would deadlock")
+	h = b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+		_, err := b.New(sqlinbox.WithPayloads()).Replay(ctx, b.effect(nil), sqlinbox.ReplayParams{})
+		return err
+	}))
+	assert.ErrorContains(t, h.HandleEvent(t.Context(), task(t, 1)), "would deadlock")
+	assert.Zero(t, b.effects(t)+b.rows(t, "handled"))
+}
+
+// An event that began before another one and was committed after it lies behind no cursor.
+func replayedWithTheCursor(t *testing.T, b *bench) {
+	replay := func(after string) sqlinbox.ReplayResult {
+		result, err := b.inbox.Replay(t.Context(), b.effect(nil), sqlinbox.ReplayParams{After: after})
+		require.NoError(t, err)
+		return result
+	}
+	require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 0)))
+	result := replay("")
+	assert.Equal(t, 1, result.Handled)
+	assert.WithinDuration(t, time.Now(), result.Until, time.Minute)
+	if b.Dialect == sqlinbox.SQLite {
+		// One transaction writes at a time. The clock may stand still or go back, as it does where
+		// it is set.
+		require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 1)))
+		ahead := result.Until.Add(time.Hour).UnixMicro()
+		_, err := b.DB.ExecContext(t.Context(), "UPDATE ittybit_inbox SET seq = $1 WHERE event_key = 'task:task_1:completed'", ahead)
+		require.NoError(t, err)
+		result = replay(result.Cursor)
+		assert.Equal(t, 1, result.Handled)
+		require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 2)))
+		result = replay(result.Cursor)
+		assert.Equal(t, 1, result.Handled)
+		assert.Zero(t, replay(result.Cursor).Handled)
+		return
+	}
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var held sync.WaitGroup
+	held.Go(func() {
+		h := b.inbox.Wrap(b.effect(func(context.Context) error { close(entered); <-leave; return nil }))
+		assert.NoError(t, h.HandleEvent(t.Context(), task(t, 1)))
+	})
+	<-entered
+	require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 2)))
+	first := replay(result.Cursor)
+	assert.Zero(t, first.Handled, "the held event, which began before, would be behind the cursor")
+	var received time.Time
+	require.NoError(t, b.DB.QueryRowContext(t.Context(),
+		"SELECT received_at FROM ittybit_inbox WHERE event_key = 'task:task_2:completed'").Scan(&received))
+	assert.True(t, first.Until.Equal(received), "it says where it stopped")
+	close(leave)
+	held.Wait()
+	second := replay(first.Cursor)
+	assert.Equal(t, 2, second.Handled)
+	assert.Zero(t, replay(second.Cursor).Handled)
+}
+
+func pruned(t *testing.T, b *bench) {
+	for n := range 3 {
+		require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, n)))
+	}
+	long := time.Now().UTC().Add(-40 * 24 * time.Hour)
+	var old any = long
+	if b.Dialect == sqlinbox.SQLite {
+		old = long.Format("2006-01-02T15:04:05.000000Z")
+	}
+	_, err := b.DB.ExecContext(t.Context(), "UPDATE ittybit_inbox SET received_at = $1 WHERE event_key <> 'task:task_2:completed'", old)
+	require.NoError(t, err)
+	_, err = b.inbox.Prune(t.Context(), sqlinbox.MinPruneAge-1)
+	var param *ittybit.ParamError
+	require.ErrorAs(t, err, &param)
+	n, err := b.inbox.Prune(t.Context(), sqlinbox.MinPruneAge)
+	require.NoError(t, err)
+	assert.Equal(t, int64(2), n)
+	assert.Equal(t, 1, b.rows(t, "handled"))
+}
+
+func noTable(t *testing.T, b *bench) {
+	inbox := b.New(sqlinbox.WithTable("elsewhere"))
+	status, seen := deliver(t, inbox.Wrap(b.effect(nil)), 1)
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.ErrorContains(t, seen.Err, "call Migrate at start-up")
+	assert.ErrorContains(t, inbox.Check(t.Context()), "call Migrate at start-up")
+}
+
+// earlierTable is the table as it was before the column seq.
+var earlierTable = map[sqlinbox.Dialect]string{
+	sqlinbox.Postgres: `CREATE TABLE "earlier" (name text NOT NULL, event_key text NOT NULL, event_type text NOT NULL, subject_id text NOT NULL,
+		outcome text NOT NULL, error text, payload bytea, received_at timestamptz NOT NULL, handled_at timestamptz NOT NULL,
+		PRIMARY KEY (name, event_key))`,
+	sqlinbox.SQLite: `CREATE TABLE "earlier" (name text NOT NULL, event_key text NOT NULL, event_type text NOT NULL, subject_id text NOT NULL,
+		outcome text NOT NULL, error text, payload BLOB, received_at TEXT NOT NULL, handled_at TEXT NOT NULL,
+		PRIMARY KEY (name, event_key))`,
+}
+
+func fromTheEarlierTable(t *testing.T, b *bench) {
+	for _, statement := range []string{
+		earlierTable[b.Dialect],
+		`CREATE INDEX "earlier_received_at" ON "earlier" (name, received_at)`,
+		`INSERT INTO earlier VALUES ('', 'task:task_8:completed', 'task.completed', 'task_8', 'handled', NULL, '` + body(8) + `',
+			'2026-01-10T12:00:00.000002Z', '2026-01-10T12:00:00.000002Z')`,
+		`INSERT INTO earlier VALUES ('', 'task:task_9:completed', 'task.completed', 'task_9', 'handled', NULL, '` + body(9) + `',
+			'2026-01-10T12:00:00.000001Z', '2026-01-10T12:00:00.000001Z')`,
+	} {
+		_, err := b.DB.ExecContext(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	inbox := b.New(sqlinbox.WithTable("earlier"), sqlinbox.WithPayloads())
+	assert.ErrorContains(t, inbox.Check(t.Context()), "earlier version: call Migrate")
+	for range 2 {
+		require.NoError(t, inbox.Migrate(t.Context()))
+	}
+	require.NoError(t, inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 1)))
+	var order []string
+	_, err := inbox.Replay(t.Context(), ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
+		order = append(order, e.Task.ID)
+		return nil
+	}), sqlinbox.ReplayParams{})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"task_9", "task_8", "task_1"}, order)
+}
+
+func checked(t *testing.T, b *bench) {
+	require.NoError(t, b.inbox.Check(t.Context()))
+	if b.With == nil {
+		return
+	}
+	for parameters, cure := range map[string]string{
+		"synchronous_commit=off":                  "synchronous_commit is off",
+		"lock_timeout=1000":                       "lock_timeout is 1s",
+		"statement_timeout=2000":                  "statement_timeout is 2s",
+		"idle_in_transaction_session_timeout=100": "idle_in_transaction_session_timeout is 100ms",
+		"default_transaction_read_only=on":        "connect to the primary",
+	} {
+		assert.ErrorContains(t, b.With(t, parameters).Check(t.Context()), cure)
+	}
+	assert.NoError(t, b.With(t, "lock_timeout=5000&statement_timeout=60000&synchronous_commit=local").Check(t.Context()))
+}
+
+func synced(t *testing.T, b *bench) {
+	want, ok := map[string]int{"wal": 2, "delete": 3}[b.JournalMode]
+	if !ok {
+		return // PostgreSQL syncs by itself, see checked
+	}
+	b.DB.SetMaxOpenConns(1)
+	for own, opts := range map[int][]sqlinbox.Option{0: nil, 1: nil, 2: {sqlinbox.WithTable("ittybit_inbox")}, 3: nil} {
+		rows, err := b.DB.QueryContext(t.Context(), "PRAGMA synchronous = "+string(rune('0'+own)))
+		require.NoError(t, err)
+		require.NoError(t, rows.Close())
+		var during int
+		h := b.New(opts...).Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+			return sqlinbox.Tx(ctx).QueryRowContext(ctx, "PRAGMA synchronous").Scan(&during)
+		}))
+		require.NoError(t, h.HandleEvent(t.Context(), task(t, own)))
+		assert.Equal(t, max(own, want), during, "from %d", own)
+		assert.Equal(t, own, b.count(t, "PRAGMA synchronous"), "the connection has its own again")
+
+		h = b.New(sqlinbox.WithoutSync()).Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+			return sqlinbox.Tx(ctx).QueryRowContext(ctx, "PRAGMA synchronous").Scan(&during)
+		}))
+		require.NoError(t, h.HandleEvent(t.Context(), task(t, 10+own)))
+		assert.Equal(t, own, during, "as the user has said")
+	}
+}
+
+// The ids of transactions in a table that was restored are of another cluster.
+func restored(t *testing.T, b *bench) {
+	if b.Dialect != sqlinbox.Postgres {
+		return
+	}
+	require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 1)))
+	result, err := b.inbox.Replay(t.Context(), b.effect(nil), sqlinbox.ReplayParams{})
+	require.NoError(t, err)
+	assert.Equal(t, 1, result.Handled)
+	_, err = b.DB.ExecContext(t.Context(), "UPDATE ittybit_inbox SET seq = 9000000000000")
+	require.NoError(t, err)
+	elsewhere := result.Cursor
+	require.NoError(t, b.inbox.Wrap(b.effect(nil)).HandleEvent(t.Context(), task(t, 2)))
+	result, err = b.inbox.Replay(t.Context(), b.effect(nil), sqlinbox.ReplayParams{})
+	require.NoError(t, err)
+	assert.Equal(t, 2, result.Handled)
+	assert.NotEqual(t, elsewhere, result.Cursor)
+	_, err = b.inbox.Replay(t.Context(), b.effect(nil), sqlinbox.ReplayParams{
+		After: "djIgOTAwMDAwMDAwMDAwMCAxIGE", // v2 9000000000000 1 a
+	})
+	assert.ErrorContains(t, err, "of another database")
+}
+
+func beyondTx(t *testing.T, b *bench) {
+	if b.Dialect != sqlinbox.SQLite {
+		return // another connection writes there
+	}
+	h := b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+		_, err := b.DB.ExecContext(ctx, "INSERT INTO effects VALUES ('beyond')")
+		return err
+	}))
+	status, seen := deliver(t, h, 1, ittybit.WithProcessingTimeout(200*time.Millisecond))
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	assert.ErrorContains(t, seen.Err, "write with Tx(ctx)")
+	assert.Zero(t, b.rows(t, "handled"))
+}

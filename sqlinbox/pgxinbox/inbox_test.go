@@ -1,0 +1,48 @@
+package pgxinbox_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
+)
+
+func TestMain(m *testing.M) {
+	stop, err := pgtest.ServerForAll(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func TestDrivers(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { inboxtest.Run(t, inboxtest.Pgx("", 0)) })
+	t.Run("through PgBouncer", func(t *testing.T) {
+		inboxtest.Run(t, inboxtest.Pgx("&default_query_exec_mode=exec", 4))
+	})
+}
+
+// The target is BEGIN with the key, the handler's statement and COMMIT.
+func TestRoundTrips(t *testing.T) {
+	assert.LessOrEqual(t, inboxtest.RoundTrips(t, inboxtest.Pgx("", 0)), 3)
+}
+
+func TestPooler(t *testing.T) {
+	t.Run("restarted under load", func(t *testing.T) {
+		inboxtest.PoolerRestarted(t, inboxtest.Pgx("&default_query_exec_mode=exec", 4))
+	})
+	t.Run("named statements of handlers", func(t *testing.T) {
+		inboxtest.NamedStatementsRefused(t, inboxtest.Pgx("", 4))
+	})
+}

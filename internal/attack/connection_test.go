@@ -1,6 +1,9 @@
 package attack
 
 import (
+	"net/http"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,15 +12,41 @@ import (
 // fatHeads is how many connections have a head that takes as much memory as can be.
 const fatHeads = 10
 
-// fatHead makes a head of many fields with different names, each of which costs far more
-// memory than it has bytes.
-func fatHead() string {
-	var b strings.Builder
-	b.WriteString("POST " + webhookPath + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n")
-	for i := uint64(0); b.Len() < maxHeader; i++ {
-		b.WriteString(strconv.FormatUint(i, 36) + ":\r\n")
+// maxFields is how many header values net/http takes by default since Go 1.27, where
+// http.Server.MaxHeaderValueCount sets it. Before, only their bytes are limited.
+const maxFields = 500
+
+// limitsFields reports whether this Go's net/http limits the number of header values.
+func limitsFields() bool {
+	_, ok := reflect.TypeFor[http.Server]().FieldByName("MaxHeaderValueCount")
+	return ok
+}
+
+// headOf makes a head of many fields with different names, each of which costs far more memory than
+// it has bytes.
+func headOf(fields int, more ...string) string {
+	all := slices.Clone(more)
+	for i := range fields - len(more) - 1 { // and Host
+		all = append(all, strconv.FormatUint(uint64(i), 36)+":")
 	}
-	return b.String() + "\r\n"
+	return post(all...)
+}
+
+// fatHead makes a head that takes as much memory as this Go's net/http allows.
+func fatHead() string {
+	fields := maxHeader / len("aaa:\r\n")
+	if limitsFields() {
+		fields = maxFields
+	}
+	return headOf(fields, "Content-Length: 100")
+}
+
+// onlyWithLimit gives one status where net/http limits the number of header values, else the other.
+func onlyWithLimit(limited, unlimited string) string {
+	if limitsFields() {
+		return limited
+	}
+	return unlimited
 }
 
 // connectionAttacks hold connections, or drop them.
@@ -36,6 +65,14 @@ func connectionAttacks() []attack {
 		{
 			name: "as many header fields as can be, and a body that stalls", workers: fatHeads, lasts: bodyTimeout, must: []string{"408"},
 			run: func(s *sender) { s.exchange(fatHead()) },
+		},
+		{
+			name: "more header fields than Go 1.27 takes", workers: 2, pause: 100 * time.Millisecond, must: []string{onlyWithLimit("431", "401")},
+			run: func(s *sender) { s.exchange(headOf(maxFields+1, length("{}")) + "{}") },
+		},
+		{
+			name: "as many header fields as Go 1.27 takes", workers: 2, pause: 100 * time.Millisecond, must: []string{"401"},
+			run: func(s *sender) { s.exchange(headOf(maxFields, length("{}")) + "{}") },
 		},
 		{
 			name: "one byte of a head", workers: 4, lasts: readHeaderTimeout, may: []string{cut, "400"},

@@ -189,7 +189,7 @@ func relsOf(params string) []string {
 // all yields the items of all pages. An error is yielded alone, and last.
 func all[T any](ctx context.Context, first func() (*Page[T], error)) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		for page, err := range pages(ctx, first, nil) {
+		for page, err := range pages(ctx, first, func(fetch func() error) error { return fetch() }) {
 			if page == nil {
 				yield(nil, err)
 				return
@@ -215,20 +215,18 @@ func (p *Page[T]) marks() string {
 	return b.String()
 }
 
-// pages walks from page to page. An error is yielded alone, and last. A list without an end is
-// one, and so is one of pause, which is called before each request where it is not nil.
-// What the walk keeps in memory does not grow with the list.
-func pages[T any](ctx context.Context, first func() (*Page[T], error), pause func(context.Context) error) iter.Seq2[*Page[T], error] {
+// pages yields one page after another. An error is yielded alone, and last. A list without an end is
+// one. Each request is made by request, which may wait before it and repeat it. What is kept in
+// memory does not grow with the list.
+func pages[T any](ctx context.Context, first func() (*Page[T], error), request func(fetch func() error) error) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {
 		var way walk
 		for fetch := first; ; {
-			if pause != nil {
-				if err := pause(ctx); err != nil {
-					yield(nil, err)
-					return
-				}
-			}
-			page, err := fetch()
+			var page *Page[T]
+			err := request(func() (err error) {
+				page, err = fetch()
+				return err
+			})
 			if page != nil {
 				if endless := way.items(page.marks()); endless != nil {
 					yield(nil, endless)

@@ -3,10 +3,15 @@ package ittybit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/ittybit/ittybit-go/internal/poll"
+	"github.com/ittybit/ittybit-go/internal/resume"
 )
 
 const (
@@ -16,12 +21,14 @@ const (
 	// reconcileOverlap is how far back of the newest task the next run begins: Ittybit does
 	// not promise that a task is listed as soon as its time of creation says.
 	reconcileOverlap = time.Minute
+	// unknownStatusFor is how long a task stays open whose status is not known.
+	unknownStatusFor = 24 * time.Hour
 )
 
 // ReconcileParams are the parameters of [Reconcile].
 type ReconcileParams struct {
 	// Checkpoint is where an earlier run with the same Kind and Select ended. The zero one
-	// looks at every task that there is; to begin with those of the last day, set its Since.
+	// reads every task that there is; to begin with those of the last day, set its Since.
 	Checkpoint ReconcileCheckpoint
 	// Kind bounds the run to the tasks of one kind.
 	Kind TaskKind
@@ -49,19 +56,40 @@ type ReconcileReport struct {
 	Duplicates int // events that were handled before
 	Ignored    int // events that the handler had nothing for
 	Discarded  int // events that ended with [Discard]
-	Failed     int // events that were not handled, and are tried again in the next run
+	Failed     int // events that were not handled, and are handed on again in the next run
 	Unfinished int // tasks that have not ended, or not long enough ago
 	Gone       int // tasks of the checkpoint that Ittybit does not know any more
+	Unknown    int // tasks that were given up after a day: this version does not know their status
 }
 
-// ReconcileOption sets up [Reconcile]: [WithLogger] or [WithObserver].
+// ReconcileCheckpoint says which tasks were handled. It is made by [Reconcile], to be
+// stored as JSON and given to the next run.
+type ReconcileCheckpoint struct {
+	// Since: the tasks created before were handled, but for those of Open.
+	Since time.Time `json:"since,omitzero"`
+	// Cut is where the next run goes on, because the last one was cut; nil: with the newest.
+	Cut *ReconcileCut `json:"cut,omitempty"`
+	// Open are the ids of tasks that had not ended, or whose event was not handled.
+	Open []string `json:"open,omitempty"`
+}
+
+// ReconcileCut is a place in a list whose newest tasks come first.
+type ReconcileCut struct {
+	At   time.Time `json:"at"`             // when the task there was created
+	ID   string    `json:"id"`             // of that task, the last one that was handled
+	Page int       `json:"page,omitempty"` // where it stood; 0: the pages have no numbers
+	Top  time.Time `json:"top"`            // Since, once the list has been read from here to its end
+}
+
+// ReconcileOption sets up [Reconcile]: [WithLogger], [WithObserver] or [WithMaxOutage].
 type ReconcileOption interface {
 	applyReconcile(*reconcileConfig) error
 }
 
 type reconcileConfig struct {
-	logger   *slog.Logger
-	observer func(context.Context, Delivery)
+	logger    *slog.Logger
+	observer  func(context.Context, Delivery)
+	maxOutage time.Duration
 }
 
 // Reconcile finds the tasks whose webhook never came: the endpoint was down past the last
@@ -72,10 +100,11 @@ type reconcileConfig struct {
 // such as every ten minutes, in one place at a time; it may run beside the endpoint.
 //
 // The report comes back also together with an error, with a checkpoint from which the next
-// run goes on: nothing is skipped, but for what is said of lists below, and what lies within the last minute before the newest task
-// is looked at again. A failed handler does not end the run: its task stays in the checkpoint
-// and is tried again in the next one. A task of the checkpoint that can't be fetched ends it, and
-// is given up only where a 404 comes in Ittybit's own words, and not in those of a proxy. A run needs
+// run goes on: nothing is skipped, but for what is said of lists below. What was created within
+// the last minute before the newest task is read again. A failed handler does not end the run: its
+// task stays in the checkpoint and is handed on again in the next one. A task of the checkpoint
+// that can't be fetched ends it, and is given up only where a 404 comes in Ittybit's own words, and
+// not in those of a proxy. A run outlives an API that is away for a while ([WithMaxOutage]). It needs
 // memory for the ids of three pages, and for those of the tasks that stay in the checkpoint.
 //
 // Webhooks of later API versions, which are events with ids of their own, have other keys:
@@ -83,17 +112,18 @@ type reconcileConfig struct {
 //
 // The events are those of tasks only, and of how they ended; webhooks about progress and media
 // are not made up for. They carry what the list says of a task, which has no ProjectID and no
-// AutomationID.
+// AutomationID. A task whose status this version does not know is polled for a day, and then
+// given up.
 //
 // API version 2025-08-20 does not document how a list is sorted. Where the newest tasks are seen to
-// come first, the list is read as far as the checkpoint, and else to its end. A run that is cut goes on
-// where it was also where the oldest come first, and begins anew where there is no order. Pages that have
-// numbers are looked at again when the next one has been read, because a task that vanishes
-// meanwhile moves others up, from a page that is still to be read to one that was. What moves up
-// and back within that moment, or past a whole page, is passed over. Errors are those of
-// [TasksService.List] and [TasksService.Get], of ctx, or a [*ParamError].
+// come first, the list is read as far as the checkpoint, and a run that was cut goes on where it
+// was; else each run reads the list to its end. Pages that have numbers are read again when the
+// next one has been, because a task that vanishes meanwhile moves others up, from a page that is
+// still to be read to one that was. What moves up and back within that moment, or past a whole
+// page, is passed over. Errors are those of [TasksService.List] and [TasksService.Get], of ctx, or
+// a [*ParamError].
 func Reconcile(ctx context.Context, client *Client, next EventHandler, params ReconcileParams, opts ...ReconcileOption) (*ReconcileReport, error) {
-	var cfg reconcileConfig
+	cfg := reconcileConfig{maxOutage: DefaultMaxOutage}
 	err := applyOptions(opts, func(o ReconcileOption) error { return o.applyReconcile(&cfg) })
 	if err == nil {
 		err = params.check(ctx, client, next)
@@ -105,9 +135,14 @@ func Reconcile(ctx context.Context, client *Client, next EventHandler, params Re
 		params.Rate = DefaultReconcileRate
 	}
 	r := &reconciliation{
-		client: client, next: next, params: params, cfg: cfg,
-		pace: pacer{gap: rateGap(params.Rate)}, falling: true, rising: true, started: time.Now(),
-		open: newIDSet(params.Checkpoint.Open),
+		client: client, next: next, params: params, cfg: cfg, pace: poll.NewPacer(params.Rate), started: time.Now(),
+		since: params.Checkpoint.Since, cut: params.Checkpoint.Cut, open: make(map[string]bool),
+	}
+	for _, id := range params.Checkpoint.Open {
+		if id != "" && !r.open[id] {
+			r.open[id] = true
+			r.waiting = append(r.waiting, id)
+		}
 	}
 	err = r.run(ctx)
 	r.report.Checkpoint = r.checkpoint()
@@ -124,7 +159,7 @@ func (p ReconcileParams) check(ctx context.Context, client *Client, next EventHa
 	case next == nil:
 		return &ParamError{Param: "next", Reason: "is nil"}
 	case p.MinAge < 0:
-		return &ParamError{Param: "MinAge", Reason: "is negative"}
+		return &ParamError{Param: "MinAge", Reason: "must not be negative"}
 	case !(p.Rate >= 0 && p.Rate <= math.MaxFloat64):
 		return &ParamError{Param: "Rate", Reason: "must be positive, or 0 for the default"}
 	}
@@ -137,169 +172,250 @@ type reconciliation struct {
 	next   EventHandler
 	params ReconcileParams
 	cfg    reconcileConfig
-	pace   pacer
+	pace   poll.Pacer
 	report ReconcileReport
-	open   *idSet
 
 	started time.Time
-
-	// How far the list was read.
-	falling, rising bool               // no task was listed after an older one, or a newer one, so far, but for repeats
-	rises           int                // how often one was listed after an older one
-	newest, oldest  time.Time          // of the tasks that were looked at
-	pages           [3]map[string]bool // the ids on this page, on the one before, and on the one before that
-	whole           bool               // the list was read to its end, or to Since
+	since   time.Time
+	cut     *ReconcileCut   // where the list is to be resumed
+	list    *resume.List    // that is being read
+	open    map[string]bool // ids that are, or were, in the two below
+	waiting []string        // ids of the checkpoint that were not polled yet
+	kept    []string        // ids for the next run
 }
 
 func (r *reconciliation) run(ctx context.Context) error {
-	waiting := r.open.all() // before the list adds to them
-	if err := r.readList(ctx); err != nil {
+	var err error
+	if r.cut != nil {
+		err = r.readList(ctx, r.cut)
+	}
+	if err == nil {
+		err = r.readList(ctx, nil)
+	}
+	if err != nil {
 		return err
 	}
-	r.whole = true
 	r.save()
-	return r.readOpen(ctx, waiting)
+	return r.pollOpen(ctx)
 }
 
-// readList looks at the listed tasks. API version 2025-08-20 documents no order, and an earlier
-// one says newest first: the walk ends at the first page that ends before Since, if all
-// that came were sorted that way, and else with the list.
-func (r *reconciliation) readList(ctx context.Context) error {
-	list := func() (*Page[Task], error) {
-		return r.client.Tasks.List(ctx, TaskListParams{Kind: r.params.Kind, Limit: maxLimit})
+func (r *reconciliation) save() {
+	if r.params.OnCheckpoint != nil {
+		r.params.OnCheckpoint(r.checkpoint())
 	}
-	var before *Page[Task] // without its items
-	for page, err := range pages(ctx, list, r.pace.wait) {
+}
+
+// checkpoint says what was handled by now.
+func (r *reconciliation) checkpoint() ReconcileCheckpoint {
+	now := ReconcileCheckpoint{Since: r.since, Open: slices.Concat(r.waiting, r.kept)}
+	cut := (*resume.Place)(r.cut)
+	if r.list != nil {
+		cut = r.list.Place()
+	}
+	if cut != nil {
+		now.Cut = new(ReconcileCut(*cut)) // it is the caller's
+	}
+	return now
+}
+
+// readList reads the listed tasks as far as since, or to the end of the list where that is not
+// seen to be sorted. A list that can't be resumed after all is left to be read from its beginning.
+func (r *reconciliation) readList(ctx context.Context, from *ReconcileCut) error {
+	r.list = resume.NewList((*resume.Place)(from), r.started, reconcileOverlap)
+	request := func(fetch func() error) error { return r.request(ctx, fetch) }
+	var previous *Page[Task] // without its items
+	for page, err := range pages(ctx, func() (*Page[Task], error) { return r.firstPage(ctx, from) }, request) {
 		if page == nil {
 			return err
 		}
-		r.pages = [3]map[string]bool{idsOf(page), r.pages[0], r.pages[1]}
-		if before != nil && page.query.Has("page") {
-			if err := r.lookBack(ctx, before); err != nil {
+		r.list.TurnTo(page.query, resumeItems(page))
+		if previous != nil && r.list.HasNumbers() {
+			if err := r.recheck(ctx, previous); err != nil {
 				return err
 			}
 		}
 		for i := range page.Items {
-			if err := r.lookAt(ctx, &page.Items[i]); err != nil {
+			if err := r.visit(ctx, &page.Items[i]); err != nil {
 				return err
 			}
 		}
-		// Times that are all the same tell nothing of the order.
-		if r.falling && r.oldest.Before(r.newest) && r.oldest.Before(r.params.Checkpoint.Since) {
+		if r.list.IsMisplaced() {
+			r.list, r.cut = nil, nil
 			return nil
 		}
+		if r.list.IsPast(r.since) {
+			break
+		}
 		r.save()
-		before = &Page[Task]{query: page.query, fetch: page.fetch}
+		previous = &Page[Task]{query: page.query, fetch: page.fetch}
 	}
+	if top := r.list.Top(); top.After(r.since) {
+		r.since = top
+	}
+	r.list, r.cut = nil, nil
 	return nil
 }
 
-func idsOf(page *Page[Task]) map[string]bool {
-	ids := make(map[string]bool, len(page.Items))
+func resumeItems(page *Page[Task]) []resume.Item {
+	items := make([]resume.Item, len(page.Items))
 	for i := range page.Items {
-		ids[page.Items[i].ID] = true
+		items[i] = resume.Item{ID: page.Items[i].ID, Created: page.Items[i].Created}
 	}
-	return ids
+	return items
 }
 
-// lookBack deals with the tasks that have moved to the page before this one after that was read.
-// Where they stand there says nothing of the order of the list.
-func (r *reconciliation) lookBack(ctx context.Context, before *Page[Task]) error {
-	if err := r.pace.wait(ctx); err != nil {
-		return err
+// firstPage fetches the page to begin with.
+func (r *reconciliation) firstPage(ctx context.Context, from *ReconcileCut) (page *Page[Task], err error) {
+	params := TaskListParams{Kind: r.params.Kind, Limit: maxLimit}
+	if from == nil {
+		return r.client.Tasks.List(ctx, params)
 	}
-	page, err := before.fetch(ctx, before.query)
+	err = (*resume.Place)(from).Find(func(number int) ([]resume.Item, error) {
+		if page != nil { // it was not the one
+			if err := r.pace.Wait(ctx); err != nil {
+				return nil, err
+			}
+		}
+		params.Page = number
+		if page, err = r.client.Tasks.List(ctx, params); page == nil {
+			return nil, err
+		}
+		return resumeItems(page), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// recheck handles the tasks that have moved to the previous page after that was read. Where they
+// stand there says nothing of the order of the list.
+func (r *reconciliation) recheck(ctx context.Context, previous *Page[Task]) error {
+	var page *Page[Task]
+	err := r.request(ctx, func() (err error) {
+		page, err = previous.fetch(ctx, previous.query)
+		return err
+	})
 	if page == nil {
 		return err
 	}
 	for i := range page.Items {
-		task := &page.Items[i]
-		if r.pages[0][task.ID] || r.pages[1][task.ID] || r.pages[2][task.ID] || r.isDealtWith(task) {
-			continue
-		}
-		if err := r.deal(ctx, task); err != nil {
-			return err
+		if task := &page.Items[i]; !r.list.HasShown(task.ID) {
+			if err := r.handleListed(ctx, task); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// lookAt deals with a listed task. Its error is that of ctx.
-func (r *reconciliation) lookAt(ctx context.Context, task *Task) error {
-	if r.pages[1][task.ID] {
-		return nil // new tasks have pushed it from the page before to this one
+// visit handles a listed task, unless new tasks have pushed it here from a page before.
+func (r *reconciliation) visit(ctx context.Context, task *Task) error {
+	if r.list.HasPushed(task.ID) {
+		return nil
 	}
-	if !r.isDealtWith(task) {
-		if err := r.deal(ctx, task); err != nil {
-			return err
-		}
+	err := r.handleListed(ctx, task)
+	if err == nil {
+		r.list.Passed(resume.Item{ID: task.ID, Created: task.Created})
 	}
-	r.passed(task.Created)
-	return nil
+	return err
 }
 
-// isDealtWith reports whether the checkpoint says so, or that the task is looked at later.
-func (r *reconciliation) isDealtWith(task *Task) bool {
-	return !task.Created.IsZero() && r.isDone(task.Created) || r.open.has(task.ID)
+// handleListed handles a task, unless the checkpoint says that it was, or that it is polled later.
+func (r *reconciliation) handleListed(ctx context.Context, task *Task) error {
+	before := !task.Created.IsZero() && task.Created.Before(r.since)
+	if before || r.list.IsBefore(task.Created) || r.open[task.ID] {
+		return nil
+	}
+	keep, err := r.handle(ctx, task)
+	if keep {
+		r.open[task.ID] = true
+		r.kept = append(r.kept, task.ID)
+	}
+	return err
 }
 
-// readOpen looks again at tasks that the checkpoint left open. The one that can't be had
+// pollOpen polls the tasks that the checkpoint left open. The one that can't be fetched
 // goes to the end of the line: it must not keep the others from their turn in the next run.
-func (r *reconciliation) readOpen(ctx context.Context, ids []string) error {
-	for _, id := range ids {
-		if err := r.pace.wait(ctx); err != nil {
+func (r *reconciliation) pollOpen(ctx context.Context) error {
+	for len(r.waiting) > 0 {
+		id := r.waiting[0]
+		var task *Task
+		err := r.request(ctx, func() (err error) {
+			task, err = r.client.Tasks.Get(ctx, id)
 			return err
-		}
-		task, err := r.client.Tasks.Get(ctx, id)
+		})
+		keep := false
 		switch {
+		case task != nil:
+			if keep, err = r.handle(ctx, task); err != nil {
+				return err
+			}
 		case isGone(err):
-			r.open.remove(id)
 			r.report.Gone++
-			continue
-		case task == nil:
-			r.open.remove(id)
-			r.open.add(id)
+		default:
+			r.waiting = append(r.waiting[1:], id)
 			return err
 		}
-		r.open.remove(id)
-		if err := r.deal(ctx, task); err != nil {
-			r.open.add(id)
-			return err
+		r.waiting = r.waiting[1:]
+		if keep {
+			r.kept = append(r.kept, id)
 		}
 	}
 	return nil
 }
 
-// isGone reports whether it is the API that does not find something, and not a proxy, or a server
-// that is just being replaced: these have other words, or none.
+// isGone reports whether it is the API that does not find something.
 func isGone(err error) bool {
 	var answer *APIError
-	if !errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound {
-		return false
-	}
-	kind, message := decodeErrorBody(answer.Body)
-	return kind != "" || message != ""
+	return errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && isFromIttybit(answer)
 }
 
-// deal hands the event of a task on, or leaves the task open. Its error is that of ctx, which
-// ended before the event was handled.
-func (r *reconciliation) deal(ctx context.Context, task *Task) error {
-	if !task.Terminal() || r.tooYoung(task) {
+// request makes a request at the run's pace, and repeats it while the API is away.
+func (r *reconciliation) request(ctx context.Context, do func() error) error {
+	outage, interval := poll.Outage{Limit: r.cfg.maxOutage}, poll.Interval(DefaultPollInterval)
+	for {
+		if err := r.pace.Wait(ctx); err != nil {
+			return err
+		}
+		err := do()
+		if err == nil || ctx.Err() != nil || !mayRecover(err) {
+			return err
+		}
+		wait, ok := outage.Failed(interval.Next(), retryAfterOf(err))
+		if !ok {
+			return outageError(&outage, err)
+		}
+		if ctxErr := poll.Sleep(ctx, wait); ctxErr != nil {
+			return withLastFailure(ctxErr, err)
+		}
+	}
+}
+
+// handle hands the event of a task on, and reports whether the task stays open. Its error is that
+// of ctx, which ended before the event was handled.
+func (r *reconciliation) handle(ctx context.Context, task *Task) (keep bool, err error) {
+	ended := firstNonZero(task.Completed, task.Updated, task.Created)
+	switch rank, _ := task.meaning(); {
+	case rank == rankUnknown && !ended.IsZero() && time.Since(ended) >= unknownStatusFor:
+		r.report.Unknown++
+		r.log(ctx, slog.LevelWarn, "ittybit: a task was given up, because this version of the SDK does not know its status",
+			slog.String("task", r.redacted(task.ID)), slog.String("status", r.redacted(string(task.Status))))
+		return false, nil
+	case !task.Terminal(), r.params.MinAge > 0 && time.Since(ended) < r.params.MinAge:
 		r.report.Unfinished++
-		r.open.add(task.ID)
-		return nil
+		return true, nil
+	case r.params.Select != nil && !r.params.Select(task):
+		return false, nil
 	}
-	if r.params.Select != nil && !r.params.Select(task) {
-		return nil
-	}
-	if err := r.pace.wait(ctx); err != nil {
-		return err
+	if err := r.pace.Wait(ctx); err != nil {
+		return false, err
 	}
 	start := time.Now()
 	run := eventRun{outcome: OutcomeAborted}
 	event := EventFromTask(task)
 	run.call(ctx, r.next, event)
-	r.tell(ctx, Delivery{
+	r.notify(ctx, Delivery{
 		Outcome: run.outcome, Duration: time.Since(start), BodyBytes: len(event.RawJSON()), Event: event, Err: run.err,
 	}, run.stack)
 	switch run.outcome {
@@ -313,41 +429,55 @@ func (r *reconciliation) deal(ctx context.Context, task *Task) error {
 		r.report.Discarded++
 	default:
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return false, ctx.Err()
 		}
 		r.report.Failed++
-		r.open.add(task.ID)
+		return true, nil
 	}
-	return nil
+	return false, nil
 }
 
-func (r *reconciliation) tooYoung(task *Task) bool {
-	ended := firstNonZero(task.Completed, task.Updated, task.Created)
-	return r.params.MinAge > 0 && time.Since(ended) < r.params.MinAge
+// notify writes a log line and calls the observer, as a [WebhookHandler] does. What was
+// handled before is of interest only at Debug.
+func (r *reconciliation) notify(ctx context.Context, d Delivery, stack []byte) {
+	level := levelOf(d.Outcome)
+	if d.Outcome == OutcomeDuplicate || d.Outcome == OutcomeIgnored {
+		level = slog.LevelDebug
+	}
+	attrs := []slog.Attr{
+		slog.String("outcome", string(d.Outcome)), slog.Duration("duration", d.Duration),
+		slog.String("event", r.redacted(string(d.Event.Type))), slog.String("key", r.redacted(d.Event.Key())),
+	}
+	if d.Err != nil {
+		attrs = append(attrs, slog.String("error", r.redacted(fmt.Sprint(d.Err))))
+	}
+	if stack != nil {
+		attrs = append(attrs, slog.String("stack", r.redacted(string(stack))))
+	}
+	r.log(ctx, level, "ittybit: reconciled", attrs...)
+	observe(ctx, r.cfg.observer, d, r.cfg.logger, r.redacted)
 }
 
-// pacer leaves a gap between two steps of a run, whichever of its loops takes them.
-type pacer struct {
-	gap  time.Duration
-	slot time.Time // not to go before
+func (r *reconciliation) logReport(ctx context.Context, err error) {
+	level := slog.LevelInfo
+	if err != nil || r.report.Failed > 0 {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{
+		slog.Int("handled", r.report.Handled), slog.Int("duplicates", r.report.Duplicates),
+		slog.Int("ignored", r.report.Ignored), slog.Int("discarded", r.report.Discarded), slog.Int("failed", r.report.Failed),
+		slog.Int("unfinished", r.report.Unfinished), slog.Int("gone", r.report.Gone), slog.Int("unknown", r.report.Unknown),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", r.redacted(err.Error())))
+	}
+	r.log(ctx, level, "ittybit: reconciliation", attrs...)
 }
 
-// wait waits for the next slot, or for ctx to end, and gives its error.
-func (p *pacer) wait(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+func (r *reconciliation) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
+	if logger := r.cfg.logger; logger != nil {
+		recoverPanic(func() { logger.LogAttrs(ctx, level, message, attrs...) })
 	}
-	now := time.Now()
-	if pause := p.slot.Sub(now); pause > 0 {
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-timer.C:
-		}
-		now = p.slot
-	}
-	p.slot = now.Add(p.gap)
-	return nil
 }
+
+func (r *reconciliation) redacted(text string) string { return r.client.pipeline.Redacted(text) }

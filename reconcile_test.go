@@ -193,111 +193,7 @@ func TestReconcile_anEmptyListKeepsTheCheckpoint(t *testing.T) {
 	assert.Equal(t, ittybit.ReconcileReport{Checkpoint: ittybit.ReconcileCheckpoint{Since: since}}, *report)
 }
 
-func TestReconcile_aRunThatIsCutGoesOnWhereItEnded(t *testing.T) {
-	for _, ascending := range []bool{false, true} {
-		t.Run(fmt.Sprintf("ascending %t", ascending), func(t *testing.T) {
-			api := newReconcileAPI()
-			api.ascending = ascending
-			for n := range 60 {
-				api.set(n, "completed")
-			}
-			api.set(55, "processing")
-			client, next := api.client(t), new(reconcileNext)
-
-			// Cut again and again, with new tasks meanwhile, each time after another number of events.
-			var checkpoint ittybit.ReconcileCheckpoint
-			for cut := range 6 {
-				ctx, cancel := context.WithCancel(t.Context())
-				left := 9 + cut
-				params := ittybit.ReconcileParams{
-					Rate: 1e6, Checkpoint: reconcileStored(t, checkpoint),
-					Select: func(*ittybit.Task) bool {
-						if left--; left == 0 {
-							cancel()
-						}
-						return true
-					},
-				}
-				report, err := ittybit.Reconcile(ctx, client, next, params)
-				cancel()
-				require.ErrorIs(t, err, context.Canceled)
-				checkpoint = report.Checkpoint
-				api.set(60+cut, "completed")
-			}
-			assert.Zero(t, checkpoint.Since)
-			calls := next.calls
-			if !ascending {
-				assert.Len(t, checkpoint.Done, 1, "each run met with the one before: %v", checkpoint.Done)
-			}
-			api.set(55, "completed")
-			last, err := reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, checkpoint)})
-			require.NoError(t, err)
-			assert.ElementsMatch(t, reconcileIDs(65), next.handled)
-			assert.Empty(t, last.Checkpoint.Open)
-			assert.Empty(t, last.Checkpoint.Done)
-			if !ascending {
-				assert.Less(t, next.calls-calls, 66-40, "what was dealt with is not handed on again")
-			}
-		})
-	}
-}
-
-func TestReconcile_aPageThatFailsLosesNothing(t *testing.T) {
-	api := newReconcileAPI()
-	for n := range 45 {
-		api.set(n, "completed")
-	}
-	api.failPage = 3
-	client, next := api.client(t), new(reconcileNext)
-	var saved []ittybit.ReconcileCheckpoint
-	report, err := reconcile(t, client, next, ittybit.ReconcileParams{
-		OnCheckpoint: func(c ittybit.ReconcileCheckpoint) { saved = append(saved, c) },
-	})
-	require.ErrorIs(t, err, ittybit.ErrForbidden)
-	assert.Equal(t, 20, report.Handled)
-	require.Len(t, saved, 2, "after each page")
-	assert.Equal(t, report.Checkpoint, saved[1])
-	assert.Equal(t, []ittybit.ReconcileSpan{{From: reconcileStart.Add(35 * time.Minute), To: reconcileStart.Add(43 * time.Minute)}}, saved[0].Done)
-
-	api.failPage = 0
-	report, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, saved[1])})
-	require.NoError(t, err)
-	assert.Equal(t, 25, report.Handled)
-	assert.ElementsMatch(t, reconcileIDs(44), next.handled)
-}
-
-func TestReconcile_spansThatDoNotMeetAreKeptApart(t *testing.T) {
-	api := newReconcileAPI()
-	for n := range 100 {
-		api.set(n, "completed")
-	}
-	span := func(from, to int) ittybit.ReconcileSpan {
-		return ittybit.ReconcileSpan{From: reconcileStart.Add(time.Duration(from) * time.Minute), To: reconcileStart.Add(time.Duration(to) * time.Minute)}
-	}
-	api.failPage = 4
-	client := api.client(t)
-	for name, tt := range map[string]struct{ done, want []ittybit.ReconcileSpan }{
-		"apart":     {[]ittybit.ReconcileSpan{span(30, 50), span(5, 10)}, []ittybit.ReconcileSpan{span(70, 98), span(30, 50), span(5, 10)}},
-		"met":       {[]ittybit.ReconcileSpan{span(60, 80), span(5, 10)}, []ittybit.ReconcileSpan{span(60, 98), span(5, 10)}},
-		"beyond":    {[]ittybit.ReconcileSpan{span(80, 120), span(5, 10)}, []ittybit.ReconcileSpan{span(70, 120), span(5, 10)}},
-		"swallowed": {[]ittybit.ReconcileSpan{span(80, 85), span(5, 10)}, []ittybit.ReconcileSpan{span(70, 98), span(5, 10)}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			report, err := reconcile(t, client, new(reconcileNext), ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Done: tt.done}})
-			require.Error(t, err)
-			assert.Equal(t, tt.want, reconcileUTC(report.Checkpoint.Done))
-		})
-	}
-}
-
-func reconcileUTC(spans []ittybit.ReconcileSpan) []ittybit.ReconcileSpan {
-	for i := range spans {
-		spans[i].From, spans[i].To = spans[i].From.UTC(), spans[i].To.UTC()
-	}
-	return spans
-}
-
-func TestReconcile_whatIsNotHandledIsTriedAgain(t *testing.T) {
+func TestReconcile_whatIsNotHandledIsHandedOnAgain(t *testing.T) {
 	for name, fail := range map[string]func(*ittybit.Event) error{
 		"an error":    func(*ittybit.Event) error { return errors.New("the database is away") },
 		"later":       func(*ittybit.Event) error { return ittybit.RetryLater(time.Hour, nil) },
@@ -332,7 +228,7 @@ func TestReconcile_whatIsNotHandledIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestReconcile_countsWhatIsSettledOtherwise(t *testing.T) {
+func TestReconcile_countsWhatIsNotHandledAgain(t *testing.T) {
 	api := newReconcileAPI()
 	for n := range 3 {
 		api.set(n, "completed")
@@ -428,7 +324,7 @@ func TestReconcile_bounds(t *testing.T) {
 	assert.Equal(t, "kind=nsfw&limit=100", rec.all()[0].Query)
 }
 
-func TestReconcile_tellsLogAndObserver(t *testing.T) {
+func TestReconcile_writesLogAndCallsObserver(t *testing.T) {
 	api := newReconcileAPI()
 	api.set(1, "completed")
 	api.set(2, "completed")
@@ -487,4 +383,218 @@ func TestReconcile_refuses(t *testing.T) {
 		assert.Equal(t, checkpoint, report.Checkpoint, "a caller who stores it loses nothing")
 	}
 	assert.Zero(t, rec.count())
+}
+
+func TestReconcile_keepsTheOpenTaskWhoseHandlerWasCut(t *testing.T) {
+	for name, fail := range map[string]func(context.CancelFunc) ittybit.EventHandlerFunc{
+		"while it was handled": func(cancel context.CancelFunc) ittybit.EventHandlerFunc {
+			return func(ctx context.Context, _ *ittybit.Event) error { cancel(); return ctx.Err() }
+		},
+		"by a panic": func(cancel context.CancelFunc) ittybit.EventHandlerFunc {
+			return func(context.Context, *ittybit.Event) error { cancel(); panic("boom") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := newReconcileAPI()
+			for n := range 4 {
+				api.set(n, "completed")
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			client := api.client(t)
+			params := ittybit.ReconcileParams{Rate: 1e6, Checkpoint: ittybit.ReconcileCheckpoint{
+				Since: reconcileAt(100), Open: []string{"task_002", "task_001", "task_000"},
+			}}
+			report, err := ittybit.Reconcile(ctx, client, fail(cancel), params)
+			require.ErrorIs(t, err, context.Canceled)
+			assert.Zero(t, report.Failed, "the run was cut; the task has not failed")
+			assert.ElementsMatch(t, []string{"task_000", "task_001", "task_002"}, report.Checkpoint.Open)
+
+			next := new(reconcileNext)
+			report, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, report.Checkpoint)})
+			require.NoError(t, err)
+			assert.ElementsMatch(t, []string{"task_000", "task_001", "task_002"}, next.handled)
+			assert.Empty(t, report.Checkpoint.Open)
+		})
+	}
+}
+
+func TestReconcile_takesACheckpointThatNamesTasksTwiceOrNone(t *testing.T) {
+	api := newReconcileAPI()
+	api.set(1, "processing")
+	api.set(2, "processing")
+	since := reconcileAt(100)
+	report, err := reconcile(t, api.client(t), new(reconcileNext), ittybit.ReconcileParams{
+		Checkpoint: ittybit.ReconcileCheckpoint{Since: since, Open: []string{"", "task_001", "task_002", "task_001", ""}},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, 2, report.Unfinished)
+	assert.Equal(t, []string{"task_001", "task_002"}, report.Checkpoint.Open, "in the order of their turns")
+	assert.Equal(t, []string{"/tasks", "/tasks/task_001", "/tasks/task_002"}, api.paths)
+}
+
+func TestReconcile_takesATaskThatIsJustOldEnough(t *testing.T) {
+	for age, handled := range map[time.Duration]int{2*time.Minute - 1: 0, 2 * time.Minute: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			api := newReconcileAPI()
+			api.set(8, "completed")
+			time.Sleep(time.Until(reconcileAt(8).Add(age)))
+			report, err := reconcile(t, api.client(t), new(reconcileNext), ittybit.ReconcileParams{MinAge: 2 * time.Minute})
+			require.NoError(t, err)
+			assert.Equal(t, handled, report.Handled, "%v", age)
+		})
+	}
+}
+
+func TestReconcile_onlyIttybitItselfSaysThatATaskIsGone(t *testing.T) {
+	for body, gone := range map[string]bool{
+		`{"message":"The requested task was not found."}`:       true,
+		`{"kind":"task_not_found","message":"no such task"}`:    true,
+		`{"meta":{},"data":null,"error":{"message":"no such"}}`: true,
+		``:                                    false,
+		`<html><h1>404 Not Found</h1></html>`: false,
+		`404 page not found`:                  false,
+		`{}`:                                  false,
+		`{"status":404}`:                      false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client, _ := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
+				if req.URL.Path == "/tasks" {
+					return apiResponse(200, `[]`)
+				}
+				return apiResponse(404, body)
+			})
+			report, err := reconcile(t, client, new(reconcileNext), ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Open: []string{"task_1"}}})
+			if gone {
+				require.NoError(t, err, body)
+				assert.Equal(t, 1, report.Gone, body)
+				assert.Empty(t, report.Checkpoint.Open, body)
+				return
+			}
+			require.ErrorIs(t, err, ittybit.ErrNotFound, body)
+			assert.Zero(t, report.Gone, body)
+			assert.Equal(t, []string{"task_1"}, report.Checkpoint.Open, body)
+		})
+	}
+}
+
+func TestReconcile_keepsTheOrderOfManyOpenTasks(t *testing.T) {
+	api := newReconcileAPI()
+	var open, want []string
+	for n := range 300 {
+		id := fmt.Sprintf("task_%03d", n)
+		open = append(open, id)
+		switch n % 3 {
+		case 0:
+			api.set(n, "completed")
+		case 1:
+			api.set(n, "processing")
+			want = append(want, id)
+		}
+	}
+	params := ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Since: reconcileStart.Add(24 * time.Hour), Open: open}}
+	var saved [][]byte
+	params.OnCheckpoint = func(c ittybit.ReconcileCheckpoint) {
+		text, err := json.Marshal(c.Open)
+		require.NoError(t, err)
+		saved = append(saved, text)
+		clear(c.Open) // it is the caller's
+	}
+	report, err := reconcile(t, api.client(t), new(reconcileNext), params)
+	require.NoError(t, err)
+	assert.Equal(t, want, report.Checkpoint.Open)
+	assert.Equal(t, 100, report.Gone)
+	assert.Equal(t, 100, report.Handled)
+	first, err := json.Marshal(open)
+	require.NoError(t, err)
+	for _, text := range saved {
+		assert.Equal(t, string(first), string(text), "none has been looked at by then")
+	}
+}
+
+func TestReconcile_selectIsAskedWhenATaskHasEnded(t *testing.T) {
+	api := newReconcileAPI()
+	api.set(1, "processing")
+	api.set(50, "completed")
+	client, next := api.client(t), new(reconcileNext)
+	params := ittybit.ReconcileParams{Select: func(task *ittybit.Task) bool { return task.Succeeded() }}
+	report, err := reconcile(t, client, next, params)
+	require.NoError(t, err)
+	api.set(1, "completed")
+	params.Checkpoint = reconcileStored(t, report.Checkpoint)
+	_, err = reconcile(t, client, next, params)
+	require.NoError(t, err)
+	assert.Contains(t, next.handled, "task_001")
+}
+
+func TestReconcile_outlivesAnOutage(t *testing.T) {
+	for name, failure := range waitFailures {
+		for away, ends := range map[time.Duration]bool{9 * time.Minute: true, 11 * time.Minute: false} {
+			for path, from := range map[string]int{"/tasks": 3, "/tasks/task_900": 0} { // in the list, and of an open task
+				synctest.Test(t, func(t *testing.T) {
+					api := newReconcileAPI()
+					for n := range 45 {
+						api.set(n, "completed")
+					}
+					api.set(900, "completed")
+					api.created["task_900"] = reconcileStart.Add(-time.Hour)
+					requests, start := 0, time.Time{}
+					client, _ := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+						if req.URL.Path != path {
+							return api.answer(n, req)
+						}
+						if requests++; requests == from+1 {
+							start = time.Now()
+						}
+						if requests > from && time.Since(start) < away {
+							return failure()
+						}
+						return api.answer(n, req)
+					})
+					next := new(reconcileNext)
+					params := ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Since: reconcileStart.Add(-time.Minute), Open: []string{"task_900"}}}
+					report, err := reconcile(t, client, next, params)
+					if ends {
+						require.NoError(t, err, name)
+						assert.Len(t, next.handled, 46, name)
+						return
+					}
+					require.ErrorContains(t, err, "nothing has succeeded for 10m", name)
+					assert.Equal(t, []string{"task_900"}, report.Checkpoint.Open, name)
+					report, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, report.Checkpoint)}, ittybit.WithMaxOutage(2*time.Minute))
+					require.NoError(t, err, name)
+					assert.Len(t, next.handled, 46, name)
+					assert.Empty(t, report.Checkpoint.Open, name)
+				})
+			}
+		}
+	}
+}
+
+func TestReconcile_givesUpAStatusThatIsNotKnownAfterADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(reconcileStart.Add(2 * time.Minute)))
+		api := newReconcileAPI()
+		api.set(0, "expired")
+		api.set(1, "completed")
+		client, next := api.client(t), new(reconcileNext)
+		var log testLog
+		report, err := reconcile(t, client, next, ittybit.ReconcileParams{})
+		require.NoError(t, err)
+		assert.Equal(t, []string{"task_000"}, report.Checkpoint.Open, "it may go on")
+
+		time.Sleep(24*time.Hour - 3*time.Minute)
+		report, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: report.Checkpoint}, ittybit.WithLogger(log.logger()))
+		require.NoError(t, err)
+		assert.Equal(t, []string{"task_000"}, report.Checkpoint.Open)
+		assert.NotContains(t, log.String(), "expired")
+
+		time.Sleep(time.Minute)
+		report, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: report.Checkpoint}, ittybit.WithLogger(log.logger()))
+		require.NoError(t, err)
+		assert.Empty(t, report.Checkpoint.Open)
+		assert.Equal(t, 1, report.Unknown)
+		assert.Contains(t, log.String(), "level=WARN msg=\"ittybit: a task was given up, because this version of the SDK does not know its status\" task=task_000 status=expired")
+		assert.Equal(t, []string{"task_001"}, next.handled)
+	})
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// apiTasks is a client of tasks that end after so many looks as their id says: task_3 at
-// the third. looks gives the times of all looks.
-func apiTasks(t *testing.T, status string) (client *ittybit.Client, looks func() []time.Time) {
+// apiTasks is a client of tasks that end after so many polls as their id says: task_3 at
+// the third. polls gives the times of all polls.
+func apiTasks(t *testing.T, status string) (client *ittybit.Client, polls func() []time.Time) {
 	t.Helper()
 	var mu sync.Mutex
 	var times []time.Time
@@ -47,9 +47,204 @@ func apiTasks(t *testing.T, status string) (client *ittybit.Client, looks func()
 	}
 }
 
+func waitIDs(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("task_%d", i)
+	}
+	return ids
+}
+
+func TestWaitAll_hasNoMoreThanEightPollsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 8
+		answer := make(chan struct{})
+		client, seen := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
+			<-answer
+			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, strings.TrimPrefix(req.URL.Path, "/tasks/")))
+		})
+		ended := map[string]int{}
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(20), ittybit.WithPollRate(1e6)) {
+				assert.NoError(t, err)
+				ended[task.ID]++
+			}
+		})
+		for polled := most; polled <= 20; polled++ {
+			time.Sleep(time.Second) // far longer than the rate asks for
+			synctest.Wait()
+			require.Equal(t, polled, seen.count(), "another one begins as one ends")
+			answer <- struct{}{}
+		}
+		close(answer)
+		waiting.Wait()
+		assert.Len(t, ended, 20)
+		assert.Equal(t, 20, seen.count())
+	})
+}
+
+func TestWaitAll_pollsAgainAfterGrowingIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ends = 14
+		client, polls := apiTasks(t, "completed")
+		for _, err := range client.Tasks.WaitAll(t.Context(), []string{fmt.Sprintf("task_%d", ends)}, ittybit.WithPollInterval(2*time.Second)) {
+			require.NoError(t, err)
+		}
+		times := polls()
+		require.Len(t, times, ends)
+		interval := 2 * time.Second
+		for i := 1; i < len(times); i++ {
+			waited := times[i].Sub(times[i-1])
+			assert.GreaterOrEqual(t, waited, interval*4/5, "poll %d", i)
+			assert.LessOrEqual(t, waited, interval*6/5, "poll %d", i)
+			interval = min(interval*3/2, 30*time.Second)
+		}
+		assert.Equal(t, 30*time.Second, interval)
+	})
+}
+
+func TestWaitAll_pollsTheTaskThatHasWaitedLongest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []string
+		client, _ := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+			id := strings.TrimPrefix(req.URL.Path, "/tasks/")
+			order = append(order, id)
+			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":%q}`, id, []string{"processing", "completed"}[n/10]))
+		})
+		ended := 0
+		for _, err := range client.Tasks.WaitAll(t.Context(), waitIDs(3), ittybit.WithPollRate(1), ittybit.WithPollInterval(time.Millisecond)) {
+			require.NoError(t, err)
+			ended++
+		}
+		assert.Equal(t, 3, ended)
+		require.Len(t, order, 12)
+		for i := 0; i < len(order); i += 3 {
+			assert.ElementsMatch(t, waitIDs(3), order[i:i+3], "each of them once in three polls")
+		}
+	})
+}
+
+func TestWaitAll_theSlowestRateIsNoOverflow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, polls := apiTasks(t, "completed")
+		ctx, cancel := context.WithTimeout(t.Context(), 1000*time.Hour)
+		defer cancel()
+		var ids []string
+		var last error
+		for task, err := range client.Tasks.WaitAll(ctx, []string{"task_1", "task_1_b"}, ittybit.WithPollRate(1e-300)) {
+			if last = err; err == nil {
+				ids = append(ids, task.ID)
+			}
+		}
+		require.ErrorIs(t, last, context.DeadlineExceeded)
+		assert.Len(t, ids, 1)
+		assert.Len(t, polls(), 1)
+
+		_, err := client.Tasks.CreateAndWait(t.Context(), ittybit.TaskCreateParams{}, ittybit.WithPollRate(math.Inf(1)))
+		clientParamError(t, err, "poll rate")
+	})
+}
+
+func TestWaitAll_pollsNothingMoreWhenItsContextHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, polls := apiTasks(t, "completed")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var ended []string
+		var unfinished *ittybit.UnfinishedError
+		for task, err := range client.Tasks.WaitAll(ctx, []string{"task_1", "task_2_a", "task_2_b"}, ittybit.WithPollRate(100)) {
+			if err == nil {
+				ended = append(ended, task.ID)
+				cancel()
+				time.Sleep(time.Hour) // all of them are due
+				continue
+			}
+			require.Nil(t, unfinished, "one error, and last")
+			require.ErrorAs(t, err, &unfinished)
+			assert.Nil(t, task)
+		}
+		assert.Equal(t, []string{"task_1"}, ended)
+		require.NotNil(t, unfinished)
+		require.ErrorIs(t, unfinished, context.Canceled)
+		assert.Equal(t, []string{"task_2_a", "task_2_b"}, unfinished.IDs)
+		assert.Len(t, polls(), 1)
+	})
+}
+
+// A poll that fails because the context has ended is not reported for itself.
+func TestWaitAll_reportsOnceThatItsContextHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
+			if req.URL.Path == "/tasks/task_0" {
+				time.Sleep(time.Second) // until the others are on their way
+				return apiResponse(200, `{"id":"task_0","status":"completed"}`)
+			}
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		for range 50 { // which of them is seen first is left to chance
+			ctx, cancel := context.WithCancel(t.Context())
+			count := 0
+			for task, err := range client.Tasks.WaitAll(ctx, waitIDs(5)) {
+				if count++; count == 1 {
+					require.NoError(t, err)
+					cancel()
+					synctest.Wait() // all polls have come back
+					continue
+				}
+				var unfinished *ittybit.UnfinishedError
+				require.ErrorAs(t, err, &unfinished)
+				assert.Nil(t, task)
+				assert.Equal(t, waitIDs(5)[1:], unfinished.IDs)
+			}
+			assert.Equal(t, 2, count)
+			cancel()
+		}
+	})
+}
+
+func TestWaitAll_givesTheLastStateOfATaskThatCanNotBeFetchedAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return apiResponse(200, `{"id":"task_1","status":"processing","progress":40}`)
+			}
+			return apiResponse(403, `{"message":"not yours"}`)
+		})
+		count := 0
+		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"task_1"}) {
+			var unfinished *ittybit.UnfinishedError
+			require.ErrorAs(t, err, &unfinished)
+			require.ErrorIs(t, err, ittybit.ErrForbidden)
+			assert.Equal(t, []string{"task_1"}, unfinished.IDs)
+			require.NotNil(t, task)
+			assert.Equal(t, ittybit.TaskStatusProcessing, task.Status)
+			count++
+		}
+		assert.Equal(t, 1, count)
+	})
+}
+
+func TestWaitAll_goesOnPastAnOddMemberAndReportsItInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
+			return apiResponse(200, fmt.Sprintf(`{"id":"task_1","status":%q,"progress":"half"}`, []string{"processing", "completed"}[n-1]))
+		})
+		count, progress := 0, 0
+		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithProgress(func(*ittybit.Task) { progress++ })) {
+			require.ErrorContains(t, err, `field "progress"`)
+			require.NotErrorAs(t, err, new(*ittybit.UnfinishedError))
+			assert.True(t, task.Succeeded())
+			count++
+		}
+		assert.Equal(t, []int{1, 2, 2}, []int{count, progress, seen.count()})
+	})
+}
+
 func TestWaitAll_yieldsEachTaskWhenItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, looks := apiTasks(t, "completed")
+		client, polls := apiTasks(t, "completed")
 		var order []string
 		progress := 0
 		ids := []string{"task_9", "task_1", "task_4", "task_1"}
@@ -58,14 +253,14 @@ func TestWaitAll_yieldsEachTaskWhenItEnds(t *testing.T) {
 			order = append(order, task.ID)
 		}
 		assert.Equal(t, []string{"task_1", "task_4", "task_9"}, order, "each once")
-		assert.Len(t, looks(), 9+1+4)
+		assert.Len(t, polls(), 9+1+4)
 		assert.Equal(t, 9+1+4, progress)
 	})
 }
 
 func TestWaitAll_staysWithinItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, looks := apiTasks(t, "completed")
+		client, polls := apiTasks(t, "completed")
 		ids := make([]string, 500)
 		for i := range ids {
 			ids[i] = fmt.Sprintf("task_%d_%d", i%4+1, i)
@@ -77,12 +272,12 @@ func TestWaitAll_staysWithinItsRate(t *testing.T) {
 			ended++
 		}
 		assert.Equal(t, 500, ended)
-		times := looks()
+		times := polls()
 		require.Len(t, times, 500*(1+2+3+4)/4)
 		for i := 1; i < len(times); i++ {
-			assert.GreaterOrEqual(t, times[i].Sub(times[i-1]), 20*time.Millisecond, "look %d", i)
+			assert.GreaterOrEqual(t, times[i].Sub(times[i-1]), 20*time.Millisecond, "poll %d", i)
 		}
-		assert.Less(t, time.Since(start), 40*time.Second, "1250 looks at 50 a second take 25 s")
+		assert.Less(t, time.Since(start), 40*time.Second, "1250 polls at 50 a second take 25 s")
 	})
 }
 
@@ -128,18 +323,18 @@ func TestWaitAll_namesWhatIsLeftWhenItsContextEnds(t *testing.T) {
 
 func TestWaitAll_endsWithTheLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // a goroutine that is left would hang here
-		client, looks := apiTasks(t, "completed")
+		client, polls := apiTasks(t, "completed")
 		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"task_1", "task_50", "task_60"}) {
 			require.NoError(t, err)
 			assert.Equal(t, "task_1", task.ID)
 			break
 		}
-		assert.LessOrEqual(t, len(looks()), 3)
+		assert.LessOrEqual(t, len(polls()), 3)
 	})
 }
 
-func TestWaitAll_refusesWhatCantBeMeant(t *testing.T) {
-	client, looks := apiTasks(t, "completed")
+func TestWaitAll_refusesInvalidParameters(t *testing.T) {
+	client, polls := apiTasks(t, "completed")
 	for param, next := range map[string]func(func(*ittybit.Task, error) bool){
 		"ids":            client.Tasks.WaitAll(t.Context(), []string{"task_1", ""}),
 		"poll rate":      client.Tasks.WaitAll(t.Context(), []string{"task_1"}, ittybit.WithPollRate(0)),
@@ -160,7 +355,7 @@ func TestWaitAll_refusesWhatCantBeMeant(t *testing.T) {
 	for task, err := range client.Tasks.WaitAll(t.Context(), nil) {
 		t.Error("there is nothing to wait for", task, err)
 	}
-	assert.Empty(t, looks())
+	assert.Empty(t, polls())
 }
 
 func TestUnfinishedError_namesOneTaskAndCountsMany(t *testing.T) {
@@ -170,135 +365,91 @@ func TestUnfinishedError_namesOneTaskAndCountsMany(t *testing.T) {
 	require.EqualError(t, &ittybit.UnfinishedError{IDs: []string{"task_1", "task_2"}, Err: context.Canceled}, "ittybit: 2 tasks were not seen to end: context canceled")
 }
 
-func TestCreateAndWait_refusesWhatCantBeMeantBeforeItCreates(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(201, apiTask))
-	params := ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, FileID: "file_1"}
-	for param, opt := range map[string]ittybit.WaitOption{
-		"opts": nil, "poll interval": ittybit.WithPollInterval(0), "poll rate": ittybit.WithPollRate(-1), "progress function": ittybit.WithProgress(nil),
-		"request header": ittybit.WithRequestHeader("", "x"), "idempotency key": ittybit.WithIdempotencyKey(""),
-	} {
-		task, err := client.Tasks.CreateAndWait(t.Context(), params, opt)
-		clientParamError(t, err, param)
-		assert.Nil(t, task)
-	}
-	for param, opt := range map[string]ittybit.WaitOption{"poll rate": ittybit.WithPollRate(math.NaN()), "poll interval": ittybit.WithPollInterval(-1)} {
-		_, err := client.Tasks.CreateAndWait(t.Context(), params, opt)
-		clientParamError(t, err, param)
-	}
-	_, err := client.Tasks.CreateAndWait(clientNoContext, params)
-	clientParamError(t, err, "ctx")
-	assert.Zero(t, seen.count())
-}
-
-func TestCreateAndWait_createsOnceAndWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, recorder := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
-			assert.Equal(t, []string{http.MethodPost, http.MethodGet, http.MethodGet}[n-1], req.Method)
-			status := []string{"pending", "processing", "completed"}[n-1]
-			return apiResponse(201, fmt.Sprintf(`{"id":"task_1","status":%q}`, status))
+func TestWaitAll_outlivesAnOutage(t *testing.T) {
+	const tasks = 200
+	for _, name := range []string{"no connection", "503", "429", "a proxy's 404"} {
+		t.Run(name, func(t *testing.T) {
+			failure := waitFailures[name]
+			synctest.Test(t, func(t *testing.T) {
+				client, _ := waitAway(t, 9*time.Minute, failure)
+				ended := 0
+				for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(tasks)) {
+					require.NoError(t, err)
+					assert.True(t, task.Succeeded())
+					ended++
+				}
+				assert.Equal(t, tasks, ended)
+			})
+			synctest.Test(t, func(t *testing.T) {
+				failures := 0
+				client, _ := waitAway(t, 11*time.Minute, func() (*http.Response, error) {
+					failures++
+					return failure()
+				})
+				start := time.Now()
+				var ids []string
+				for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(tasks)) {
+					var unfinished *ittybit.UnfinishedError
+					require.ErrorAs(t, err, &unfinished)
+					require.ErrorContains(t, err, "nothing has succeeded for 10m")
+					ids = append(ids, unfinished.IDs...)
+					require.NotNil(t, task)
+					assert.Equal(t, task.ID, unfinished.IDs[0])
+					assert.InDelta(t, 14, task.Progress, 1, "its last state")
+				}
+				assert.ElementsMatch(t, waitIDs(tasks), ids)
+				assert.GreaterOrEqual(t, time.Since(start), 25*time.Minute)
+				assert.Less(t, time.Since(start), 26*time.Minute)
+				assert.Less(t, failures, 10*60, "an API that is away is not flooded: fewer than one request a second")
+			})
 		})
-		var seen []ittybit.TaskStatus
-		task, err := client.Tasks.CreateAndWait(t.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: "https://example.com/cat.jpg"},
-			ittybit.WithIdempotencyKey("order-7"), ittybit.WithRequestHeader("X-Trace", "abc"),
-			ittybit.WithProgress(func(task *ittybit.Task) { seen = append(seen, task.Status) }))
-		require.NoError(t, err)
-		assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
-		assert.Equal(t, []ittybit.TaskStatus{"pending", "processing", "completed"}, seen)
-		requests := recorder.all()
-		require.Len(t, requests, 3)
-		assert.Equal(t, []string{"order-7"}, apiKeySpelled(requests[0].Header, "idempotency-key"))
-		for _, request := range requests {
-			assert.Equal(t, "abc", request.Header.Get("X-Trace"))
-		}
-	})
+	}
 }
 
-func TestCreateAndWait_keepsTheTaskWhenWaitingFails(t *testing.T) {
+func TestWaitAll_oneTaskThatFailsForEverHoldsNoOthersUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			if n == 1 {
-				return apiResponse(201, `{"id":"task_1","status":"pending"}`)
-			}
-			return apiResponse(401, `{"message":"the key was rolled"}`)
-		})
-		params := ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: "https://example.com/cat.jpg"}
-		task, err := client.Tasks.CreateAndWait(t.Context(), params)
-		require.ErrorIs(t, err, ittybit.ErrUnauthorized)
-		require.NotNil(t, task)
-		assert.Equal(t, "task_1", task.ID)
-
-		_, err = client.Tasks.CreateAndWait(t.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW})
-		clientParamError(t, err, "URL")
-	})
-}
-
-func TestWaitAll_hasFewLooksOnTheirWayAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		answered := make(chan struct{})
-		inFlight, most := 0, 0
+		start := time.Now()
 		client, _ := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
-			mu.Lock()
-			inFlight++
-			most = max(most, inFlight)
-			mu.Unlock()
-			<-answered
-			mu.Lock()
-			inFlight--
-			mu.Unlock()
+			id := strings.TrimPrefix(req.URL.Path, "/tasks/")
+			switch {
+			case id == "task_3":
+				return apiResponse(500, `{"message":"corrupted"}`)
+			case time.Since(start) < 30*time.Minute:
+				return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"processing"}`, id))
+			}
+			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, id))
+		})
+		var ended, lost []string
+		for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(20)) {
+			var unfinished *ittybit.UnfinishedError
+			if errors.As(err, &unfinished) {
+				require.ErrorIs(t, err, ittybit.ErrServer)
+				lost = append(lost, unfinished.IDs...)
+				continue
+			}
+			require.NoError(t, err)
+			ended = append(ended, task.ID)
+			assert.Less(t, time.Since(start), 31*time.Minute)
+		}
+		assert.Len(t, ended, 19)
+		assert.Equal(t, []string{"task_3"}, lost)
+		assert.Less(t, time.Since(start), 42*time.Minute, "ten minutes after the others")
+	})
+}
+
+func TestWaitAll_pollsNothingBeforeRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		client, seen := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return apiResponse(429, `{"message":"slow down"}`, "Retry-After", "120")
+			}
+			assert.GreaterOrEqual(t, time.Since(start), 120*time.Second)
 			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, strings.TrimPrefix(req.URL.Path, "/tasks/")))
 		})
-		ids := make([]string, 30)
-		for i := range ids {
-			ids[i] = fmt.Sprintf("task_%d", i)
+		for _, err := range client.Tasks.WaitAll(t.Context(), waitIDs(30), ittybit.WithPollRate(1e6)) {
+			require.NoError(t, err)
 		}
-		ended := make(chan int, 1)
-		go func() {
-			count := 0
-			for _, err := range client.Tasks.WaitAll(t.Context(), ids, ittybit.WithPollRate(1000)) {
-				assert.NoError(t, err)
-				count++
-			}
-			ended <- count
-		}()
-		time.Sleep(time.Minute) // no answer comes
-		mu.Lock()
-		assert.Equal(t, 8, inFlight, "a slow Ittybit is not drowned in requests")
-		mu.Unlock()
-		close(answered)
-		assert.Equal(t, 30, <-ended)
-		assert.Equal(t, 8, most)
-	})
-}
-
-func TestWaitAll_looksOnceInAnAgeWhereTheRateSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, looks := apiTasks(t, "completed")
-		ctx, cancel := context.WithTimeout(t.Context(), 1000*time.Hour)
-		defer cancel()
-		for task, err := range client.Tasks.WaitAll(ctx, []string{"task_8", "task_9"}, ittybit.WithPollRate(math.SmallestNonzeroFloat64)) {
-			assert.Nil(t, task)
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-		}
-		assert.Len(t, looks(), 1)
-	})
-}
-
-func TestWaitAll_yieldsTheLastStateOfATaskThatIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, _ := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			if n < 3 {
-				return apiResponse(200, fmt.Sprintf(`{"id":"task_1","status":"processing","progress":%d}`, n*10))
-			}
-			return apiResponse(404, `{"message":"no such task"}`)
-		})
-		count := 0
-		for task, err := range client.Tasks.WaitAll(t.Context(), []string{"task_1"}) {
-			count++
-			require.ErrorIs(t, err, ittybit.ErrNotFound)
-			require.NotNil(t, task)
-			assert.InDelta(t, 20, task.Progress, 0)
-		}
-		assert.Equal(t, 1, count)
+		assert.Equal(t, 31, seen.count())
 	})
 }

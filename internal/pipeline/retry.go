@@ -200,13 +200,14 @@ func (c *call) judgeTransport(ctx context.Context, err error) bool {
 	trace := c.trace.Load()
 	if c.request.Creates && trace != nil && trace.maySend(givenUp(ctx, err)) {
 		c.unknown = true
-		return c.pipeline.cfg.Policy.RetryAmbiguousPosts && !permanent(err)
+		return c.pipeline.cfg.Policy.RetryAmbiguousPosts && !IsPermanent(err)
 	}
-	return !permanent(err)
+	return !IsPermanent(err)
 }
 
-// permanent reports whether another try would fail in the same way.
-func permanent(err error) bool {
+// IsPermanent reports whether another attempt would fail in the same way: the certificate is wrong,
+// the scheme is, or the body can not be read.
+func IsPermanent(err error) bool {
 	var (
 		certificate *tls.CertificateVerificationError
 		authority   x509.UnknownAuthorityError
@@ -214,7 +215,8 @@ func permanent(err error) bool {
 		record      tls.RecordHeaderError
 	)
 	return errors.Is(err, errAnswerTooLarge) || errors.As(err, new(*SourceError)) || errors.As(err, &certificate) ||
-		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &record)
+		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &record) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // judgeSuccess decodes a 2xx answer.

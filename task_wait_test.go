@@ -172,7 +172,7 @@ func TestWait_refusesBadOptionsBeforeItPolls(t *testing.T) {
 	assert.Zero(t, seen.count())
 }
 
-func TestWait_goesOnPastAnOddMemberAndReportsItInTheEnd(t *testing.T) {
+func TestWait_goesOnPastAFieldThatCanNotBeDecoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			if n == 1 {

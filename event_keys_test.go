@@ -335,3 +335,70 @@ func TestSupersedes_withinARank(t *testing.T) {
 		assert.Equal(t, tt.want, tt.a.Supersedes(tt.b), name)
 	}
 }
+
+// TestEvent_marshalsToWhatWasReceived: through json.Marshal and back, as in a queue, an event is the same one.
+func TestEvent_marshalsToWhatWasReceived(t *testing.T) {
+	for name, body := range map[string]string{
+		"a task":               webhookPageBody,
+		"progress, with a URL": `{"id":"task_1","object":"task","status":"processing","input":{"id":"file_1","url":"https://a.example/?a=1&b=<2>"}}`,
+		"line separators":      `{"id":"task_1","object":"task","status":"waiting","description":"a` + "\u2028" + `b"}`,
+		"media":                `{ "id" : "med_1", "object" : "media", "title" : "a & b" }`,
+		"an event":             `{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1","error":"x"},"created_at":1735689886}`,
+		"an event without id":  `{"object":"event","kind":"run.created","data":{"id":"run_1"},"created_at":1735689886}`,
+		"a job":                `{"id":"job_1","object":"job","status":"processing","tasks":[{"id":"task_1"}],"new":{"a":[1.0,2e3]}}`,
+		"unknown":              `{"hello":["wörld",1.50]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := webhookParse(t, body)
+			for _, value := range []any{e, *e} {
+				text, err := json.Marshal(value)
+				require.NoError(t, err)
+				assert.JSONEq(t, body, string(text))
+				assert.Contains(t, strings.ReplaceAll(string(text), " ", ""), strings.NewReplacer(" ", "", "\n", "",
+					"&", `\u0026`, "<", `\u003c`, ">", `\u003e`, "\u2028", `\u2028`).Replace(body), "numbers are as they were written")
+				var again ittybit.Event
+				require.NoError(t, json.Unmarshal(text, &again))
+				assert.Equal(t, e.Key(), again.Key())
+				assert.Equal(t, e.Type, again.Type)
+				assert.Equal(t, e.CreatedAt, again.CreatedAt)
+				assert.Equal(t, []bool{e.Task == nil, e.Media == nil, e.Job == nil}, []bool{again.Task == nil, again.Media == nil, again.Job == nil})
+				more, err := json.Marshal(&again)
+				require.NoError(t, err)
+				assert.Equal(t, string(text), string(more))
+			}
+		})
+	}
+}
+
+func TestEvent_putTogetherByHandSurvivesMarshalling(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, e := range map[string]*ittybit.Event{
+		"a task": {ID: "evt_1", Type: ittybit.EventTaskUpdated, CreatedAt: at, ProjectID: "prj_1", AutomationID: "auto_1",
+			Task: &ittybit.Task{ID: "task_1", Kind: ittybit.TaskKindSpeech, Status: ittybit.TaskStatusProcessing, Progress: 40}},
+		"an end, without an id": {Type: ittybit.EventTaskSucceeded, Task: &ittybit.Task{ID: "task_1", Status: ittybit.TaskStatusSucceeded}},
+		"media":                 {Type: ittybit.EventMediaCreated, Media: &ittybit.Media{ID: "med_1", Title: "a & b"}},
+		"a job":                 {Type: "job.queued", Job: &ittybit.Job{ID: "job_1", Status: ittybit.JobStatusQueued}},
+		"nothing":               {Type: ittybit.EventUnknown},
+		"made of a task":        ittybit.EventFromTask(&ittybit.Task{ID: "task_1", Status: ittybit.TaskStatusFailed, Error: &ittybit.TaskError{Message: "no"}}),
+		"made of none":          ittybit.EventFromTask(nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, err := json.Marshal(e)
+			require.NoError(t, err)
+			var again ittybit.Event
+			require.NoError(t, json.Unmarshal(text, &again), "%s", text)
+			assert.Equal(t, e.Key(), again.Key())
+			assert.Equal(t, []any{e.ID, e.Type, e.ProjectID, e.AutomationID}, []any{again.ID, again.Type, again.ProjectID, again.AutomationID})
+			assert.True(t, e.CreatedAt.Equal(again.CreatedAt))
+			assert.Equal(t, []bool{e.Task == nil, e.Media == nil, e.Job == nil}, []bool{again.Task == nil, again.Media == nil, again.Job == nil})
+			if e.Task != nil {
+				assert.Equal(t, []any{e.Task.ID, e.Task.Kind, e.Task.Status, e.Task.Progress, e.Task.Error},
+					[]any{again.Task.ID, again.Task.Kind, again.Task.Status, again.Task.Progress, again.Task.Error})
+			}
+		})
+	}
+	e := webhookParse(t, webhookPageBody)
+	require.NoError(t, json.Unmarshal([]byte("null"), e))
+	assert.Equal(t, "task:task_123abc:completed", e.Key(), "null changes nothing")
+	require.ErrorIs(t, json.Unmarshal([]byte("[]"), e), ittybit.ErrMalformedEvent)
+}

@@ -3,11 +3,10 @@ package ittybit
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,32 +36,14 @@ const (
 	EventUnknown EventType = "unknown"
 )
 
-// canonical gives the type that stands for t: a task's end has one type, whichever of its
-// spellings t is in.
-func (t EventType) canonical() EventType {
-	status, isTask := strings.CutPrefix(string(t), "task.")
-	if !isTask {
-		return t
-	}
-	_, end := TaskStatus(status).meaning()
-	return cmp.Or(taskEndType(end), t)
-}
-
-// taskEndType gives the type of event that the end of a task is; "" for none.
-func taskEndType(end TaskStatus) EventType {
-	switch end {
-	case TaskStatusCompleted:
-		return EventTaskCompleted
-	case TaskStatusFailed:
-		return EventTaskFailed
-	case TaskStatusCancelled:
-		return EventTaskCancelled
-	}
-	return ""
-}
-
-// ErrMalformedEvent is matched when a webhook's body is not a JSON object.
-var ErrMalformedEvent = errors.New("ittybit: the event is not a JSON object")
+// The errors of [ParseEvent], for [errors.Is].
+var (
+	// ErrMalformedEvent: a webhook's body is not a JSON object.
+	ErrMalformedEvent = errors.New("ittybit: the event is not a JSON object")
+	// ErrUnroutableEvent: an event's id, object, kind or status is there, or that of the task,
+	// media or job in it, and is not a string: nobody can say which handler it is for.
+	ErrUnroutableEvent = errors.New("ittybit: the event cannot be routed")
+)
 
 // Event is what a webhook brought. At most one of Task, Media and Job is set.
 type Event struct {
@@ -76,14 +57,8 @@ type Event struct {
 	Media *Media
 	Job   *Job
 
-	raw     json.RawMessage
+	decoded
 	subject subject
-}
-
-// subject is what the event is about, for the key.
-type subject struct {
-	object, id, status string
-	end                bool // the event is the end of the object, and status its usual spelling
 }
 
 // String names the event in a few words, for logs, without its payload.
@@ -133,87 +108,6 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	}
 	*e = *parsed
 	return nil
-}
-
-// Key names what happened: it is the same on every redelivery, and different for every
-// other happening. Keys are stored in databases and do not change between versions:
-//
-//	event                                                        key
-//	with an id of its own (API version 2025-12-01)               evt:<id>
-//	end of a task: completed, succeeded                          task:<id>:completed
-//	end of a task: ready, with an output or results              task:<id>:ready
-//	end of a task: failed, error                                 task:<id>:failed
-//	end of a task: cancelled, canceled                           task:<id>:cancelled
-//	end of a job: succeeded, completed                           job:<id>:succeeded
-//	end of a job: failed, error                                  job:<id>:failed
-//	end of a job: cancelled, canceled                            job:<id>:cancelled
-//	any other state of a task or job                             <object>:<id>:<status>:<digest>
-//	media                                                        media:<id>:<digest>
-//	anything else                                                <object or type>:<id>[:<status>]:<digest>
-//
-// A task ends once, and the key of its end is the same whether it came by webhook, in the
-// payload of any API version, or by polling (see [EventFromTask]). The digest is that of
-// the body, 32 hex digits: two progress updates are two events, and so are two payloads
-// about one media object.
-func (e *Event) Key() string {
-	if e.ID != "" {
-		return "evt:" + e.ID
-	}
-	s := e.subject
-	if s == (subject{}) {
-		s = e.findSubject()
-	}
-	key := s.object + ":" + s.id
-	if s.status != "" {
-		key += ":" + s.status
-	}
-	if s.end && s.id != "" {
-		return key
-	}
-	digest := sha256.Sum256(e.canonicalJSON())
-	return key + ":" + hex.EncodeToString(digest[:16])
-}
-
-// canonicalJSON gives the payload in the one form that json.Marshal puts it into, so that an
-// event has the same digest before and after it was marshalled. What can't be marshalled
-// has that of nothing.
-func (e *Event) canonicalJSON() []byte {
-	text, err := e.MarshalJSON()
-	var compact, escaped bytes.Buffer
-	if err != nil || json.Compact(&compact, text) != nil {
-		return nil
-	}
-	json.HTMLEscape(&escaped, compact.Bytes())
-	return escaped.Bytes()
-}
-
-// findSubject finds what the event is about.
-func (e *Event) findSubject() subject {
-	switch {
-	case e.Task != nil:
-		s := subject{object: "task", id: e.Task.ID, status: string(e.Task.Status)}
-		// Where the type says something else, such as a late task.updated with a task that
-		// has ended meanwhile, the key of the end stays free for the event that is the end.
-		_, end := e.Task.meaning()
-		if end != "" && (e.Type == "" || e.Type.canonical() == taskEndType(end)) {
-			s.end = true
-			if e.Task.Status != TaskStatusReady {
-				s.status = string(end)
-			}
-		}
-		return s
-	case e.Media != nil:
-		return subject{object: "media", id: e.Media.ID}
-	case e.Job != nil:
-		s := subject{object: "job", id: e.Job.ID, status: string(e.Job.Status)}
-		status, isJob := strings.CutPrefix(string(e.Type), "job.")
-		if end := e.Job.Status.end(); end != "" && (e.Type == "" || isJob && JobStatus(status).end() == end) {
-			s.end, s.status = true, string(end)
-		}
-		return s
-	default:
-		return subject{object: string(e.Type)}
-	}
 }
 
 // JobStatus is how far a job is. It is an open type: Ittybit may send statuses that are not
@@ -295,8 +189,9 @@ func (j *Job) fromJSON(text []byte) error {
 
 // ParseEvent reads the body of a webhook: a bare task or media object (API version
 // 2025-08-20), an event with its data (2025-12-01), or a job (2026). Any other JSON
-// object is an [EventUnknown], so that nothing Ittybit may send one day is refused;
-// what is no JSON object is [ErrMalformedEvent]. Odd members never spoil the rest.
+// object is an [EventUnknown], so that nothing Ittybit may send one day is refused. What is
+// not a JSON object is [ErrMalformedEvent]. A field that can't be decoded is left zero, and
+// named by DecodeError; where it is one that routes the event, that is [ErrUnroutableEvent].
 //
 // ParseEvent does not verify anything: see [WebhookVerifier] and [WebhookHandler].
 func ParseEvent(body []byte) (*Event, error) { return parseEvent(bytes.Clone(body)) }
@@ -314,16 +209,23 @@ func parseEvent(body []byte) (*Event, error) {
 		task  Task
 	}{task: Task{decoded: decoded{raw: body}}}
 	e, task := &both.event, &both.task
-	wire := taskWire{Task: task} // any other payload is told by the members that it shares with a task
+	wire := taskWire{Task: task} // the fields of any other payload have the names of a task's
 	object := jsonx.NewObject(body)
 	wire.scan(&object)
+	if object.Err() != nil {
+		if err := routingError("", body); err != nil {
+			return nil, err
+		}
+	}
 	e.raw, e.ProjectID, e.AutomationID = body, task.ProjectID, task.AutomationID
 	switch payloadOf(task.Object, task.ID, wire.data) {
 	case "event":
-		e.readEvent(task, wire.createdAt, orNil(wire.data))
+		if err := e.readEvent(task, wire.createdAt, orNil(wire.data), object.Err()); err != nil {
+			return nil, err
+		}
 	case "task":
 		wire.finish(&object)
-		_ = task.keep(body, "task", task.ID, object.Err()) // a field does not spoil the end of a task
+		_ = task.keep(body, "task", task.ID, object.Err()) // body is an object
 		e.readTask(task)
 	case "media":
 		e.readMedia(body)
@@ -337,7 +239,35 @@ func parseEvent(body []byte) (*Event, error) {
 	return e, nil
 }
 
-// payloadOf tells the payloads apart: by their object member, else (one of Ittybit's
+// routingError names the fields of an object, at path, that are there, decide what becomes of
+// an event, and are not strings. Of fields with the same name the last one counts.
+func routingError(path string, text []byte) error {
+	names := [...]string{"id", "object", "kind", "status"}
+	var wrong [len(names)]bool
+	object := jsonx.NewObject(text)
+	for object.Next() {
+		if i := slices.Index(names[:], string(object.Name())); i >= 0 {
+			wrong[i] = !jsonx.IsNull(object.Value()) && object.Value()[0] != '"'
+		}
+	}
+	var errs jsonx.FieldErrors
+	for i, name := range names {
+		if wrong[i] {
+			errs = errs.Add(path+name, errNotString)
+		}
+	}
+	if errs == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnroutableEvent, errs)
+}
+
+var (
+	errNotString = errors.New("is not a string")
+	errNotObject = errors.New("is not an object")
+)
+
+// payloadOf tells the payloads apart: by their object field, else (one of Ittybit's
 // 2026 guides shows none) by the prefix of the id.
 func payloadOf(object, id string, data json.RawMessage) string {
 	switch {
@@ -358,7 +288,7 @@ func payloadOf(object, id string, data json.RawMessage) string {
 }
 
 func (e *Event) readTask(task *Task) {
-	e.Task = task
+	e.Task, e.err = task, task.err
 	_, end := task.meaning()
 	e.Type = cmp.Or(taskEndType(end), EventTaskUpdated)
 	e.CreatedAt = firstNonZero(task.Completed, task.Updated, task.Created)
@@ -367,61 +297,93 @@ func (e *Event) readTask(task *Task) {
 
 func (e *Event) readMedia(body []byte) {
 	media := new(Media)
-	_ = media.fromJSON(body) // an odd member does not spoil the rest
+	_ = media.fromJSON(body) // it is an object
 	if media.ID == "" {
 		return
 	}
-	e.Media, e.Type = media, EventMediaCreated
+	e.Media, e.Type, e.err = media, EventMediaCreated, media.err
 	e.CreatedAt = firstNonZero(media.Created, media.Updated)
 	e.subject = e.findSubject()
 }
 
 func (e *Event) readJob(body []byte) {
 	job := new(Job)
-	_ = job.fromJSON(body) // an odd member does not spoil the rest
+	_ = job.fromJSON(body) // it is an object
 	if job.ID == "" || job.Status == "" {
 		return
 	}
-	e.Job, e.Type = job, EventType("job."+job.Status)
+	e.Job, e.Type, e.err = job, EventType("job."+job.Status), job.err
 	e.CreatedAt = firstNonZero(job.Finished, job.Updated, job.Created)
 	e.subject = e.findSubject()
 }
 
-// readEvent reads the form {id, object: "event", kind, data, created_at}, whose members have
-// been scanned as if they were a task's.
-func (e *Event) readEvent(event *Task, createdAt time.Time, data json.RawMessage) {
+// readEvent reads the form {id, object: "event", kind, data, created_at}, whose fields have
+// been scanned as if they were a task's, with the errors in scanned.
+func (e *Event) readEvent(event *Task, createdAt time.Time, data json.RawMessage, scanned error) error {
 	kind := EventType(event.Kind)
 	if kind == "" {
-		return
+		return nil
 	}
 	e.ID, e.Type = event.ID, kind
 	e.CreatedAt = firstNonZero(createdAt, event.Created)
-	object, _, _ := strings.Cut(string(kind), ".")
-	switch object {
-	case "task":
-		task := event           // whose memory is free by now
-		_ = task.fromJSON(data) // an odd member does not spoil the rest
-		if task.ID == "" {
-			break
+	errs := eventFields(scanned)
+	var dataErr error
+	if prefix, _, _ := strings.Cut(string(kind), "."); data != nil {
+		dataErr = e.readData(prefix, event, data)
+	}
+	if dataErr != nil {
+		if err := routingError("data.", data); err != nil {
+			return err
 		}
-		e.Task = task
-		e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, task.ProjectID), cmp.Or(e.AutomationID, task.AutomationID)
-	case "media":
-		media := new(Media)
-		_ = media.fromJSON(data) // an odd member does not spoil the rest
-		if media.ID == "" {
-			break
-		}
-		e.Media = media
-		e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, media.ProjectID), cmp.Or(e.AutomationID, media.AutomationID)
-	case "job":
-		job := new(Job)
-		_ = job.fromJSON(data) // an odd member does not spoil the rest
-		if job.ID != "" {
-			e.Job = job
-		}
+		errs = errs.Add("data", dataErr)
+	}
+	if len(errs) > 0 {
+		_ = e.keep(e.raw, "event", e.ID, errs) // which it keeps
 	}
 	e.subject = e.findSubject()
+	return nil
+}
+
+// eventFields chooses those of the errors of a scan that are about fields of an event.
+func eventFields(scanned error) jsonx.FieldErrors {
+	if scanned == nil {
+		return nil // before anything is allocated
+	}
+	var all jsonx.FieldErrors
+	_ = errors.As(scanned, &all) // a scan has no other errors
+	return slices.DeleteFunc(slices.Clone(all), func(f jsonx.FieldError) bool {
+		return !slices.Contains([]string{"created", "created_at", "project_id", "automation_id"}, f.Path)
+	})
+}
+
+// readData reads what an event is about. An error names the fields that could not be decoded.
+func (e *Event) readData(prefix string, spare *Task, data json.RawMessage) error {
+	var about *decoded
+	switch prefix {
+	case "task":
+		task := spare // whose memory is free by now
+		if about = &task.decoded; task.fromJSON(data) == nil && task.ID != "" {
+			e.Task = task
+			e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, task.ProjectID), cmp.Or(e.AutomationID, task.AutomationID)
+		}
+	case "media":
+		media := new(Media)
+		if about = &media.decoded; media.fromJSON(data) == nil && media.ID != "" {
+			e.Media = media
+			e.ProjectID, e.AutomationID = cmp.Or(e.ProjectID, media.ProjectID), cmp.Or(e.AutomationID, media.AutomationID)
+		}
+	case "job":
+		job := new(Job)
+		if about = &job.decoded; job.fromJSON(data) == nil && job.ID != "" {
+			e.Job = job
+		}
+	default:
+		return nil
+	}
+	if !jsonx.IsObject(data) {
+		return errNotObject
+	}
+	return about.err
 }
 
 // EventFromTask makes the event that a webhook would have brought for the task as it
@@ -431,7 +393,7 @@ func EventFromTask(task *Task) *Event {
 	if task == nil {
 		return &Event{Type: EventUnknown}
 	}
-	e := &Event{raw: task.raw, ProjectID: task.ProjectID, AutomationID: task.AutomationID}
+	e := &Event{decoded: decoded{raw: task.raw}, ProjectID: task.ProjectID, AutomationID: task.AutomationID}
 	if e.raw == nil {
 		e.raw, _ = jsonx.Marshal(task) // a task that was put together by hand; nil where it can't be
 	}

@@ -204,16 +204,14 @@ func TestParseEvent_readsTheOtherPayloads(t *testing.T) {
 
 func TestParseEvent_keepsWhatItDoesNotKnow(t *testing.T) {
 	for name, body := range map[string]string{
-		"an empty object":           `{}`,
-		"another object":            `{"id":"auto_1","object":"automation","name":"x"}`,
-		"no id":                     `{"object":"task","status":"completed"}`,
-		"media without an id":       `{"object":"media"}`,
-		"a job without a status":    `{"id":"job_1","object":"job"}`,
-		"an event without a kind":   `{"id":"evt_1","object":"event","data":{"id":"task_1"}}`,
-		"an id of no known prefix":  `{"id":"xyz_1","status":"completed"}`,
-		"nulls":                     `{"id":null,"object":null,"kind":null,"status":null,"data":null}`,
-		"members of odd types":      `{"id":1,"object":["task"],"kind":{},"status":true,"data":"x"}`,
-		"a media id of an odd type": `{"id":{"a":1},"object":"media"}`,
+		"an empty object":          `{}`,
+		"another object":           `{"id":"auto_1","object":"automation","name":"x"}`,
+		"no id":                    `{"object":"task","status":"completed"}`,
+		"media without an id":      `{"object":"media"}`,
+		"a job without a status":   `{"id":"job_1","object":"job"}`,
+		"an event without a kind":  `{"id":"evt_1","object":"event","data":{"id":"task_1"}}`,
+		"an id of no known prefix": `{"id":"xyz_1","status":"completed"}`,
+		"nulls":                    `{"id":null,"object":null,"kind":null,"status":null,"data":null}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := webhookParse(t, body)
@@ -228,7 +226,7 @@ func TestParseEvent_keepsWhatItDoesNotKnow(t *testing.T) {
 }
 
 func TestParseEvent_keepsTheEventWhoseDataItCannotRead(t *testing.T) {
-	for _, data := range []string{`null`, `"task_1"`, `[]`, `7`, `{}`, `{"id":7}`} {
+	for _, data := range []string{`null`, `"task_1"`, `[]`, `7`, `{}`} {
 		for _, kind := range []string{"task.completed", "media.created", "job.succeeded"} {
 			e := webhookParse(t, `{"id":"evt_1","object":"event","kind":"`+kind+`","data":`+data+`}`)
 			assert.Equal(t, ittybit.EventType(kind), e.Type, data)
@@ -236,7 +234,79 @@ func TestParseEvent_keepsTheEventWhoseDataItCannotRead(t *testing.T) {
 			assert.Nil(t, e.Task, data)
 			assert.Nil(t, e.Media, data)
 			assert.Nil(t, e.Job, data)
+			if data == `null` || data == `{}` {
+				assert.NoError(t, e.DecodeError(), data)
+			} else {
+				assert.EqualError(t, e.DecodeError(), `ittybit: event evt_1: cannot decode field "data": is not an object`)
+			}
 		}
+	}
+}
+
+// What decides which handler an event is for is never guessed.
+func TestParseEvent_refusesWhatItCannotRoute(t *testing.T) {
+	for body, fields := range map[string][]string{
+		`{"id":"task_1","object":"task","kind":"nsfw","status":7}`:                                {"status"},
+		`{"id":["task_1"],"object":"task","status":"completed"}`:                                  {"id"},
+		`{"id":"task_1","object":{"is":"task"},"status":"completed"}`:                             {"object"},
+		`{"id":"task_1","object":"task","kind":false,"status":"completed"}`:                       {"kind"},
+		`{"id":{"a":1},"object":"media"}`:                                                         {"id"},
+		`{"id":"job_1","object":"job","status":["succeeded"]}`:                                    {"status"},
+		`{"id":1.5,"object":["task"],"kind":{},"status":true,"data":"x"}`:                         {"id", "object", "kind", "status"},
+		`{"id":7,"object":"event","kind":"task.completed","data":{"id":"task_1"}}`:                {"id"},
+		`{"id":"evt_1","object":"event","kind":["task.completed"],"data":{"id":"task_1"}}`:        {"kind"},
+		`{"id":"evt_1","object":"event","kind":"task.completed","data":{"id":7}}`:                 {"data.id"},
+		`{"id":"evt_1","object":"event","kind":"task.updated","data":{"id":"task_1","status":1}}`: {"data.status"},
+		`{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1","kind":[]}}`:   {"data.kind"},
+		`{"id":"evt_1","object":"event","kind":"media.created","data":{"id":{}}}`:                 {"data.id"},
+		`{"id":"evt_1","object":"event","kind":"job.failed","data":{"id":"job_1","status":0}}`:    {"data.status"},
+		`{"id":"task_1","id":7,"object":"task","status":"completed"}`:                             {"id"},
+		// More fields than an error names, before the one that counts.
+		`{"progress":"x","created":"x","updated":"x","completed":"x","started":"x","created_at":{},"updated_at":{},"started_at":{},"finished_at":{},
+		  "created_by":1,"parent_id":1,"project_id":1,"automation_id":1,"run_id":1,"progress":"x","created":"x","updated":"x","completed":"x","started":"x",
+		  "run_id":2,"parent_id":2,"id":"task_1","object":"task","status":3}`: {"status"},
+	} {
+		e, err := ittybit.ParseEvent([]byte(body))
+		assert.Nil(t, e, body)
+		require.ErrorIs(t, err, ittybit.ErrUnroutableEvent, body)
+		require.NotErrorIs(t, err, ittybit.ErrMalformedEvent, body)
+		var want []string
+		for _, field := range fields {
+			want = append(want, fmt.Sprintf("field %q: is not a string", field))
+		}
+		assert.EqualError(t, err, "ittybit: the event cannot be routed: "+strings.Join(want, "; "), body)
+		var event ittybit.Event
+		require.ErrorIs(t, json.Unmarshal([]byte(body), &event), ittybit.ErrUnroutableEvent)
+	}
+	// The last of two fields with one name counts; null is none; a field of another object is not asked.
+	for _, body := range []string{
+		`{"id":7,"id":"task_1","object":"task","status":"completed"}`, `{"id":"task_1","object":"task","kind":null,"status":null}`,
+		`{"id":"med_1","object":"media","files":[{"id":7,"kind":[]}]}`, `{"id":"evt_1","object":"event","kind":"run.failed","data":{"id":7}}`,
+	} {
+		_, err := ittybit.ParseEvent([]byte(body))
+		assert.NoError(t, err, body)
+	}
+}
+
+func TestEvent_namesTheFieldsThatItCannotDecode(t *testing.T) {
+	for body, want := range map[string]string{
+		webhookPageBody: "",
+		`{"id":"task_1","object":"task","status":"completed","created":"soon","output":{"id":"file_1","width":"wide"}}`: `ittybit: task task_1: cannot decode field "created": is neither ISO 8601 nor unix seconds or milliseconds; field "output.width": `,
+		`{"id":"med_1","object":"media","title":5}`:                                                  `ittybit: media med_1: cannot decode field "title": is not a string`,
+		`{"id":"job_1","object":"job","status":"failed","metadata":[]}`:                              `ittybit: job job_1: cannot decode field "metadata": is not an object`,
+		`{"id":"evt_1","object":"event","kind":"run.created","created_at":{},"project_id":4}`:        `ittybit: event evt_1: cannot decode field "created_at": is neither ISO 8601 nor unix seconds or milliseconds; field "project_id": is not a string`,
+		`{"id":"evt_1","object":"event","kind":"run.created","progress":"x","workflow":7}`:           "", // an event has no such fields
+		`{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1","run_id":4}}`:     `ittybit: event evt_1: cannot decode field "data.run_id": is not a string`,
+		`{"id":"evt_1","object":"event","kind":"media.created","data":{"id":"med_1","files":["x"]}}`: `ittybit: event evt_1: cannot decode field "data.files[0]": is not an object`,
+		`{"hello":[]}`: "",
+	} {
+		err := webhookParse(t, body).DecodeError()
+		if want == "" {
+			assert.NoError(t, err, body)
+			continue
+		}
+		require.Error(t, err, body)
+		assert.Contains(t, err.Error(), want, body)
 	}
 }
 
@@ -266,7 +336,7 @@ func TestParseEvent_isNotSpoiledByOddMembers(t *testing.T) {
 		assert.Equal(t, "task:task_1:completed", e.Key())
 	})
 	t.Run("of the task in an event", func(t *testing.T) {
-		e := webhookParse(t, `{"id":"evt_1","object":"event","kind":"task.succeeded","created_at":"?","data":{"kind":5,"progress":[],"id":"task_1","status":"succeeded"}}`)
+		e := webhookParse(t, `{"id":"evt_1","object":"event","kind":"task.succeeded","created_at":"?","data":{"run_id":5,"progress":[],"id":"task_1","status":"succeeded"}}`)
 		require.NotNil(t, e.Task)
 		assert.Equal(t, ittybit.TaskStatusSucceeded, e.Task.Status)
 		assert.True(t, e.CreatedAt.IsZero())
@@ -287,7 +357,7 @@ func TestParseEvent_isNotSpoiledByOddMembers(t *testing.T) {
 			assert.JSONEq(t, mediaBody, string(e.Media.RawJSON()))
 		})
 	}
-	jobBody := `{"kind":5,"tasks":[{"id":"task_1","progress":"x"}],"metadata":[],"error":1,"created_at":"?","id":"job_1","object":"job","status":"succeeded","finished_at":1767225600123}`
+	jobBody := `{"options":5,"tasks":[{"id":"task_1","progress":"x"}],"metadata":[],"error":1,"created_at":"?","id":"job_1","object":"job","status":"succeeded","finished_at":1767225600123}`
 	for name, body := range map[string]string{
 		"of a job":             jobBody,
 		"of a job in an event": `{"id":"evt_1","object":"event","kind":"job.succeeded","data":` + jobBody + `}`,
@@ -364,73 +434,6 @@ func TestParseEvent_keepsTheReasonOfAFailureInWhateverForm(t *testing.T) {
 		require.NotNil(t, e.Task.Error, text)
 		assert.Equal(t, want, *e.Task.Error)
 	}
-}
-
-// TestEvent_marshalsToWhatWasReceived: through json.Marshal and back, as in a queue, an event is the same one.
-func TestEvent_marshalsToWhatWasReceived(t *testing.T) {
-	for name, body := range map[string]string{
-		"a task":               webhookPageBody,
-		"progress, with a URL": `{"id":"task_1","object":"task","status":"processing","input":{"id":"file_1","url":"https://a.example/?a=1&b=<2>"}}`,
-		"line separators":      `{"id":"task_1","object":"task","status":"waiting","description":"a` + "\u2028" + `b"}`,
-		"media":                `{ "id" : "med_1", "object" : "media", "title" : "a & b" }`,
-		"an event":             `{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":"task_1","error":"x"},"created_at":1735689886}`,
-		"an event without id":  `{"object":"event","kind":"run.created","data":{"id":"run_1"},"created_at":1735689886}`,
-		"a job":                `{"id":"job_1","object":"job","status":"processing","tasks":[{"id":"task_1"}],"new":{"a":[1.0,2e3]}}`,
-		"unknown":              `{"hello":["wörld",1.50]}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			e := webhookParse(t, body)
-			for _, value := range []any{e, *e} {
-				text, err := json.Marshal(value)
-				require.NoError(t, err)
-				assert.JSONEq(t, body, string(text))
-				assert.Contains(t, strings.ReplaceAll(string(text), " ", ""), strings.NewReplacer(" ", "", "\n", "",
-					"&", `\u0026`, "<", `\u003c`, ">", `\u003e`, "\u2028", `\u2028`).Replace(body), "numbers are as they were written")
-				var again ittybit.Event
-				require.NoError(t, json.Unmarshal(text, &again))
-				assert.Equal(t, e.Key(), again.Key())
-				assert.Equal(t, e.Type, again.Type)
-				assert.Equal(t, e.CreatedAt, again.CreatedAt)
-				assert.Equal(t, []bool{e.Task == nil, e.Media == nil, e.Job == nil}, []bool{again.Task == nil, again.Media == nil, again.Job == nil})
-				more, err := json.Marshal(&again)
-				require.NoError(t, err)
-				assert.Equal(t, string(text), string(more))
-			}
-		})
-	}
-}
-
-func TestEvent_putTogetherByHandSurvivesMarshalling(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for name, e := range map[string]*ittybit.Event{
-		"a task": {ID: "evt_1", Type: ittybit.EventTaskUpdated, CreatedAt: at, ProjectID: "prj_1", AutomationID: "auto_1",
-			Task: &ittybit.Task{ID: "task_1", Kind: ittybit.TaskKindSpeech, Status: ittybit.TaskStatusProcessing, Progress: 40}},
-		"an end, without an id": {Type: ittybit.EventTaskSucceeded, Task: &ittybit.Task{ID: "task_1", Status: ittybit.TaskStatusSucceeded}},
-		"media":                 {Type: ittybit.EventMediaCreated, Media: &ittybit.Media{ID: "med_1", Title: "a & b"}},
-		"a job":                 {Type: "job.queued", Job: &ittybit.Job{ID: "job_1", Status: ittybit.JobStatusQueued}},
-		"nothing":               {Type: ittybit.EventUnknown},
-		"made of a task":        ittybit.EventFromTask(&ittybit.Task{ID: "task_1", Status: ittybit.TaskStatusFailed, Error: &ittybit.TaskError{Message: "no"}}),
-		"made of none":          ittybit.EventFromTask(nil),
-	} {
-		t.Run(name, func(t *testing.T) {
-			text, err := json.Marshal(e)
-			require.NoError(t, err)
-			var again ittybit.Event
-			require.NoError(t, json.Unmarshal(text, &again), "%s", text)
-			assert.Equal(t, e.Key(), again.Key())
-			assert.Equal(t, []any{e.ID, e.Type, e.ProjectID, e.AutomationID}, []any{again.ID, again.Type, again.ProjectID, again.AutomationID})
-			assert.True(t, e.CreatedAt.Equal(again.CreatedAt))
-			assert.Equal(t, []bool{e.Task == nil, e.Media == nil, e.Job == nil}, []bool{again.Task == nil, again.Media == nil, again.Job == nil})
-			if e.Task != nil {
-				assert.Equal(t, []any{e.Task.ID, e.Task.Kind, e.Task.Status, e.Task.Progress, e.Task.Error},
-					[]any{again.Task.ID, again.Task.Kind, again.Task.Status, again.Task.Progress, again.Task.Error})
-			}
-		})
-	}
-	e := webhookParse(t, webhookPageBody)
-	require.NoError(t, json.Unmarshal([]byte("null"), e))
-	assert.Equal(t, "task:task_123abc:completed", e.Key(), "null changes nothing")
-	require.ErrorIs(t, json.Unmarshal([]byte("[]"), e), ittybit.ErrMalformedEvent)
 }
 
 func TestEventAndJob_arePrintedWithoutTheirPayload(t *testing.T) {

@@ -101,6 +101,7 @@ type deliveryLog struct {
 	logger   *slog.Logger // nil: the default one as it is at each line, from level Warn on
 	secrets  func() []string
 	unsigned *logsum.Limiter[Outcome, refusal]
+	fields   decodeLog // of events
 }
 
 // refusal is a delivery that nobody has signed, and what may help its sender.
@@ -110,7 +111,7 @@ type refusal struct {
 }
 
 func newDeliveryLog(logger *slog.Logger, secrets func() []string) *deliveryLog {
-	l := &deliveryLog{logger: logger, secrets: secrets}
+	l := &deliveryLog{logger: logger, secrets: secrets, fields: decodeLog{logger: logger}}
 	l.unsigned = logsum.New[Outcome](func(last refusal, count int) {
 		recoverPanic(func() { l.writeSum(&last, count) }) // a test's log panics once the test is over
 	})
@@ -141,6 +142,9 @@ func (l *deliveryLog) admit(ctx context.Context, d *Delivery, hint string) int {
 // signature that was refused.
 func (l *deliveryLog) write(ctx context.Context, d *delivery) {
 	level, hint := levelOf(d.Outcome), d.hint
+	if d.Event != nil {
+		l.fields.report(ctx, &d.Event.decoded)
+	}
 	switch {
 	case d.StatusCode == http.StatusOK && d.Duration > senderTimeout:
 		level, hint = max(level, slog.LevelWarn), hintLate
@@ -211,7 +215,8 @@ func levelOf(outcome Outcome) slog.Level {
 	switch outcome {
 	case OutcomeHandled, OutcomeIgnored, OutcomeDuplicate:
 		return slog.LevelInfo
-	case OutcomeFailed, OutcomePanicked, OutcomeAborted, OutcomeDiscarded, OutcomeSignatureExpired, OutcomeMalformedEvent:
+	case OutcomeFailed, OutcomePanicked, OutcomeAborted, OutcomeDiscarded, OutcomeSignatureExpired,
+		OutcomeMalformedEvent, OutcomeUnroutableEvent:
 		return slog.LevelError
 	default:
 		return slog.LevelWarn
@@ -228,6 +233,8 @@ const (
 // hintOf gives the hint that goes with an outcome.
 func hintOf(outcome Outcome) string {
 	switch outcome {
+	case OutcomeUnroutableEvent:
+		return "Ittybit delivers it again; a newer version of this module may know its form, and the payload is logged at level Debug"
 	case OutcomeFailed:
 		return "Ittybit delivers it again; return ittybit.Discard(err) for what can never be handled"
 	case OutcomePanicked:

@@ -29,6 +29,7 @@ const (
 	OutcomeSignatureMismatch  Outcome = "signature_mismatch"  // 401
 	OutcomeSignatureExpired   Outcome = "signature_expired"   // 401: authentic, but too old
 	OutcomeMalformedEvent     Outcome = "malformed_event"     // 400: signed, but not a JSON object
+	OutcomeUnroutableEvent    Outcome = "unroutable_event"    // 500: signed; see ErrUnroutableEvent
 	OutcomeFailed             Outcome = "failed"              // 500: the handler returned an error
 	OutcomePanicked           Outcome = "panicked"            // 500: also with http.ErrAbortHandler
 	OutcomeRetryLater         Outcome = "retry_later"         // 503: see RetryLater

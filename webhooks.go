@@ -214,7 +214,11 @@ func (h *WebhookHandler) receive(w http.ResponseWriter, r *http.Request, d *deli
 	}
 	d.payload = body.Detach()
 	event, err := parseEvent(d.payload)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrUnroutableEvent):
+		d.setResult(OutcomeUnroutableEvent, http.StatusInternalServerError, err) // it comes again
+		return
+	case err != nil:
 		d.setResult(OutcomeMalformedEvent, http.StatusBadRequest, err)
 		return
 	}

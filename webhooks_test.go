@@ -81,6 +81,9 @@ func TestWebhookHandler_answers(t *testing.T) {
 		"signed, no JSON":         {body: webhookCanary, status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
 		"signed, no object":       {body: `["` + webhookCanary + `"]`, status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
 		"signed, a BOM":           {body: "\xef\xbb\xbf{}", status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
+		"signed, unroutable":      {body: `{"id":"task_1","object":"task","status":["completed"]}`, status: 500, outcome: ittybit.OutcomeUnroutableEvent, err: ittybit.ErrUnroutableEvent},
+		"unroutable, in its data": {body: `{"id":"evt_1","object":"event","kind":"task.failed","data":{"id":8}}`, status: 500, outcome: ittybit.OutcomeUnroutableEvent, err: ittybit.ErrUnroutableEvent},
+		"unsigned, unroutable":    {body: `{"id":7}`, header: func(string) []string { return nil }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
 		"unsigned, no JSON":       {body: "[", header: func(string) []string { return nil }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
 		"failed":                  {next: fails(failure), status: 500, outcome: ittybit.OutcomeFailed, err: failure},
 		"panicked with a text":    {next: panics(webhookCanary), status: 500, outcome: ittybit.OutcomePanicked},
@@ -341,4 +344,18 @@ func TestWebhookHandler_settlesTheAnswerBeforeItIsObserved(t *testing.T) {
 	})).ServeHTTP(w, signedRequest("{}"))
 	assert.Equal(t, []string{"status 200", "write deadline true"}, w.calls,
 		"an observer does not use up the time in which the sender can take its answer")
+}
+
+func TestWebhookHandler_logsWhatItCannotDecode(t *testing.T) {
+	var log testLog
+	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithLogger(log.logger()))
+	for range 3 {
+		h.ServeHTTP(httptest.NewRecorder(), signedRequest(`{"id":"task_1","object":"task","status":"completed","created":"soon"}`))
+	}
+	assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"), "once for a field: %s", log.String())
+	assert.Contains(t, log.String(), "object=task field=created")
+	h.ServeHTTP(httptest.NewRecorder(), signedRequest(`{"id":"task_1","object":"task","status":12}`))
+	assert.Equal(t, 1, strings.Count(log.String(), "level=ERROR"), log.String())
+	assert.Contains(t, log.String(), `outcome=unroutable_event status=500`)
+	assert.Contains(t, log.String(), `field \"status\": is not a string`)
 }

@@ -86,7 +86,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       7 * time.Second,
 		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       10 * time.Second,
+		IdleTimeout:       10 * time.Second, // behind a proxy: longer than the proxy's (docs/deploying.md)
 		MaxHeaderBytes:    16 << 10,
 	}
 	failed := make(chan error, 1)

@@ -213,7 +213,7 @@ func (s *WorkflowStep) readOptions() error {
 	}
 	s.Options = raw // unless they fit their type, and would be written as they were read
 	typed, err := decode(object)
-	if err != nil || typed.check() != nil {
+	if err != nil || typed.check(nil) != nil {
 		return nil //nolint:nilerr // options that do not fit are kept raw, not refused
 	}
 	written, err := jsonx.MarshalFields(typed)
@@ -275,23 +275,23 @@ func readField(value json.RawMessage, target reflect.Value) error {
 }
 
 // check says what is wrong with the step at path, such as "Workflow[0]".
-func (s WorkflowStep) check(path string, top bool) error {
+func (s WorkflowStep) check(path string, top bool, insecure insecureHosts) error {
 	switch {
 	case s.Kind == "" && top && !s.hasPreserved("kind"):
 		return &ParamError{Param: path + ".Kind", Reason: "is required"}
 	case s.posts() && s.URL == "" && !s.hasPreserved("url"):
 		return &ParamError{Param: path + ".URL", Reason: fmt.Sprintf("is required for a %s step", s.Kind)}
 	case s.posts() && s.URL != "":
-		if err := checkWebhookURL(path+".URL", s.URL); err != nil {
+		if err := insecure.checkWebhookURL(path+".URL", s.URL); err != nil {
 			return err
 		}
 	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !s.hasPreserved("conditions"):
 		return &ParamError{Param: path + ".Conditions", Reason: "are required for a conditions step"}
 	}
-	if err := checkOptions(path+".Options", s.Kind, s.Options); err != nil {
+	if err := checkOptions(path+".Options", s.Kind, s.Options, insecure); err != nil {
 		return err
 	}
-	return checkSteps(path+".Next", s.Next, false)
+	return checkSteps(path+".Next", s.Next, false, insecure)
 }
 
 // posts reports whether the step calls its URL. One of kind http may have that elsewhere,
@@ -307,9 +307,9 @@ func (s WorkflowStep) hasPreserved(name string) bool {
 
 // checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a
 // kind.
-func checkSteps(path string, steps []WorkflowStep, top bool) error {
+func checkSteps(path string, steps []WorkflowStep, top bool, insecure insecureHosts) error {
 	for i, step := range steps {
-		if err := step.check(fmt.Sprintf("%s[%d]", path, i), top); err != nil {
+		if err := step.check(fmt.Sprintf("%s[%d]", path, i), top, insecure); err != nil {
 			return err
 		}
 	}
@@ -317,11 +317,11 @@ func checkSteps(path string, steps []WorkflowStep, top bool) error {
 }
 
 // checkWorkflow checks a whole workflow.
-func checkWorkflow(steps []WorkflowStep) error {
+func checkWorkflow(steps []WorkflowStep, insecure insecureHosts) error {
 	if len(steps) == 0 {
 		return &ParamError{Param: "Workflow", Reason: "must have at least one step"}
 	}
-	return checkSteps("Workflow", steps, true)
+	return checkSteps("Workflow", steps, true, insecure)
 }
 
 func checkTrigger(t Trigger) error {
@@ -343,11 +343,11 @@ type AutomationCreateParams struct {
 	Status      AutomationStatus `json:"status,omitempty"` // active, where it is not set
 }
 
-func (p AutomationCreateParams) check() error {
+func (p AutomationCreateParams) check(insecure insecureHosts) error {
 	if err := checkTrigger(p.Trigger); err != nil {
 		return err
 	}
-	return checkWorkflow(p.Workflow)
+	return checkWorkflow(p.Workflow, insecure)
 }
 
 // AutomationUpdateParams are the parameters of [AutomationsService.Update]. What is
@@ -360,7 +360,7 @@ type AutomationUpdateParams struct {
 	Status      *AutomationStatus `json:"status,omitempty"`
 }
 
-func (p AutomationUpdateParams) check() error {
+func (p AutomationUpdateParams) check(insecure insecureHosts) error {
 	if p.Trigger != nil {
 		if err := checkTrigger(*p.Trigger); err != nil {
 			return err
@@ -369,7 +369,7 @@ func (p AutomationUpdateParams) check() error {
 	if p.Workflow == nil {
 		return nil
 	}
-	return checkWorkflow(p.Workflow)
+	return checkWorkflow(p.Workflow, insecure)
 }
 
 // AutomationListParams choose a page of [AutomationsService.List].
@@ -385,7 +385,7 @@ type AutomationsService struct{ client *Client }
 // anything is sent. An error that matches [ErrOutcomeUnknown] means that the
 // automation may exist.
 func (s *AutomationsService) Create(ctx context.Context, params AutomationCreateParams, opts ...RequestOption) (*Automation, error) {
-	if err := params.check(); err != nil {
+	if err := params.check(s.client.insecure); err != nil {
 		return nil, err
 	}
 	return do[Automation](ctx, s.client, call{method: http.MethodPost, path: "/automations", body: params, creates: true}, opts)
@@ -410,7 +410,7 @@ func (s *AutomationsService) All(ctx context.Context, params AutomationListParam
 // Update changes an automation; what params leave nil stays as it is. To change one
 // step, get the automation, change it in its Workflow, and send that back whole.
 func (s *AutomationsService) Update(ctx context.Context, id string, params AutomationUpdateParams, opts ...RequestOption) (*Automation, error) {
-	if err := params.check(); err != nil {
+	if err := params.check(s.client.insecure); err != nil {
 		return nil, err
 	}
 	return doByID[Automation](ctx, s.client, http.MethodPatch, "/automations/", id, params, opts)

@@ -27,8 +27,8 @@ var (
 )
 
 var (
-	// ErrMissingAPIKey is what [NewClient] gives for an empty key.
-	ErrMissingAPIKey = errors.New("ittybit: the API key is empty (set ITTYBIT_API_KEY)")
+	// ErrMissingAPIKey is matched by the [*ParamError] of an empty key.
+	ErrMissingAPIKey = errors.New("ittybit: the API key is empty")
 
 	// ErrOutcomeUnknown is matched by the error of a creating call that may have been
 	// carried out though it failed: cut or timed out after it was sent, answered with a
@@ -60,10 +60,20 @@ func (e *AcceptedError) Error() string {
 type ParamError struct {
 	Param  string // the parameter, by the name of its field
 	Reason string // what is wrong with it, as the rest of a sentence
+
+	matches error
+}
+
+// missingAPIKey is the error of an empty key.
+func missingAPIKey() error {
+	return &ParamError{Param: "apiKey", Reason: "is empty (set ITTYBIT_API_KEY)", matches: ErrMissingAPIKey}
 }
 
 // Error implements error.
 func (e *ParamError) Error() string { return fmt.Sprintf("ittybit: %s %s", e.Param, e.Reason) }
+
+// Unwrap gives [ErrMissingAPIKey] where that is what is wrong.
+func (e *ParamError) Unwrap() error { return e.matches }
 
 // APIError is an answer of the API that is not a success. Use [errors.Is] with
 // [ErrNotFound] and its siblings to branch on it.

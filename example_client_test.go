@@ -17,7 +17,7 @@ func ExampleNewClient() {
 	client, err := ittybit.NewClient("your-api-key", // os.Getenv("ITTYBIT_API_KEY"), mostly
 		ittybit.WithUserAgent("your-app/1.2"),
 		ittybit.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, nil))),
-		ittybit.WithHTTPClient(&http.Client{Timeout: 30 * time.Second}), // of each try
+		ittybit.WithHTTPClient(&http.Client{Timeout: 30 * time.Second}), // of each attempt
 		ittybit.WithRetryPolicy(ittybit.RetryPolicy{MaxAttempts: 6, MaxWait: time.Minute}),
 	)
 	if err != nil {
@@ -29,7 +29,7 @@ func ExampleNewClient() {
 	fmt.Println(err)
 	// Output:
 	// ittybit.Client(https://api.ittybit.com)
-	// ittybit: the API key is empty (set ITTYBIT_API_KEY)
+	// ittybit: apiKey is empty (set ITTYBIT_API_KEY)
 }
 
 // What Ittybit refuses is an APIError; errors.Is tells the reasons apart.

@@ -74,7 +74,7 @@ func ExampleNewUploader() {
 	local := ittybittest.NewServer()
 	defer local.Close()
 	// Where the key is: sign.
-	signed, err := ittybit.SignURL(local.APIKey, local.StorageURL, "talks/go.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL(local.APIKey, ittybit.SignURLParams{Domain: local.StorageURL, Path: "talks/go.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	if err != nil {
 		panic(err)
 	}
@@ -115,7 +115,7 @@ func ExampleSignedURLsService_Create() {
 }
 
 func ExampleSignURL() {
-	signed, err := ittybit.SignURL("your API key", "you.ittybit.net", "holidays/beach.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL("your API key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "holidays/beach.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	if err != nil {
 		panic(err)
 	}

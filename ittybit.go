@@ -72,6 +72,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,6 +109,8 @@ type core struct {
 	pipeline  *pipeline.Pipeline
 	decodeLog decodeLog
 	baseURL   string
+	domain    string // for uploads; empty: none was given
+	insecure  insecureHosts
 }
 
 // NewClient makes a client for the project that apiKey belongs to. The key is taken
@@ -120,10 +123,10 @@ type core struct {
 // contexts.
 func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	if apiKey == "" {
-		return nil, ErrMissingAPIKey
+		return nil, missingAPIKey()
 	}
 	if strings.ContainsFunc(apiKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, &ParamError{Param: "apiKey", Reason: "holds white space or characters that can't stand in a header; was it read from a file with a newline at its end?"}
+		return nil, &ParamError{Param: "apiKey", Reason: "contains white space or characters that are not valid in a header; was it read from a file with a newline at its end?"}
 	}
 	core, err := newCore(apiKey, opts)
 	if err != nil {
@@ -143,9 +146,14 @@ func newCore(apiKey string, opts []ClientOption) (*core, error) {
 	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&cfg) }); err != nil {
 		return nil, err
 	}
-	base, err := parseBaseURL(cfg.baseURL)
+	base, err := parseBaseURL(cfg.baseURL, cfg.insecure)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.domain != "" {
+		if _, err := parseDomain("domain", cfg.domain, cfg.insecure); err != nil {
+			return nil, err
+		}
 	}
 	usual, patient := cfg.httpClient, cfg.httpClient
 	if usual == nil {
@@ -162,12 +170,16 @@ func newCore(apiKey string, opts []ClientOption) (*core, error) {
 		Policy:            cfg.retry.forPipeline(),
 		StatusError:       func(p pipeline.Problem) error { return newAPIError(p) },
 	})
-	return &core{pipeline: p, baseURL: base.String(), decodeLog: decodeLog{logger: cfg.logger}}, nil
+	return &core{
+		pipeline: p, decodeLog: decodeLog{logger: cfg.logger}, baseURL: base.String(), domain: cfg.domain, insecure: cfg.insecure,
+	}, nil
 }
 
 // clientConfig is what the ClientOptions write to.
 type clientConfig struct {
 	baseURL    string
+	domain     string
+	insecure   insecureHosts
 	apiVersion string
 	userAgent  string
 	httpClient *http.Client
@@ -187,14 +199,14 @@ func (c *Client) String() string { return fmt.Sprintf("ittybit.Client(%s)", c.ba
 // GoString is String, so that %#v prints no key either.
 func (c *Client) GoString() string { return c.String() }
 
-// parseBaseURL takes https URLs, and http ones for this machine only: over plain HTTP
-// the key could be read on its way.
-func parseBaseURL(text string) (*url.URL, error) {
+// parseBaseURL takes https URLs, and http ones for this machine and the insecure hosts only:
+// over plain HTTP the key could be read on its way.
+func parseBaseURL(text string, insecure insecureHosts) (*url.URL, error) {
 	base, err := url.Parse(strings.TrimRight(text, "/"))
 	if err != nil {
-		return nil, &ParamError{Param: "base URL", Reason: "can't be parsed"}
+		return nil, &ParamError{Param: "base URL", Reason: "cannot be parsed: want a URL such as " + DefaultBaseURL}
 	}
-	if reason := refuseURL(base); reason != "" {
+	if reason := insecure.refuse(base, DefaultBaseURL); reason != "" {
 		return nil, &ParamError{Param: "base URL", Reason: reason}
 	}
 	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
@@ -203,16 +215,20 @@ func parseBaseURL(text string) (*url.URL, error) {
 	return base, nil
 }
 
-// refuseURL says what is wrong with a URL that must be absolute https, or http on
-// this machine. It is empty where nothing is.
-func refuseURL(u *url.URL) string {
+// insecureHosts are the developer's own hosts, which may be reached by plain http.
+type insecureHosts []string
+
+// refuse says what is wrong with a URL that must be absolute https, or http on this machine or
+// one of the hosts. It is empty where nothing is.
+func (h insecureHosts) refuse(u *url.URL, example string) string {
+	host := strings.ToLower(u.Hostname())
 	switch {
-	case u.Hostname() == "":
-		return "must be absolute, such as https://your-app.com/ittybit-webhook"
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case host == "":
+		return "must be absolute, such as " + example
+	case u.Scheme == "https", u.Scheme == "http" && (isLoopback(host) || slices.Contains(h, host)):
 		return ""
 	default:
-		return "must be https:// (plain http:// is for this machine only: localhost, 127.0.0.1 or [::1])"
+		return "must be https:// (plain http:// is for this machine, and for the hosts of WithInsecureHosts)"
 	}
 }
 
@@ -226,12 +242,13 @@ func isLoopback(host string) bool {
 
 // checkWebhookURL refuses URLs that Ittybit would refuse: "HTTP URLs will be
 // rejected", says its webhooks documentation.
-func checkWebhookURL(param, text string) error {
+func (h insecureHosts) checkWebhookURL(param, text string) error {
+	const example = "https://your-app.com/ittybit-webhook"
 	u, err := url.Parse(text)
 	if err != nil {
-		return &ParamError{Param: param, Reason: "can't be parsed as a URL"}
+		return &ParamError{Param: param, Reason: "cannot be parsed: want a URL such as " + example}
 	}
-	if reason := refuseURL(u); reason != "" {
+	if reason := h.refuse(u, example); reason != "" {
 		return &ParamError{Param: param, Reason: reason}
 	}
 	return nil

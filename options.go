@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -33,6 +34,31 @@ type LoggerOption interface {
 func WithBaseURL(baseURL string) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		c.baseURL = baseURL
+		return nil
+	})
+}
+
+// WithInsecureHosts names hosts of the developer's own, such as the service names of a compose
+// file, that may be reached by plain http: as base URL, as the domain of uploads, and in the
+// webhook URLs of tasks and workflows. Ports are not part of it. Loopback hosts may be anyway.
+func WithInsecureHosts(hosts ...string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		for _, host := range hosts {
+			u, err := url.Parse("http://" + host)
+			if err != nil || host == "" || u.Host != host || u.Port() != "" {
+				return &ParamError{Param: "insecure hosts", Reason: "must be names or addresses of hosts, without scheme, port and path"}
+			}
+			c.insecure = append(c.insecure, strings.ToLower(u.Hostname()))
+		}
+		return nil
+	})
+}
+
+// WithDomain is where uploads go that name no Domain: the project's delivery domain, such as
+// you.ittybit.net.
+func WithDomain(domain string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		c.domain = domain
 		return nil
 	})
 }

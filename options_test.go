@@ -189,3 +189,60 @@ func TestWithResponseInfo_isWrittenWhenTheCallFails(t *testing.T) {
 	assert.Equal(t, 4, info.Attempts)
 	assert.Empty(t, info.RequestID)
 }
+
+func TestWithInsecureHosts_letsPlainHTTPGoToThemAndToNoOthers(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(200, `{"id":"x_1"}`), ittybit.WithInsecureHosts("Worker", "10.0.0.7", "[fd00::1]"), ittybit.WithBaseURL("http://worker:8080/api"))
+	for _, hook := range []string{"http://worker:9000/hook", "http://WORKER/hook", "http://10.0.0.7/hook", "http://[fd00::1]:80/hook"} {
+		_, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "nsfw", FileID: "file_1", WebhookURL: hook})
+		require.NoError(t, err, hook)
+		steps := []ittybit.WorkflowStep{{Kind: "video", Next: []ittybit.WorkflowStep{ittybit.WebhookStep(hook, "a")}}}
+		_, err = client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{Trigger: ittybit.OnEvent("media.created"), Workflow: steps})
+		require.NoError(t, err, hook)
+		_, err = client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "workflow", FileID: "file_1", Options: ittybit.WorkflowOptions{Workflow: steps}})
+		require.NoError(t, err, hook)
+	}
+	sent := seen.count()
+	for _, hook := range []string{"http://worker.example.com/hook", "http://10.0.0.8/hook", "ftp://worker/hook"} {
+		_, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "nsfw", FileID: "file_1", WebhookURL: hook})
+		clientParamError(t, err, "WebhookURL")
+		require.ErrorContains(t, err, "WithInsecureHosts")
+	}
+	assert.Equal(t, sent, seen.count())
+	for _, host := range []string{"", "worker:80", "http://worker", "worker/x", "user@worker", "a b"} {
+		_, err := ittybit.NewClient(clientKey, ittybit.WithInsecureHosts("fine", host))
+		clientParamError(t, err, "insecure hosts")
+	}
+}
+
+func TestWithBaseURL_saysWhatABaseURLLooksLike(t *testing.T) {
+	for _, text := range []string{"", "/", "api.example.com:443", "//", "http://", "::"} {
+		_, err := ittybit.NewClient(clientKey, ittybit.WithBaseURL(text))
+		clientParamError(t, err, "base URL")
+		require.NotContains(t, err.Error(), "webhook", text)
+		require.ErrorContains(t, err, "https://", text)
+	}
+	_, err := ittybit.NewClient(clientKey, ittybit.WithDomain("http://you.ittybit.net"))
+	clientParamError(t, err, "domain")
+	require.NotContains(t, err.Error(), "webhook")
+}
+
+func TestWithDomain_isWhereUploadsGoThatNameNone(t *testing.T) {
+	client, seen := apiFake(t, apiAlways(201, `{"id":"file_1"}`), ittybit.WithDomain("you.ittybit.net"))
+	for want, domain := range map[string]string{"you.ittybit.net": "", "me.ittybit.net": "me.ittybit.net"} {
+		result, err := client.Files.Upload(t.Context(), ittybit.UploadParams{Domain: domain, Filename: "a.txt", Body: strings.NewReader("a"), Size: 1})
+		require.NoError(t, err)
+		assert.Equal(t, "https://"+want+"/a.txt", result.URL)
+	}
+	assert.Equal(t, 2, seen.count())
+}
+
+func TestNewClient_anEmptyKeyIsAParamErrorThatCanBeToldFromOthers(t *testing.T) {
+	_, err := ittybit.NewClient("")
+	clientParamError(t, err, "apiKey")
+	require.ErrorIs(t, err, ittybit.ErrMissingAPIKey)
+	_, err = ittybit.SignURL("", ittybit.SignURLParams{})
+	require.ErrorIs(t, err, ittybit.ErrMissingAPIKey)
+	_, err = ittybit.NewClient("a b")
+	clientParamError(t, err, "apiKey")
+	require.NotErrorIs(t, err, ittybit.ErrMissingAPIKey)
+}

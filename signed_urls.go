@@ -143,9 +143,15 @@ func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreatePa
 	return do[SignedURL](ctx, s.client, call{method: http.MethodPost, path: "/signatures", body: params}, opts)
 }
 
-// SignURL makes a signed URL without a request: of the file at path, such as
-// "holidays/2025/beach.mp4", on domain, such as "you.ittybit.net", good for method
-// until expiry, which must be in the future, before the year 5138, and counts in whole seconds.
+// SignURLParams say what [SignURL] signs. All are required.
+type SignURLParams struct {
+	Domain string          // of the project, such as you.ittybit.net, or an origin, such as https://you.ittybit.net
+	Path   string          // of the file, such as holidays/2025/beach.mp4
+	Method SignedURLMethod // what the URL is good for
+	Expiry time.Time       // whole seconds, in the future, before the year 5138
+}
+
+// SignURL makes a signed URL without a request.
 //
 // What is signed is HMAC-SHA256, with the API key, of "<path>?expiry=<unix
 // seconds>&method=<method>" (documentation of signed delivery, API version 2025-08-20). How that
@@ -153,38 +159,38 @@ func (s *SignedURLsService) Create(ctx context.Context, params SignedURLCreatePa
 // but ASCII letters, digits and -._~!$'()*,:@+ between its slashes is a [*ParamError];
 // use [SignedURLsService.Create] for it.
 //
-// The domain may be given as an origin, such as https://you.ittybit.net; plain http is
-// for this machine only. An empty apiKey is [ErrMissingAPIKey]; what else makes no sense is a
-// [*ParamError].
-func SignURL(apiKey, domain, path string, expiry time.Time, method SignedURLMethod) (*SignedURL, error) {
+// Plain http is for this machine only. What is wrong with apiKey or params is a [*ParamError];
+// that of an empty key matches [ErrMissingAPIKey].
+func SignURL(apiKey string, params SignURLParams) (*SignedURL, error) {
 	switch {
 	case apiKey == "":
-		return nil, ErrMissingAPIKey
+		return nil, missingAPIKey()
 	case strings.TrimSpace(apiKey) != apiKey, strings.ContainsFunc(apiKey, unicode.IsControl):
 		return nil, &ParamError{Param: "apiKey", Reason: "has white space around it, or control characters; was it read from a file with a newline at its end?"}
 	}
-	origin, err := parseDomain("domain", domain)
+	origin, err := parseDomain("Domain", params.Domain, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSignedPath(path); err != nil {
+	if err := checkSignedPath(params.Path); err != nil {
 		return nil, err
 	}
-	if err := checkExpiry("expiry", expiry); err != nil {
+	if err := checkExpiry("Expiry", params.Expiry); err != nil {
 		return nil, err
 	}
-	if method = method.lower(); method == "" || strings.Trim(string(method), "abcdefghijklmnopqrstuvwxyz") != "" {
-		return nil, &ParamError{Param: "method", Reason: "must be the name of a method, such as get or put"}
+	method := params.Method.lower()
+	if method == "" || strings.Trim(string(method), "abcdefghijklmnopqrstuvwxyz") != "" {
+		return nil, &ParamError{Param: "Method", Reason: "must be the name of a method, such as get or put"}
 	}
-	signed := path + "?expiry=" + strconv.FormatInt(expiry.Unix(), 10) + "&method=" + string(method)
+	signed := params.Path + "?expiry=" + strconv.FormatInt(params.Expiry.Unix(), 10) + "&method=" + string(method)
 	mac := hmac.New(sha256.New, []byte(apiKey))
 	_, _ = mac.Write([]byte(signed)) // a hash takes everything
 	signature := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-	folder, filename := splitPath(path)
+	folder, filename := splitPath(params.Path)
 	return &SignedURL{
 		URL:    origin.String() + "/" + signed + "&signature=" + signature,
 		Domain: origin.Host, Folder: folder, Filename: filename,
-		Method: method, Expiry: time.Unix(expiry.Unix(), 0), Signature: signature,
+		Method: method, Expiry: time.Unix(params.Expiry.Unix(), 0), Signature: signature,
 	}, nil
 }
 
@@ -193,11 +199,11 @@ func checkSignedPath(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		switch {
 		case segment == "":
-			return &ParamError{Param: "path", Reason: "must be folders and a filename, with single slashes between them and none at either end"}
+			return &ParamError{Param: "Path", Reason: "must be folders and a filename, with single slashes between them and none at either end"}
 		case segment == "." || segment == "..":
-			return &ParamError{Param: "path", Reason: "must not have . or .. in it"}
+			return &ParamError{Param: "Path", Reason: "must not have . or .. in it"}
 		case strings.ContainsFunc(segment, func(r rune) bool { return !isPlainInPath(r) }):
-			return &ParamError{Param: "path", Reason: "holds characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
+			return &ParamError{Param: "Path", Reason: "holds characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
 		}
 	}
 	return nil
@@ -216,7 +222,7 @@ func splitPath(path string) (folder, filename string) {
 }
 
 // parseDomain reads a project's delivery domain, with or without its scheme.
-func parseDomain(param, domain string) (*url.URL, error) {
+func parseDomain(param, domain string, insecure insecureHosts) (*url.URL, error) {
 	if domain == "" {
 		return nil, &ParamError{Param: param, Reason: "is required, such as you.ittybit.net"}
 	}
@@ -226,9 +232,9 @@ func parseDomain(param, domain string) (*url.URL, error) {
 	}
 	origin, err := url.Parse(strings.TrimSuffix(text, "/"))
 	if err != nil {
-		return nil, &ParamError{Param: param, Reason: "can't be parsed as a domain"}
+		return nil, &ParamError{Param: param, Reason: "is not a domain, such as you.ittybit.net"}
 	}
-	if reason := refuseURL(origin); reason != "" {
+	if reason := insecure.refuse(origin, "you.ittybit.net"); reason != "" {
 		return nil, &ParamError{Param: param, Reason: reason}
 	}
 	if origin.User != nil || origin.Path != "" || origin.RawQuery != "" || origin.ForceQuery || origin.Fragment != "" {

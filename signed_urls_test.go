@@ -90,11 +90,11 @@ func TestSignedURLs_refuseAnExpiryThatCanOnlyBeMilliseconds(t *testing.T) {
 		_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
 		clientParamError(t, err, "Expiry")
 		require.ErrorContains(t, err, "milliseconds")
-		_, err = ittybit.SignURL("key", "you.ittybit.net", "a.mp4", expiry, "get")
-		clientParamError(t, err, "expiry")
+		_, err = ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: expiry, Method: "get"})
+		clientParamError(t, err, "Expiry")
 	}
 	assert.Zero(t, seen.count())
-	_, err := ittybit.SignURL("key", "you.ittybit.net", "a.mp4", time.Unix(99_999_999_999, 0), "get")
+	_, err := ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: time.Unix(99_999_999_999, 0), Method: "get"})
 	require.NoError(t, err)
 }
 
@@ -131,14 +131,14 @@ func TestSignedURLs_expiryAtItsBorder(t *testing.T) {
 		for _, expiry := range []time.Time{now, now.Add(-time.Hour), now.Add(499 * time.Millisecond), now.Truncate(time.Second), time.Unix(0, 0)} {
 			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
 			clientParamError(t, err, "Expiry")
-			_, err = ittybit.SignURL("key", "you.ittybit.net", "a.mp4", expiry, "get")
-			clientParamError(t, err, "expiry")
+			_, err = ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: expiry, Method: "get"})
+			clientParamError(t, err, "Expiry")
 		}
 		assert.Zero(t, seen.count())
 		for _, after := range []time.Duration{500 * time.Millisecond, time.Second, 100 * 365 * 24 * time.Hour} {
 			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: now.Add(after)})
 			assert.NoError(t, err, after)
-			_, err = ittybit.SignURL("key", "you.ittybit.net", "a.mp4", now.Add(after), "get")
+			_, err = ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: now.Add(after), Method: "get"})
 			assert.NoError(t, err, after)
 		}
 	})
@@ -194,7 +194,7 @@ func TestSignURL_signsAsOpenSSLDoes(t *testing.T) {
 		{"https://you.ittybit.net/", "https://you.ittybit.net", "you.ittybit.net", ittybit.SignedURLMethodGet, "get", "b7ilhhvSvaxk0MrqJgMM3-S3OXa7HCLyckTuaqf6_r8"},
 		{"http://127.0.0.1:8080", "http://127.0.0.1:8080", "127.0.0.1:8080", ittybit.SignedURLMethodGet, "get", "b7ilhhvSvaxk0MrqJgMM3-S3OXa7HCLyckTuaqf6_r8"},
 	} {
-		signed, err := ittybit.SignURL("ittybit_test_key", tt.domain, path, signed2100.Add(999*time.Millisecond), tt.given)
+		signed, err := ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: tt.domain, Path: path, Expiry: signed2100.Add(999 * time.Millisecond), Method: tt.given})
 		require.NoError(t, err, tt.domain)
 		assert.Equal(t, tt.origin+"/"+path+"?expiry=4102444800&method="+string(tt.method)+"&signature="+tt.signature, signed.URL)
 		assert.Equal(t, []any{tt.host, "holidays/2025", "beach.mp4", tt.method, tt.signature},
@@ -206,7 +206,7 @@ func TestSignURL_signsAsOpenSSLDoes(t *testing.T) {
 }
 
 func TestSignURL_aFileInNoFolder(t *testing.T) {
-	signed, err := ittybit.SignURL("ittybit_test_key", "you.ittybit.net", "a-._~!$'()*,:@+9.mp4", signed2100, "get")
+	signed, err := ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a-._~!$'()*,:@+9.mp4", Expiry: signed2100, Method: "get"})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"", "a-._~!$'()*,:@+9.mp4"}, []string{signed.Folder, signed.Filename})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, signed.URL, http.NoBody)
@@ -215,7 +215,7 @@ func TestSignURL_aFileInNoFolder(t *testing.T) {
 }
 
 func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
-	_, err := ittybit.SignURL("", "you.ittybit.net", "a.mp4", signed2100, "get")
+	_, err := ittybit.SignURL("", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: signed2100, Method: "get"})
 	require.ErrorIs(t, err, ittybit.ErrMissingAPIKey)
 
 	const domain, path = "you.ittybit.net", "f/a.mp4"
@@ -225,7 +225,7 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 		method       ittybit.SignedURLMethod
 	}
 	for want, table := range map[string][]args{
-		"domain": {
+		"Domain": {
 			{"", path, signed2100, "get"},
 			{"you.ittybit.net/folder", path, signed2100, "get"},
 			{"you.ittybit.net?a=1", path, signed2100, "get"},
@@ -238,7 +238,7 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 			{"you ittybit.net", path, signed2100, "get"},
 			{"you.ittybit.net:port", path, signed2100, "get"},
 		},
-		"path": {
+		"Path": {
 			{domain, "", signed2100, "get"},
 			{domain, "/f/a.mp4", signed2100, "get"},
 			{domain, "f/a.mp4/", signed2100, "get"},
@@ -255,11 +255,11 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 			{domain, "f/\u00e9.mp4", signed2100, "get"},
 			{domain, "f/a\n.mp4", signed2100, "get"},
 		},
-		"expiry": {
+		"Expiry": {
 			{domain, path, time.Now().Add(-time.Second), "get"},
 			{domain, path, time.Time{}, "get"},
 		},
-		"method": {
+		"Method": {
 			{domain, path, signed2100, ""},
 			{domain, path, signed2100, "get&a=b"},
 			{domain, path, signed2100, "g t"},
@@ -268,7 +268,7 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 		},
 	} {
 		for _, a := range table {
-			signed, err := ittybit.SignURL("ittybit_test_key", a.domain, a.path, a.expiry, a.method)
+			signed, err := ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: a.domain, Path: a.path, Expiry: a.expiry, Method: a.method})
 			assert.Nil(t, signed)
 			clientParamError(t, err, want)
 			assert.NotContains(t, err.Error(), "ittybit_test_key")
@@ -278,7 +278,7 @@ func TestSignURL_refusesWhatCanNotBeSigned(t *testing.T) {
 
 func TestSignURL_refusesAKeyThatNoClientTakes(t *testing.T) {
 	for _, key := range []string{"key\n", " key", "k\x00"} {
-		_, err := ittybit.SignURL(key, "you.ittybit.net", "a.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodGet)
+		_, err := ittybit.SignURL(key, ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodGet})
 		clientParamError(t, err, "apiKey")
 	}
 }

@@ -29,7 +29,7 @@ type TaskOptions interface {
 	// optionsOf gives the kind that the options are for; empty: any.
 	optionsOf() TaskKind
 	// check refuses what can't be meant.
-	check() error
+	check(insecureHosts) error
 }
 
 // VideoOptions are the options of [TaskKindVideo]. Codec and Bitrate are documented for
@@ -139,43 +139,45 @@ func (ConditionsOptions) optionsOf() TaskKind { return TaskKindConditions }
 func (WorkflowOptions) optionsOf() TaskKind   { return TaskKindWorkflow }
 func (RawOptions) optionsOf() TaskKind        { return "" }
 
-func (o VideoOptions) check() error {
+func (o VideoOptions) check(insecureHosts) error {
 	return errors.Join(o.Width.check("Width"), o.Height.check("Height"), notNegative("Quality", float64(o.Quality)),
 		zeroOrWithin("Bitrate", float64(o.Bitrate), 300_000, 60_000_000), zeroOrWithin("FPS", o.FPS, 1, 60),
 		notNegative("Start", o.Start), notNegative("End", o.End), notNegative("Duration", o.Duration), checkLayers(o.Layers))
 }
 
-func (o ImageOptions) check() error {
+func (o ImageOptions) check(insecureHosts) error {
 	return errors.Join(o.Width.check("Width"), o.Height.check("Height"),
 		notNegative("Quality", float64(o.Quality)), notNegative("Start", o.Start), checkLayers(o.Layers))
 }
 
-func (o AudioOptions) check() error {
+func (o AudioOptions) check(insecureHosts) error {
 	return errors.Join(zeroOrWithin("Bitrate", float64(o.Bitrate), 32_000, 320_000), notNegative("Start", o.Start), notNegative("End", o.End))
 }
 
-func (o ThumbnailsOptions) check() error {
+func (o ThumbnailsOptions) check(insecureHosts) error {
 	return errors.Join(notNegative("Count", float64(o.Count)), o.Width.check("Width"), o.Height.check("Height"))
 }
 
-func (o SubtitlesOptions) check() error { return notNegative("Confidence", o.Confidence) }
+func (o SubtitlesOptions) check(insecureHosts) error { return notNegative("Confidence", o.Confidence) }
 
-func (o ChaptersOptions) check() error { return notNegative("Confidence", o.Confidence) }
+func (o ChaptersOptions) check(insecureHosts) error { return notNegative("Confidence", o.Confidence) }
 
-func (SpeechOptions) check() error { return nil }
+func (SpeechOptions) check(insecureHosts) error { return nil }
 
-func (IngestOptions) check() error { return nil }
+func (IngestOptions) check(insecureHosts) error { return nil }
 
-func (o ConditionsOptions) check() error {
+func (o ConditionsOptions) check(insecure insecureHosts) error {
 	if len(o.Conditions) == 0 {
 		return &ParamError{Param: "Conditions", Reason: "are required for kind conditions"}
 	}
-	return checkSteps("Next", o.Next, false)
+	return checkSteps("Next", o.Next, false, insecure)
 }
 
-func (o WorkflowOptions) check() error { return checkWorkflow(o.Workflow) }
+func (o WorkflowOptions) check(insecure insecureHosts) error {
+	return checkWorkflow(o.Workflow, insecure)
+}
 
-func (o RawOptions) check() error {
+func (o RawOptions) check(insecureHosts) error {
 	for name, value := range o {
 		if !json.Valid(value) {
 			return &ParamError{Param: name, Reason: "is not JSON"}
@@ -340,7 +342,7 @@ func optionNames(options TaskOptions) []string {
 }
 
 // checkOptions refuses options of another kind, and values that can't be meant.
-func checkOptions(param string, kind TaskKind, options TaskOptions) error {
+func checkOptions(param string, kind TaskKind, options TaskOptions, insecure insecureHosts) error {
 	if options == nil {
 		return nil
 	}
@@ -351,7 +353,7 @@ func checkOptions(param string, kind TaskKind, options TaskOptions) error {
 		return &ParamError{Param: param, Reason: fmt.Sprintf("are those of kind %q, but the kind is %q", own, kind)}
 	}
 	var invalid *ParamError
-	if err := options.check(); errors.As(err, &invalid) {
+	if err := options.check(insecure); errors.As(err, &invalid) {
 		return &ParamError{Param: param + "." + invalid.Param, Reason: invalid.Reason}
 	}
 	return nil

@@ -397,7 +397,7 @@ type TaskCreateParams struct {
 }
 
 // check says what is wrong with p.
-func (p TaskCreateParams) check() error {
+func (p TaskCreateParams) check(insecure insecureHosts) error {
 	switch {
 	case p.Kind == "":
 		return &ParamError{Param: "Kind", Reason: "is required"}
@@ -406,11 +406,11 @@ func (p TaskCreateParams) check() error {
 	case p.URL != "" && p.FileID != "":
 		return &ParamError{Param: "URL", Reason: "and FileID exclude each other"}
 	case p.WebhookURL != "":
-		if err := checkWebhookURL("WebhookURL", p.WebhookURL); err != nil {
+		if err := insecure.checkWebhookURL("WebhookURL", p.WebhookURL); err != nil {
 			return err
 		}
 	}
-	if err := checkOptions("Options", p.Kind, p.Options); err != nil {
+	if err := checkOptions("Options", p.Kind, p.Options, insecure); err != nil {
 		return err
 	}
 	if _, extra := p.Extra["conditions"]; p.Kind == TaskKindConditions && !extra && !slices.Contains(optionNames(p.Options), "conditions") {
@@ -442,7 +442,7 @@ type TasksService struct{ client *Client }
 // task that exists, but whose answer has a member that can't be read, comes back together
 // with the error.
 func (s *TasksService) Create(ctx context.Context, params TaskCreateParams, opts ...RequestOption) (*Task, error) {
-	if err := params.check(); err != nil {
+	if err := params.check(s.client.insecure); err != nil {
 		return nil, err
 	}
 	return do[Task](ctx, s.client, call{method: http.MethodPost, path: "/tasks", body: params, creates: true}, opts)

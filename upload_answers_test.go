@@ -189,7 +189,7 @@ func TestUpload_keepsTheSignatureOutOfErrorsAndLogs(t *testing.T) {
 			"escaped": url.QueryEscape,
 		} {
 			storage := newUploadStorage(t)
-			signed, err := ittybit.SignURL(clientKey, storage.URL, "dir/x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+			signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 			require.NoError(t, err)
 			storage.setHook(func(_ *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
 				echo := secret(signed.Signature)

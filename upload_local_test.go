@@ -194,7 +194,7 @@ func TestUpload_againstTheLocalIttybit_takesEmptyAnswers(t *testing.T) {
 	sum := sha256.Sum256(data)
 	for i, threshold := range []int64{0, 1} {
 		name := fmt.Sprintf("%d.mp4", i)
-		signed, err := ittybit.SignURL(local.APIKey, local.StorageURL, name, time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+		signed, err := ittybit.SignURL(local.APIKey, ittybit.SignURLParams{Domain: local.StorageURL, Path: name, Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 		require.NoError(t, err)
 		result, err := uploader.Upload(t.Context(), ittybit.UploadParams{
 			SignedURL: signed.URL, Body: bytes.NewReader(data), Threshold: threshold, ChunkSize: uploadKiB,
@@ -260,7 +260,7 @@ func TestUpload_againstTheLocalIttybit_saysWhyItIsRefused(t *testing.T) {
 				if test.query != "" {
 					query, signature := localSigned(test.signingKey, "dir/a.mp4", test.query)
 					transport, secret = localQuery{transport, query}, signature
-					own, err := ittybit.SignURL("another key", local.StorageURL, "dir/a.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+					own, err := ittybit.SignURL("another key", ittybit.SignURLParams{Domain: local.StorageURL, Path: "dir/a.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 					require.NoError(t, err)
 					params.SignedURL = own.URL
 				} else {

@@ -31,7 +31,7 @@ func TestUpload_onTheWire(t *testing.T) {
 				}
 				query := ""
 				if signed {
-					u, err := ittybit.SignURL(clientKey, storage.URL, "holidays/2025/beach.mp4", time.Unix(4102444800, 0), ittybit.SignedURLMethodPut)
+					u, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "holidays/2025/beach.mp4", Expiry: time.Unix(4102444800, 0), Method: ittybit.SignedURLMethodPut})
 					require.NoError(t, err)
 					params.SignedURL, query = u.URL, "expiry=4102444800&method=put&signature="+u.Signature
 				} else {

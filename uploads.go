@@ -236,7 +236,10 @@ func (u *uploading) prepare() error {
 	p.ChunkSize = orDefault(p.ChunkSize, DefaultUploadChunkSize)
 	p.Concurrency = orDefault(p.Concurrency, DefaultUploadConcurrency)
 	var err error
-	if u.target, err = uploadTarget(*p); err != nil {
+	if p.Domain == "" && p.SignedURL == "" {
+		p.Domain = u.domain
+	}
+	if u.target, err = uploadTarget(*p, u.insecure); err != nil {
 		return err
 	}
 	u.signed = p.SignedURL != ""
@@ -262,14 +265,14 @@ func (u *uploading) place() string {
 }
 
 // uploadTarget is the URL to PUT to.
-func uploadTarget(p UploadParams) (*url.URL, error) {
+func uploadTarget(p UploadParams, insecure insecureHosts) (*url.URL, error) {
 	if p.SignedURL != "" {
 		if p.Domain != "" || p.Folder != "" || p.Filename != "" {
 			return nil, &ParamError{Param: "SignedURL", Reason: "and Domain, Folder, Filename exclude each other"}
 		}
-		return parseSignedUpload(p.SignedURL)
+		return parseSignedUpload(p.SignedURL, insecure)
 	}
-	target, err := parseDomain("Domain", p.Domain)
+	target, err := parseDomain("Domain", p.Domain, insecure)
 	if err != nil {
 		return nil, err
 	}
@@ -290,7 +293,7 @@ func uploadTarget(p UploadParams) (*url.URL, error) {
 }
 
 // parseSignedUpload refuses what Ittybit would refuse.
-func parseSignedUpload(text string) (*url.URL, error) {
+func parseSignedUpload(text string, insecure insecureHosts) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
 		return nil, &ParamError{Param: "SignedURL", Reason: reason}
 	}
@@ -298,7 +301,7 @@ func parseSignedUpload(text string) (*url.URL, error) {
 	if err != nil {
 		return refuse("can't be parsed")
 	}
-	if reason := refuseURL(target); reason != "" {
+	if reason := insecure.refuse(target, "one that SignURL makes"); reason != "" {
 		return refuse(reason)
 	}
 	query := target.Query()

@@ -61,7 +61,7 @@ func TestUpload_sendsAPlainReaderOfOneChunkWithOnePut(t *testing.T) {
 func TestUpload_takesAnAnswerThatSaysNothing(t *testing.T) {
 	storage := newUploadStorage(t)
 	storage.setHook(uploadAnswer(0, -1, http.StatusOK, ""))
-	signed, err := ittybit.SignURL(clientKey, storage.URL, "dir/x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	require.NoError(t, err)
 	for name, params := range map[string]ittybit.UploadParams{
 		"key":    {Domain: storage.URL, Folder: "dir", Filename: "x.mp4"},
@@ -82,7 +82,7 @@ func TestUpload_sendsNoKeyToASignedURL(t *testing.T) {
 		"client": uploadClient(t).Files.Upload, "uploader": uploader.Upload,
 	} {
 		storage := newUploadStorage(t)
-		signed, err := ittybit.SignURL(clientKey, storage.URL, "dir/x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+		signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 		require.NoError(t, err)
 		data := uploadBytes(2, 3*uploadKiB+1)
 		for _, threshold := range []int64{0, 1} {
@@ -133,7 +133,7 @@ func TestUpload_refusesASignedURLThatIttybitWouldRefuse(t *testing.T) {
 func TestUpload_tellsWhatIsWrongWithASignature(t *testing.T) {
 	storage := newUploadStorage(t)
 	storage.setHook(uploadAnswer(0, -1, http.StatusForbidden, `{"message":"signature expired"}`))
-	signed, err := ittybit.SignURL(clientKey, storage.URL, "dir/x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	require.NoError(t, err)
 	for _, threshold := range []int64{0, 1} {
 		_, err = uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{

@@ -200,7 +200,7 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 	})
 	require.NoError(t, err)
 	sign := func(expiry time.Time, method ittybit.SignedURLMethod) string {
-		signed, err := ittybit.SignURL(srv.APIKey, srv.StorageURL, "films/beach.mp3", expiry, method)
+		signed, err := ittybit.SignURL(srv.APIKey, ittybit.SignURLParams{Domain: srv.StorageURL, Path: "films/beach.mp3", Expiry: expiry, Method: method})
 		require.NoError(t, err)
 		return signed.URL
 	}

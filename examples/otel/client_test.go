@@ -117,7 +117,7 @@ func TestTelemetry_holdsNoKeyAndNoSignature(t *testing.T) {
 	// Everything that has a key or a signature: calls, uploads, downloads by signed URL, deliveries, and what is refused.
 	_, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: params.Kind, URL: params.URL, WebhookURL: tel.webhookURL(t.Context(), r.url)})
 	require.NoError(t, err)
-	signed, err := ittybit.SignURL(apiKey, local.StorageURL, "films/a.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL(apiKey, ittybit.SignURLParams{Domain: local.StorageURL, Path: "films/a.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	require.NoError(t, err)
 	_, err = client.Files.Upload(t.Context(), ittybit.UploadParams{SignedURL: signed.URL, Body: bytes.NewReader([]byte("film"))})
 	require.NoError(t, err)

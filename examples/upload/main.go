@@ -65,7 +65,7 @@ func run(ctx context.Context, out, bar io.Writer, getenv func(string) string, ar
 		_, _ = fmt.Fprintf(out, "File: %s of %s, %d bytes\n", result.File.ID, result.File.MediaID, result.File.Filesize)
 	}
 	// A URL for a browser or a player, good for an hour, made without a request.
-	signed, err := ittybit.SignURL(apiKey, domain, "examples/"+filepath.Base(name), time.Now().Add(time.Hour), ittybit.SignedURLMethodGet)
+	signed, err := ittybit.SignURL(apiKey, ittybit.SignURLParams{Domain: domain, Path: "examples/" + filepath.Base(name), Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodGet})
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func TestUploader_closesItsIdleConnections(t *testing.T) {
 	server, _, closed := idleServer(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	uploader, err := ittybit.NewUploader()
 	require.NoError(t, err)
-	signed, err := ittybit.SignURL(apitest.Key, server.URL, "x.mp4", time.Now().Add(time.Hour), ittybit.SignedURLMethodPut)
+	signed, err := ittybit.SignURL(apitest.Key, ittybit.SignURLParams{Domain: server.URL, Path: "x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	require.NoError(t, err)
 	_, err = uploader.Upload(t.Context(), ittybit.UploadParams{SignedURL: signed.URL, Body: strings.NewReader("x")})
 	require.NoError(t, err)

@@ -42,7 +42,7 @@ func TestIdempotencyKey_givesTheOriginalResponse(t *testing.T) {
 }
 
 func TestIdempotencyKey_isRefusedForAnotherRequest(t *testing.T) {
-	a := open(t)
+	a := open(t, ittybittest.WithTaskDuration(time.Hour)) // a task that ends has media
 	a.do(a.keyed("/tasks", "k", nsfwTask))
 	a.do(a.keyed("/tasks", "k", nsfwTask+" ")).refused(t, http.StatusConflict, "different request")
 	a.do(a.keyed("/media", "k", nsfwTask)).refused(t, http.StatusConflict, "different request")

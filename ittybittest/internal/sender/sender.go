@@ -123,10 +123,12 @@ func (s *Sender) Send(url string, body []byte) (id string, ok bool) {
 func (s *Sender) Cancel(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range s.underWay[id] {
+	found := s.underWay[id]
+	delete(s.underWay, id)
+	for _, d := range found {
 		d.cancel()
 	}
-	return len(s.underWay[id]) > 0
+	return len(found) > 0
 }
 
 func (s *Sender) done(d *delivery) {

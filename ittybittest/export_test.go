@@ -1,0 +1,13 @@
+package ittybittest
+
+import "net/http"
+
+// ServeAPI answers a request as if it had come over the network.
+func ServeAPI(s *Server, w http.ResponseWriter, r *http.Request) { s.serveAPI(w, r) }
+
+// FaultsLeft is how many faults are queued for requests.
+func (s *Server) FaultsLeft() int {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	return len(s.faults.requests)
+}

@@ -1,0 +1,143 @@
+package blobs
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// put stores a body: at is "start-end/total", or whole.
+func put(t *testing.T, st *Store, name string, span Range, text string) (Result, error) {
+	t.Helper()
+	b, err := st.Begin(name, span, int64(len(text)))
+	if err != nil {
+		return Result{}, err
+	}
+	defer st.End(b)
+	require.NoError(t, st.Receive(b, strings.NewReader(text)))
+	return st.Commit(b, "video/mp4", func(size int64, replaced string) string {
+		return strings.TrimLeft(replaced+"+"+text, "+")
+	})
+}
+
+func read(t *testing.T, st *Store, name string) string {
+	t.Helper()
+	f, err := st.Open(name)
+	require.NoError(t, err)
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func whole() Range { return Range{Total: -1} }
+
+func TestStore_takesChunksInAnyOrderIntoOneFile(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	st := New(100)
+	defer st.Clear()
+	for _, order := range [][]int{{0, 1, 2, 3}, {2, 0, 1, 3}, {1, 1, 2, 0, 3}} {
+		for i, n := range order {
+			result, err := put(t, st, "a", Range{int64(2 * n), int64(2*n + 1), 8}, "abcdefgh"[2*n:2*n+2])
+			require.NoError(t, err)
+			if i == len(order)-1 {
+				assert.Equal(t, Completed, result.State)
+				assert.Equal(t, "gh", result.Owner)
+			} else {
+				assert.Equal(t, Stored, result.State)
+				assert.NotEmpty(t, result.Missing)
+			}
+		}
+		assert.Equal(t, "abcdefgh", read(t, st, "a"))
+		dirs, err := os.ReadDir(os.TempDir())
+		require.NoError(t, err)
+		files, err := os.ReadDir(os.TempDir() + "/" + dirs[0].Name())
+		require.NoError(t, err)
+		assert.Len(t, files, 1)
+		st.Delete("gh")
+	}
+	assert.Empty(t, st.Names())
+}
+
+func TestStore_knowsRepeats(t *testing.T) {
+	st := New(100)
+	defer st.Clear()
+	first, err := put(t, st, "a", whole(), "film")
+	require.NoError(t, err)
+	assert.Equal(t, Result{State: Completed, Owner: "film"}, first)
+	again, err := put(t, st, "a", whole(), "film")
+	require.NoError(t, err)
+	assert.Equal(t, Result{State: Repeated, Owner: "film"}, again)
+	other, err := put(t, st, "a", whole(), "movie")
+	require.NoError(t, err)
+	assert.Equal(t, Result{State: Completed, Owner: "film+movie"}, other)
+}
+
+func TestStore_halfAChunkSpoilsNothing(t *testing.T) {
+	st := New(100)
+	defer st.Clear()
+	_, err := put(t, st, "a", Range{0, 3, 8}, "good")
+	require.NoError(t, err)
+	b, err := st.Begin("a", Range{0, 3, 8}, 4)
+	require.NoError(t, err)
+	broken := errors.New("cut")
+	err = st.Receive(b, io.MultiReader(strings.NewReader("BA"), iotest.ErrReader(broken)))
+	var failed *ReadError
+	require.ErrorAs(t, err, &failed)
+	require.ErrorIs(t, err, broken)
+	st.End(b)
+	st.End(b)
+	_, err = put(t, st, "a", Range{4, 7, 8}, "film")
+	require.NoError(t, err)
+	assert.Equal(t, "goodfilm", read(t, st, "a"))
+}
+
+func TestStore_refusesWhatDoesNotFit(t *testing.T) {
+	st := New(10)
+	defer st.Clear()
+	_, err := put(t, st, "a", Range{2, 3, 8}, "cd")
+	require.NoError(t, err)
+	var conflict RangeError
+	for _, span := range []Range{{3, 4, 8}, {2, 3, 9}, {1, 2, 8}} {
+		_, err = put(t, st, "a", span, "xx")
+		require.ErrorAs(t, err, &conflict, span)
+	}
+	_, err = put(t, st, "b", whole(), "xyz")
+	require.ErrorIs(t, err, ErrFull)
+	unknown, err := st.Begin("b", whole(), -1)
+	require.NoError(t, err)
+	require.ErrorIs(t, st.Receive(unknown, strings.NewReader("xyz")), ErrFull)
+	st.End(unknown)
+	late, err := st.Begin("a", Range{4, 5, 8}, 2)
+	require.NoError(t, err)
+	require.NoError(t, st.Receive(late, strings.NewReader("ef")))
+	_, err = put(t, st, "a", Range{0, 1, 2}, "yz")
+	require.NoError(t, err, "a chunk at the start restarts an upload")
+	_, err = st.Commit(late, "", nil)
+	require.ErrorIs(t, err, ErrEnded)
+	st.End(late)
+}
+
+func TestStore_renames(t *testing.T) {
+	st := New(100)
+	defer st.Clear()
+	for _, name := range []string{"a", "b"} {
+		_, err := put(t, st, name, whole(), name)
+		require.NoError(t, err)
+	}
+	require.ErrorIs(t, st.Rename("a", "b"), fs.ErrExist)
+	require.NoError(t, st.Rename("a", "a"))
+	require.NoError(t, st.Rename("nothing", "c"))
+	require.NoError(t, st.Rename("a", "d/c"))
+	assert.Equal(t, "a", read(t, st, "d/c"))
+	_, err := st.Open("a")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	assert.ElementsMatch(t, []string{"b", "d/c"}, st.Names())
+}

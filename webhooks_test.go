@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -321,29 +322,104 @@ func TestNewWebhookHandler_refusesWhatMakesNoSense(t *testing.T) {
 	assert.Equal(t, http.StatusOK, w.Code)
 }
 
-func TestWebhookHandler_survivesAPanickingObserver(t *testing.T) {
-	var log strings.Builder
-	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
-		ittybit.WithObserver(func(context.Context, ittybit.Delivery) { panic("metrics are down, " + webhookSecret) }))
-	w := httptest.NewRecorder()
-	require.NotPanics(t, func() { h.ServeHTTP(w, signedRequest("{}")) })
-	assert.Equal(t, http.StatusOK, w.Code)
-	assert.Contains(t, log.String(), "the observer panicked")
-	assert.Contains(t, log.String(), "metrics are down")
-	assert.Contains(t, log.String(), "webhooks_test.go", "the stack")
-	assert.NotContains(t, log.String(), webhookSecret)
-
-	silent := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(func(context.Context, ittybit.Delivery) { panic("metrics are down") }))
-	require.NotPanics(t, func() { silent.ServeHTTP(httptest.NewRecorder(), signedRequest("{}")) })
+func TestWebhookHandler_isNamedByItsVerifier(t *testing.T) {
+	v, err := ittybit.NewWebhookVerifier(webhookSecret)
+	require.NoError(t, err)
+	assert.Equal(t, "ittybit.WebhookVerifier(1 secrets, tolerance 5m0s)", v.String())
+	assert.Equal(t, "ittybit.WebhookHandler("+v.String()+")", webhookHandler(t, ittybit.NewEventMux()).String())
 }
 
-func TestWebhookHandler_settlesTheAnswerBeforeItIsObserved(t *testing.T) {
-	w := newWebhookWire()
-	webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(func(context.Context, ittybit.Delivery) {
-		assert.Equal(t, []string{"status 200"}, w.calls)
-	})).ServeHTTP(w, signedRequest("{}"))
-	assert.Equal(t, []string{"status 200", "write deadline true"}, w.calls,
-		"an observer does not use up the time in which the sender can take its answer")
+// webhookKinds is every way a request can go, of which some are a stranger's to choose.
+func webhookKinds() map[string]func() *http.Request {
+	large := `{"x":"` + strings.Repeat("x", 50_000) + `"}`
+	broken := func(last func() (int, error)) func() *http.Request {
+		return func() *http.Request {
+			r := signedRequest(large)
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader("{}"), webhookReader(last)))
+			return r
+		}
+	}
+	changed := func(body string, change func(r *http.Request)) func() *http.Request {
+		return func() *http.Request {
+			r := signedRequest(body)
+			change(r)
+			return r
+		}
+	}
+	nothing := func(*http.Request) {}
+	return map[string]func() *http.Request{
+		"handled":         changed(large, nothing),
+		"empty":           changed("", nothing),
+		"failed":          changed(webhookTask("task_1", "failed"), nothing),
+		"panicked":        changed(webhookTask("task_1", "cancelled"), nothing),
+		"aborted":         changed(`{"id":"med_1","object":"media"}`, nothing),
+		"ended":           changed(webhookTask("task_1", "processing"), nothing),
+		"malformed":       changed("[]", nothing),
+		"unsigned":        changed(large, func(r *http.Request) { r.Header.Set(ittybit.SignatureHeader, signedHeader("another")) }),
+		"method":          changed(large, func(r *http.Request) { r.Method = http.MethodPut }),
+		"too large":       changed(large+large, nothing),
+		"lies":            changed(large+large, func(r *http.Request) { r.ContentLength = 1 }),
+		"a length of one": changed(large, func(r *http.Request) { r.ContentLength = 1 }),
+		"no body":         changed("", func(r *http.Request) { r.Body = nil }),
+		"broken":          broken(func() (int, error) { return 0, errors.New("no") }),
+		"a body panics":   broken(func() (int, error) { panic(http.ErrAbortHandler) }),
+	}
+}
+
+type webhookReader func() (int, error)
+
+func (r webhookReader) Read([]byte) (int, error) { return r() }
+
+func TestWebhookHandler_givesBackWhatItTakes(t *testing.T) {
+	const rounds = 60 // if each gave back all but its smallest buffer, the budget would not last
+	h := webhookHandler(t, ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
+		switch e.Type {
+		case ittybit.EventTaskFailed:
+			return errors.New("no")
+		case ittybit.EventTaskCancelled:
+			panic("boom")
+		case ittybit.EventMediaCreated:
+			panic(http.ErrAbortHandler)
+		case ittybit.EventTaskUpdated:
+			runtime.Goexit()
+		}
+		return nil
+	}), ittybit.WithMaxBodyBytes(100_000), ittybit.WithMaxInFlight(4), ittybit.WithMaxBufferedBytes(200_000))
+	for name, request := range webhookKinds() {
+		var group sync.WaitGroup
+		for range rounds {
+			group.Go(func() { webhookServe(h, httptest.NewRecorder(), request()) })
+		}
+		group.Wait()
+		for range 10 {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, webhookKinds()["handled"]())
+			require.Equal(t, http.StatusOK, w.Code, name)
+		}
+	}
+}
+
+func TestWebhookHandler_holdsNoMoreThanItsOwnCopyWhileItHandles(t *testing.T) {
+	const (
+		size   = 5000               // bytes, read into buffers of 2, 4 and 8 KiB
+		toRead = (4 + 8) << 10      // held at most, while one buffer is moved into the next
+		budget = size + toRead + 64 // not enough for somebody who keeps the buffer of 8 KiB
+	)
+	body := `{"x":"` + strings.Repeat("x", size-len(`{"x":""}`)) + `"}`
+	inner := 0
+	var h *ittybit.WebhookHandler
+	h = webhookHandler(t, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+		if ctx.Value(webhookValueKey{}) == nil {
+			w, r := httptest.NewRecorder(), signedRequest(body)
+			h.ServeHTTP(w, r.WithContext(context.WithValue(ctx, webhookValueKey{}, "inner")))
+			inner = w.Code
+		}
+		return nil
+	}), ittybit.WithMaxBufferedBytes(budget))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, signedRequest(body))
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, http.StatusOK, inner)
 }
 
 func TestWebhookHandler_logsWhatItCannotDecode(t *testing.T) {

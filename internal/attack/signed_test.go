@@ -17,6 +17,12 @@ func signedAttacks() []attack {
 			run: func(s *sender) { s.deliver(notAnObject(s)) },
 		},
 		{
+			name: "signed, 100 KB that are no JSON object", workers: 1, pause: brief, must: []string{"400"}, may: []string{"503"},
+			run: func(s *sender) {
+				s.deliver(pick(s, strings.Repeat("[", 100_000), "1"+strings.Repeat("0", 100_000)))
+			},
+		},
+		{
 			name: "signed, broken JSON", workers: 1, pause: brief, must: []string{"400"},
 			run: func(s *sender) {
 				body := task("task_broken_" + s.name())
@@ -73,7 +79,7 @@ func notAnObject(s *sender) string {
 		_, _ = wide.Write([]byte{byte(unit >> 8), byte(unit)})
 	}
 	return pick(s, "", " ", "\n\n", "null", "true", "0", `"`+s.name()+`"`, "[]", "["+body+"]", `"{}"`, "\x00", body[1:], "\ufeff"+body, "\xff\xfe"+body,
-		wide.String(), "\xfe\xff"+wide.String(), "<task/>", "payload="+body, "--x\r\n\r\n"+body, strings.Repeat("[", 100_000), strings.Repeat("\x00", 1000), "1"+strings.Repeat("0", 100_000))
+		wide.String(), "\xfe\xff"+wide.String(), "<task/>", "payload="+body, "--x\r\n\r\n"+body, strings.Repeat("\x00", 1000))
 }
 
 // nested makes a task with something deep in it.

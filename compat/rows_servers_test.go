@@ -61,18 +61,23 @@ func fasthttpRows() []row {
 
 func otherRows() []row {
 	hertzModules := []string{"github.com/cloudwego/hertz@v0.10.4"}
-	mountHertz := func(use ...app.HandlerFunc) func(string, http.Handler) error {
+	mountHertz := func(timeout time.Duration, use ...app.HandlerFunc) func(string, http.Handler) error {
 		return func(address string, h http.Handler) error {
 			hlog.SetLevel(hlog.LevelFatal)
-			s := hertz.New(hertz.WithHostPorts(address), hertz.WithTransport(standard.NewTransporter), hertz.WithDisablePrintRoute(true))
+			s := hertz.New(hertz.WithHostPorts(address), hertz.WithTransport(standard.NewTransporter),
+				hertz.WithDisablePrintRoute(true), hertz.WithReadTimeout(timeout))
 			s.Use(use...)
 			s.POST(path, adaptor.HertzHandler(h))
 			return s.Run()
 		}
 	}
 	return []row{
-		{name: "Hertz, bare", modules: hertzModules, server: mountHertz(), differs: readBeforeUs()},
-		{name: "Hertz, recovery", modules: hertzModules, server: mountHertz(recovery.Recovery()), differs: readBeforeUs()},
+		{name: "Hertz, bare", modules: hertzModules, server: mountHertz(time.Minute), differs: readBeforeUs()},
+		{name: "Hertz, recovery", modules: hertzModules, server: mountHertz(time.Minute, recovery.Recovery()), differs: readBeforeUs()},
+		{
+			name: "Hertz, ReadTimeout", modules: hertzModules, server: mountHertz(readTimeout),
+			differs: readBeforeUs(), // its timeout is between two reads: it closes the stalled connection, without a response
+		},
 		{
 			name: "Functions Framework", modules: []string{"github.com/GoogleCloudPlatform/functions-framework-go@v1.9.2"},
 			server: func(address string, h http.Handler) error {

@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -252,4 +255,67 @@ func orNil(value json.RawMessage) json.RawMessage {
 
 func isNullOrText(value json.RawMessage) bool {
 	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
+}
+
+// flattenParams makes one object of known, options and extra, in this order, and of the fields in
+// preserved, and those that options carry of a task that was read, whose names nothing else sets.
+// A name that two of the first three know is a *ParamError, but for a shared option that known
+// leaves unset.
+func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extra map[string]any) (json.RawMessage, error) {
+	members, err := jsonx.MarshalFields(known)
+	if err != nil {
+		return nil, err
+	}
+	reserved := jsonx.FieldNames(known)
+	if names := optionNames(options); len(names) > 0 {
+		isUnset := func(name string) bool { return isSharedOption(name) && jsonx.Index(members, name) < 0 }
+		if err := checkCollision("Options", slices.DeleteFunc(slices.Clone(names), isUnset), reserved); err != nil {
+			return nil, err
+		}
+		fields, err := jsonx.MarshalFields(options)
+		if err != nil {
+			return nil, err
+		}
+		for _, field := range fields {
+			switch {
+			case slices.Contains(names, field.Name):
+				members = append(members, field)
+			case !slices.Contains(reserved, field.Name) || isSharedOption(field.Name):
+				preserved = append(slices.Clip(preserved), field) // of a task that was read
+			}
+		}
+		reserved = append(reserved, names...)
+	}
+	names := slices.Sorted(maps.Keys(extra))
+	if err := checkCollision("Extra", names, reserved); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		value, err := jsonx.Marshal(extra[name])
+		if err != nil {
+			return nil, &ParamError{Param: "Extra[" + strconv.Quote(name) + "]", Reason: "cannot be encoded as JSON: " + err.Error()}
+		}
+		members = append(members, jsonx.Field{Name: name, Value: value})
+	}
+	for _, member := range preserved {
+		if member.Name == wholeValue {
+			if len(members) == 0 { // it was not changed
+				return member.Value, nil
+			}
+			continue
+		}
+		if jsonx.Index(members, member.Name) < 0 {
+			members = append(members, member)
+		}
+	}
+	return jsonx.Join(members)
+}
+
+func checkCollision(param string, names, reserved []string) error {
+	for _, name := range names {
+		if slices.Contains(reserved, name) {
+			return &ParamError{Param: param + "[" + strconv.Quote(name) + "]", Reason: "has a field of its own: set that one"}
+		}
+	}
+	return nil
 }

@@ -49,6 +49,8 @@ type VideoOptions struct {
 	End        float64   `json:"end,omitempty"`        // seconds
 	Duration   float64   `json:"duration,omitempty"`   // seconds
 	Layers     []Layer   `json:"layers,omitzero"`      // what is laid over the picture
+
+	optionRest
 }
 
 // ImageOptions are the options of [TaskKindImage].
@@ -62,6 +64,8 @@ type ImageOptions struct {
 	Background string    `json:"background,omitempty"` // transparent or #000000, where it is not set
 	Start      float64   `json:"start,omitempty"`      // seconds: which frame of a video
 	Layers     []Layer   `json:"layers,omitzero"`      // what is laid over the picture
+
+	optionRest
 }
 
 // AudioOptions are the options of [TaskKindAudio]. All but Format are documented for
@@ -73,6 +77,8 @@ type AudioOptions struct {
 	Bitrate int     `json:"bitrate,omitempty"` // bits a second, 32,000 to 320,000
 	Start   float64 `json:"start,omitempty"`   // seconds
 	End     float64 `json:"end,omitempty"`     // seconds
+
+	optionRest
 }
 
 // ThumbnailsOptions are the options of [TaskKindThumbnails]. Format is documented for
@@ -82,6 +88,8 @@ type ThumbnailsOptions struct {
 	Width  Dimension `json:"width,omitzero"`
 	Height Dimension `json:"height,omitzero"`
 	Format string    `json:"format,omitempty"` // jpeg or png; jpeg, where it is not set
+
+	optionRest
 }
 
 // SubtitlesOptions are the options of [TaskKindSubtitles]. None of its own are
@@ -90,17 +98,23 @@ type SubtitlesOptions struct {
 	// Confidence is the least confidence that counts. It is the general option of the
 	// tracks guide (2025), which says neither its range nor for which kinds it works.
 	Confidence float64 `json:"confidence,omitempty"`
+
+	optionRest
 }
 
 // ChaptersOptions are the options of [TaskKindChapters]. None of its own are documented.
 type ChaptersOptions struct {
 	// Confidence is as in [SubtitlesOptions].
 	Confidence float64 `json:"confidence,omitempty"`
+
+	optionRest
 }
 
 // SpeechOptions are the options of [TaskKindSpeech].
 type SpeechOptions struct {
 	Speakers bool `json:"speakers,omitempty"` // tell the speakers apart
+
+	optionRest
 }
 
 // IngestOptions are the options of [TaskKindIngest].
@@ -108,6 +122,8 @@ type IngestOptions struct {
 	// Metadata goes to the file. POST /files documents it; for tasks of kind ingest the
 	// documentation leaves it unconfirmed.
 	Metadata map[string]any `json:"metadata,omitzero"`
+
+	optionRest
 }
 
 // ConditionsOptions are the options of a task of [TaskKindConditions]. A
@@ -115,17 +131,33 @@ type IngestOptions struct {
 type ConditionsOptions struct {
 	Conditions []Condition    `json:"conditions,omitzero"` // required
 	Next       []WorkflowStep `json:"next,omitzero"`       // runs where the conditions hold
+
+	optionRest
 }
 
 // WorkflowOptions are the options of [TaskKindWorkflow].
 type WorkflowOptions struct {
 	Workflow []WorkflowStep `json:"workflow,omitzero"` // required, at least one step
+
+	optionRest
 }
 
 // RawOptions are options without a type: those of a kind that this SDK has no type
 // for, and those read from the API that do not fit their type. They are not checked, but
 // for being JSON.
 type RawOptions map[string]json.RawMessage
+
+// optionRest is what the options of a task that was read have beside the fields of their type:
+// the shared ones, such as ref, folder and filename, and those that this version does not know.
+type optionRest struct{ rest []jsonx.Field }
+
+func (r *optionRest) setRest(fields []jsonx.Field) { r.rest = fields }
+
+// isSharedOption reports whether an option is one of every kind, and stands among the parameters
+// of a task too (API version 2025-08-20).
+func isSharedOption(name string) bool {
+	return slices.Contains([]string{"ref", "folder", "filename", "description", "webhook_url"}, name)
+}
 
 func (VideoOptions) optionsOf() TaskKind      { return TaskKindVideo }
 func (ImageOptions) optionsOf() TaskKind      { return TaskKindImage }
@@ -184,6 +216,66 @@ func (o RawOptions) check(insecureHosts) error {
 		}
 	}
 	return nil
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o VideoOptions) MarshalJSON() ([]byte, error) {
+	type plain VideoOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o ImageOptions) MarshalJSON() ([]byte, error) {
+	type plain ImageOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o AudioOptions) MarshalJSON() ([]byte, error) {
+	type plain AudioOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) {
+	type plain ThumbnailsOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o SubtitlesOptions) MarshalJSON() ([]byte, error) {
+	type plain SubtitlesOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o ChaptersOptions) MarshalJSON() ([]byte, error) {
+	type plain ChaptersOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o SpeechOptions) MarshalJSON() ([]byte, error) {
+	type plain SpeechOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o IngestOptions) MarshalJSON() ([]byte, error) {
+	type plain IngestOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o ConditionsOptions) MarshalJSON() ([]byte, error) {
+	type plain ConditionsOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (o WorkflowOptions) MarshalJSON() ([]byte, error) {
+	type plain WorkflowOptions
+	return flattenParams(plain(o), o.rest, nil, nil)
 }
 
 func notNegative(param string, value float64) error {
@@ -288,7 +380,7 @@ func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
 	case TaskKindSpeech:
 		return decodeOptions[SpeechOptions]
 	case TaskKindIngest:
-		return decodeIngestOptions
+		return decodeOptions[IngestOptions]
 	case TaskKindConditions:
 		return decodeOptions[ConditionsOptions]
 	case TaskKindWorkflow:
@@ -298,16 +390,11 @@ func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
 }
 
 func decodeOptions[T TaskOptions](raw json.RawMessage) (TaskOptions, error) {
-	var options T
-	err := json.Unmarshal(raw, &options)
-	return options, err
-}
-
-// decodeIngestOptions keeps the numbers of the metadata as they are.
-func decodeIngestOptions(raw json.RawMessage) (TaskOptions, error) {
-	var options IngestOptions
-	err := readField(raw, reflect.ValueOf(&options).Elem())
-	return options, err
+	options := new(T)
+	if err := readField(raw, reflect.ValueOf(options).Elem()); err != nil { // keeps the numbers of metadata
+		return nil, err
+	}
+	return *options, nil
 }
 
 // decodeTaskOptions reads the options that a task echoes.
@@ -317,7 +404,7 @@ func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
 	}
 	if decode := typedOptions(kind); decode != nil {
 		if options, err := decode(raw); err == nil {
-			return options
+			return withRest(options, raw)
 		}
 	}
 	var options RawOptions
@@ -325,6 +412,23 @@ func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
 		return nil
 	}
 	return options
+}
+
+// withRest gives options what raw has beside the fields of their type.
+func withRest(options TaskOptions, raw json.RawMessage) TaskOptions {
+	names := jsonx.FieldNames(options)
+	rest, err := jsonx.Fields(raw)
+	rest = slices.DeleteFunc(rest, func(f jsonx.Field) bool { return slices.Contains(names, f.Name) || jsonx.IsNull(f.Value) })
+	if err != nil || len(rest) == 0 {
+		return options
+	}
+	copied := reflect.New(reflect.TypeOf(options))
+	copied.Elem().Set(reflect.ValueOf(options))
+	if carrier, ok := copied.Interface().(interface{ setRest(rest []jsonx.Field) }); ok {
+		carrier.setRest(rest)
+	}
+	typed, _ := copied.Elem().Interface().(TaskOptions)
+	return typed
 }
 
 // optionNames gives the members that options could have on the wire.
@@ -355,60 +459,6 @@ func checkOptions(param string, kind TaskKind, options TaskOptions, insecure ins
 	var invalid *ParamError
 	if err := options.check(insecure); errors.As(err, &invalid) {
 		return &ParamError{Param: param + "." + invalid.Param, Reason: invalid.Reason}
-	}
-	return nil
-}
-
-// flattenParams makes one object of known, options and extra, in this order, and of
-// the members in preserved whose names nothing else sets. A name that two of the first
-// three know is a *ParamError.
-func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extra map[string]any) (json.RawMessage, error) {
-	members, err := jsonx.MarshalFields(known)
-	if err != nil {
-		return nil, err
-	}
-	reserved := jsonx.FieldNames(known)
-	if names := optionNames(options); len(names) > 0 {
-		if err := checkCollision("Options", names, reserved); err != nil {
-			return nil, err
-		}
-		optionMembers, err := jsonx.MarshalFields(options)
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, optionMembers...)
-		reserved = append(reserved, names...)
-	}
-	names := slices.Sorted(maps.Keys(extra))
-	if err := checkCollision("Extra", names, reserved); err != nil {
-		return nil, err
-	}
-	for _, name := range names {
-		value, err := jsonx.Marshal(extra[name])
-		if err != nil {
-			return nil, &ParamError{Param: "Extra[" + strconv.Quote(name) + "]", Reason: "can't be made JSON: " + err.Error()}
-		}
-		members = append(members, jsonx.Field{Name: name, Value: value})
-	}
-	for _, member := range preserved {
-		if member.Name == wholeValue {
-			if len(members) == 0 { // it was not changed
-				return member.Value, nil
-			}
-			continue
-		}
-		if jsonx.Index(members, member.Name) < 0 {
-			members = append(members, member)
-		}
-	}
-	return jsonx.Join(members)
-}
-
-func checkCollision(param string, names, reserved []string) error {
-	for _, name := range names {
-		if slices.Contains(reserved, name) {
-			return &ParamError{Param: param + "[" + strconv.Quote(name) + "]", Reason: "is a member that has a field of its own; set that one"}
-		}
 	}
 	return nil
 }

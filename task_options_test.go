@@ -2,6 +2,7 @@ package ittybit_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"reflect"
 	"testing"
@@ -70,7 +71,7 @@ func TestTaskOptions_readBackInTheTypeOfTheirKind(t *testing.T) {
 		want          ittybit.TaskOptions
 	}{
 		{"video", `{"width":1280,"height":"50%","fps":29.97}`, ittybit.VideoOptions{Width: ittybit.Pixels(1280), Height: ittybit.Percent(50), FPS: 29.97}},
-		{"image", `{"width":null,"quality":80,"ref":"x"}`, ittybit.ImageOptions{Quality: 80}},
+		{"image", `{"width":null,"quality":80}`, ittybit.ImageOptions{Quality: 80}},
 		{"audio", `{"format":"mp3"}`, ittybit.AudioOptions{Format: "mp3"}},
 		{"thumbnails", `{"count":3}`, ittybit.ThumbnailsOptions{Count: 3}},
 		{"speech", `{"speakers":true}`, ittybit.SpeechOptions{Speakers: true}},
@@ -251,6 +252,9 @@ func TestTaskOptions_everyNumberIsCheckedAtItsBorders(t *testing.T) {
 			return inTask, inStep
 		}
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(zero)) {
+			if !field.IsExported() {
+				continue
+			}
 			var good, bad []any
 			switch field.Type.Kind() {
 			case reflect.Int, reflect.Float64:
@@ -299,4 +303,57 @@ func TestTaskOptions_whatIsNotCheckedIsSent(t *testing.T) {
 		assert.NoError(t, err, params)
 	}
 	assert.Equal(t, 6, seen.count())
+}
+
+// What a task echoes beside the options that have a field is not lost on the way to a new task.
+func TestTaskOptions_goIntoANewTaskWhole(t *testing.T) {
+	for kind, tt := range map[ittybit.TaskKind]struct {
+		options string
+		typed   ittybit.TaskOptions
+	}{
+		ittybit.TaskKindImage:      {`{"height":"40%","quality":61,"ref":"poster","folder":"a/b","filename":"p.png","description":"d","crop":{"x":[1,2.50]}}`, ittybit.ImageOptions{}},
+		ittybit.TaskKindVideo:      {`{"fps":24,"ref":"hd","layers":[{"kind":"text","text":"x","blur":3}],"loudness":-14.0}`, ittybit.VideoOptions{}},
+		ittybit.TaskKindAudio:      {`{"format":"aac","folder":"sounds","channels":1}`, ittybit.AudioOptions{}},
+		ittybit.TaskKindThumbnails: {`{"count":7,"ref":"thumbs","sprite":true}`, ittybit.ThumbnailsOptions{}},
+		ittybit.TaskKindSubtitles:  {`{"confidence":0.5,"ref":"subs","language":"de"}`, ittybit.SubtitlesOptions{}},
+		ittybit.TaskKindChapters:   {`{"filename":"c.json","most":12345678901234567890}`, ittybit.ChaptersOptions{}},
+		ittybit.TaskKindSpeech:     {`{"speakers":true,"ref":"words","vocabulary":["a","b"]}`, ittybit.SpeechOptions{}},
+		ittybit.TaskKindIngest:     {`{"metadata":{"n":1.0},"folder":"in","checksum":"abc"}`, ittybit.IngestOptions{}},
+		ittybit.TaskKindConditions: {`{"conditions":[{"prop":"width","value":1}],"ref":"wide","mode":"all"}`, ittybit.ConditionsOptions{}},
+		ittybit.TaskKindWorkflow:   {`{"workflow":[{"kind":"image","ref":"x"}],"ref":"flow","strict":false}`, ittybit.WorkflowOptions{}},
+		"hologram":                 {`{"depth":3,"ref":"holo","folder":"h"}`, ittybit.RawOptions{}},
+	} {
+		task := apiTaskOf(t, fmt.Sprintf(`{"id":"task_1","kind":%q,"options":%s}`, kind, tt.options))
+		assert.IsType(t, tt.typed, task.Options, kind)
+		alone, err := json.Marshal(task.Options)
+		require.NoError(t, err, kind)
+		assert.JSONEq(t, tt.options, string(alone), kind)
+		again, err := json.Marshal(ittybit.TaskCreateParams{Kind: task.Kind, FileID: "file_9", Options: task.Options})
+		require.NoError(t, err, kind)
+		want := apiMembers(t, tt.options)
+		want["kind"], want["file_id"] = string(kind), "file_9"
+		assert.Equal(t, want, apiMembers(t, string(again)), kind)
+	}
+}
+
+func TestTaskOptions_ofAnotherTaskYieldToTheParameters(t *testing.T) {
+	task := apiTaskOf(t, `{"id":"task_1","kind":"image","options":{"width":320,"ref":"thumb","folder":"old","crop":"smart","url":"https://example.com/old","kind":"video"}}`)
+	options, ok := task.Options.(ittybit.ImageOptions)
+	require.True(t, ok)
+	options.Width = ittybit.Percent(50)
+	written, err := json.Marshal(ittybit.TaskCreateParams{
+		Kind: ittybit.TaskKindImage, FileID: "file_2", Folder: "new", Options: options, Extra: map[string]any{"crop": "centre"},
+	})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"kind":"image","file_id":"file_2","width":"50%","ref":"thumb","folder":"new","crop":"centre"}`, string(written))
+
+	task.Options = options
+	whole, err := json.Marshal(task)
+	require.NoError(t, err)
+	assert.Contains(t, string(whole), `"ref":"thumb"`)
+	assert.Contains(t, string(whole), `"width":"50%"`)
+
+	raw := apiTaskOf(t, `{"id":"task_1","kind":"hologram","options":{"ref":"a"}}`)
+	_, err = json.Marshal(ittybit.TaskCreateParams{Kind: "hologram", FileID: "file_2", Ref: "b", Options: raw.Options})
+	require.ErrorContains(t, err, `Options["ref"]`, "it can be deleted there")
 }

@@ -26,7 +26,8 @@ type Chapter struct {
 
 // ThumbnailsResults are the results of [TaskKindThumbnails].
 type ThumbnailsResults struct {
-	// File says what the thumbnails have in common, such as Format, Width and Height.
+	// File says what the thumbnails have in common, such as Format, Width and Height. Its URL is
+	// as Ittybit sent it, or else the first of URLs.
 	// The tracks guide describes another kind of file here, a sprite sheet's track of
 	// Type text/vtt.
 	File
@@ -113,6 +114,9 @@ func (r *ThumbnailsResults) complete(outputs []string) {
 	}
 	if len(r.URLs) == 0 {
 		r.URLs = []string{r.URL}
+	}
+	if r.URL == "" {
+		r.URL = r.URLs[0]
 	}
 	if r.Count == 0 {
 		r.Count = len(r.URLs)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -318,4 +319,87 @@ func checkCollision(param string, names, reserved []string) error {
 		}
 	}
 	return nil
+}
+
+// typedOptions gives the options type of kind, ready to decode into, or nil.
+func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
+	switch kind {
+	case TaskKindVideo:
+		return decodeOptions[VideoOptions]
+	case TaskKindImage:
+		return decodeOptions[ImageOptions]
+	case TaskKindAudio:
+		return decodeOptions[AudioOptions]
+	case TaskKindThumbnails:
+		return decodeOptions[ThumbnailsOptions]
+	case TaskKindSubtitles:
+		return decodeOptions[SubtitlesOptions]
+	case TaskKindChapters:
+		return decodeOptions[ChaptersOptions]
+	case TaskKindSpeech:
+		return decodeOptions[SpeechOptions]
+	case TaskKindIngest:
+		return decodeOptions[IngestOptions]
+	case TaskKindConditions:
+		return decodeOptions[ConditionsOptions]
+	case TaskKindWorkflow:
+		return decodeOptions[WorkflowOptions]
+	}
+	return nil
+}
+
+func decodeOptions[T TaskOptions](raw json.RawMessage) (TaskOptions, error) {
+	options := new(T)
+	if err := readField(raw, reflect.ValueOf(options).Elem()); err != nil { // keeps the numbers of metadata
+		return nil, err
+	}
+	return *options, nil
+}
+
+// decodeTaskOptions reads the options that a task echoes.
+func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
+	if !jsonx.IsObject(raw) {
+		return nil
+	}
+	if decode := typedOptions(kind); decode != nil {
+		if options, err := decode(raw); err == nil {
+			return withRest(options, raw)
+		}
+	}
+	var options RawOptions
+	if json.Unmarshal(raw, &options) != nil || len(options) == 0 {
+		return nil
+	}
+	return options
+}
+
+// withRest gives options what raw has beside the fields of their type.
+func withRest(options TaskOptions, raw json.RawMessage) TaskOptions {
+	names := jsonx.FieldNames(options)
+	rest, err := jsonx.Fields(raw)
+	rest = slices.DeleteFunc(rest, func(f jsonx.Field) bool { return slices.Contains(names, f.Name) || jsonx.IsNull(f.Value) })
+	if err != nil || len(rest) == 0 {
+		return options
+	}
+	copied := reflect.New(reflect.TypeOf(options))
+	copied.Elem().Set(reflect.ValueOf(options))
+	if carrier, ok := copied.Interface().(interface{ setRest(rest []jsonx.Field) }); ok {
+		carrier.setRest(rest)
+	}
+	typed, _ := copied.Elem().Interface().(TaskOptions)
+	return typed
+}
+
+// optionNames gives the members that options could have on the wire.
+func optionNames(options TaskOptions) []string {
+	switch o := options.(type) {
+	case nil:
+		return nil
+	case RawOptions:
+		return slices.Sorted(maps.Keys(o))
+	case *RawOptions:
+		return slices.Sorted(maps.Keys(*o))
+	default:
+		return jsonx.FieldNames(o)
+	}
 }

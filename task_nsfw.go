@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/strict"
 )
 
 // NSFWResults are the results of [TaskKindNSFW]. Ittybit documents three shapes of
@@ -59,15 +60,15 @@ func (r *NSFWResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindNSFW, data)
 }
 
-func (r *NSFWResults) read(m *resultMembers) (found bool) {
-	isNSFW, detected := m.flag("is_nsfw"), m.flag("detected")
+func (r *NSFWResults) read(o *strict.Object) (found bool) {
+	isNSFW, detected := o.Flag("is_nsfw"), o.Flag("detected")
 	*r = NSFWResults{
-		Confidence: m.number("confidence"),
-		Nudity:     readResult(m, "nudity", readNSFWSignal), Sexual: readResult(m, "sexual", readNSFWSignal),
-		Violence: readResult(m, "violence", readNSFWSignal), Gore: readResult(m, "gore", readNSFWSignal),
-		Categories: m.texts("categories"), Severity: readResult(m, "severity", readNSFWSeverity), Description: m.text("description"),
-		Timeline: readResultList(m, "timeline", func(m *resultMembers) NSFWSegment {
-			return NSFWSegment{Start: m.seconds("start"), End: m.seconds("end"), Category: m.text("category"), Severity: m.text("severity")}
+		Confidence: o.Number("confidence"),
+		Nudity:     strict.Read(o, "nudity", readNSFWSignal), Sexual: strict.Read(o, "sexual", readNSFWSignal),
+		Violence: strict.Read(o, "violence", readNSFWSignal), Gore: strict.Read(o, "gore", readNSFWSignal),
+		Categories: o.Texts("categories"), Severity: strict.Read(o, "severity", readNSFWSeverity), Description: o.Text("description"),
+		Timeline: strict.ReadList(o, "timeline", func(o *strict.Object) NSFWSegment {
+			return NSFWSegment{Start: o.Seconds("start"), End: o.Seconds("end"), Category: o.Text("category"), Severity: o.Text("severity")}
 		}),
 	}
 	switch {
@@ -76,15 +77,21 @@ func (r *NSFWResults) read(m *resultMembers) (found bool) {
 	case detected != nil:
 		r.IsNSFW, found = *detected, true
 	default:
-		r.IsNSFW, found = r.judge(m)
+		r.IsNSFW, found = r.inferVerdict(o)
 	}
 	return found
 }
 
-// judge reports whether anything was found, and whether what was sent says so or denies it. Where
+// inferVerdict reports whether anything was found, and whether what was sent says so or denies it. Where
 // nothing was found, what can't be read may have hidden it, and is an error.
-func (r *NSFWResults) judge(m *resultMembers) (found, said bool) {
-	var odd []memberError
+func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
+	var badField string
+	var bad error
+	note := func(field string, err error) {
+		if bad == nil {
+			badField, bad = field, err
+		}
+	}
 	scored := false
 	for _, member := range []struct {
 		name   string
@@ -98,15 +105,15 @@ func (r *NSFWResults) judge(m *resultMembers) (found, said bool) {
 		case signal.Score != nil:
 			scored = true
 		default:
-			odd = append(odd, memberError{member.name, errors.New("is neither a number nor a boolean")})
+			note(member.name, errors.New("is neither a number nor a boolean"))
 		}
 	}
-	if m.has("categories") {
+	if o.Has("categories") {
 		said = true
 		named := slices.ContainsFunc(r.Categories, func(category string) bool { return strings.TrimSpace(category) != "" })
 		found = found || named
-		if list, err := readRawList(m.values["categories"]); !named && (err != nil || len(list) > 0) {
-			odd = append(odd, memberError{"categories", errors.New("names none, and is no empty list")})
+		if list, err := strict.RawList(o.Values["categories"]); !named && (err != nil || len(list) > 0) {
+			note("categories", errors.New("names none, and is no empty list"))
 		}
 	}
 	for category, severity := range r.Severity {
@@ -114,17 +121,15 @@ func (r *NSFWResults) judge(m *resultMembers) (found, said bool) {
 		severity = strings.TrimSpace(severity)
 		found = found || severity != "" && !strings.EqualFold(severity, "none")
 		if severity == "" {
-			odd = append(odd, memberError{"severity", fmt.Errorf("field %q is empty", category)})
+			note("severity", fmt.Errorf("field %q is empty", category))
 		}
 	}
 	if found {
 		return true, true
 	}
-	if m.err == nil {
-		m.err = firstError(odd...)
-	}
+	o.Fail(badField, bad)
 	// Nobody has said from which score on something counts as found; a list of categories knows.
-	return false, said && (!scored || m.has("categories"))
+	return false, said && (!scored || o.Has("categories"))
 }
 
 // MarshalJSON gives the score, or else true or false, as Ittybit sends it.
@@ -146,7 +151,7 @@ func (s *NSFWSignal) UnmarshalJSON(data []byte) error {
 		s.Detected = &detected
 		return nil
 	}
-	score, err := readResultNumber(data)
+	score, err := strict.Number(data)
 	if err != nil {
 		return errors.New("is neither a number nor a boolean")
 	}
@@ -161,15 +166,15 @@ func readNSFWSignal(raw json.RawMessage) (*NSFWSignal, error) {
 }
 
 func readNSFWSeverity(raw json.RawMessage) (map[string]string, error) {
-	m, err := resultMembersOf(raw)
+	o, err := strict.Open(raw)
 	if err != nil {
 		return nil, err
 	}
-	severity := make(map[string]string, len(m.values))
-	for category, value := range m.values {
+	severity := make(map[string]string, len(o.Values))
+	for category, value := range o.Values {
 		if !jsonx.IsNull(value) { // a null says nothing, and must not count as something found
-			severity[category] = m.text(category)
+			severity[category] = o.Text(category)
 		}
 	}
-	return severity, m.err
+	return severity, o.Err
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -362,89 +361,6 @@ func (d *Dimension) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// typedOptions gives the options type of kind, ready to decode into, or nil.
-func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
-	switch kind {
-	case TaskKindVideo:
-		return decodeOptions[VideoOptions]
-	case TaskKindImage:
-		return decodeOptions[ImageOptions]
-	case TaskKindAudio:
-		return decodeOptions[AudioOptions]
-	case TaskKindThumbnails:
-		return decodeOptions[ThumbnailsOptions]
-	case TaskKindSubtitles:
-		return decodeOptions[SubtitlesOptions]
-	case TaskKindChapters:
-		return decodeOptions[ChaptersOptions]
-	case TaskKindSpeech:
-		return decodeOptions[SpeechOptions]
-	case TaskKindIngest:
-		return decodeOptions[IngestOptions]
-	case TaskKindConditions:
-		return decodeOptions[ConditionsOptions]
-	case TaskKindWorkflow:
-		return decodeOptions[WorkflowOptions]
-	}
-	return nil
-}
-
-func decodeOptions[T TaskOptions](raw json.RawMessage) (TaskOptions, error) {
-	options := new(T)
-	if err := readField(raw, reflect.ValueOf(options).Elem()); err != nil { // keeps the numbers of metadata
-		return nil, err
-	}
-	return *options, nil
-}
-
-// decodeTaskOptions reads the options that a task echoes.
-func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
-	if !jsonx.IsObject(raw) {
-		return nil
-	}
-	if decode := typedOptions(kind); decode != nil {
-		if options, err := decode(raw); err == nil {
-			return withRest(options, raw)
-		}
-	}
-	var options RawOptions
-	if json.Unmarshal(raw, &options) != nil || len(options) == 0 {
-		return nil
-	}
-	return options
-}
-
-// withRest gives options what raw has beside the fields of their type.
-func withRest(options TaskOptions, raw json.RawMessage) TaskOptions {
-	names := jsonx.FieldNames(options)
-	rest, err := jsonx.Fields(raw)
-	rest = slices.DeleteFunc(rest, func(f jsonx.Field) bool { return slices.Contains(names, f.Name) || jsonx.IsNull(f.Value) })
-	if err != nil || len(rest) == 0 {
-		return options
-	}
-	copied := reflect.New(reflect.TypeOf(options))
-	copied.Elem().Set(reflect.ValueOf(options))
-	if carrier, ok := copied.Interface().(interface{ setRest(rest []jsonx.Field) }); ok {
-		carrier.setRest(rest)
-	}
-	typed, _ := copied.Elem().Interface().(TaskOptions)
-	return typed
-}
-
-// optionNames gives the members that options could have on the wire.
-func optionNames(options TaskOptions) []string {
-	switch o := options.(type) {
-	case nil:
-		return nil
-	case RawOptions:
-		return slices.Sorted(maps.Keys(o))
-	case *RawOptions:
-		return slices.Sorted(maps.Keys(*o))
-	default:
-		return jsonx.FieldNames(o)
-	}
-}
-
 // checkOptions refuses options of another kind, and values that can't be meant.
 func checkOptions(param string, kind TaskKind, options TaskOptions, insecure insecureHosts) error {
 	if options == nil {
@@ -459,6 +375,49 @@ func checkOptions(param string, kind TaskKind, options TaskOptions, insecure ins
 	var invalid *ParamError
 	if err := options.check(insecure); errors.As(err, &invalid) {
 		return &ParamError{Param: param + "." + invalid.Param, Reason: invalid.Reason}
+	}
+	return nil
+}
+
+// Layer is something that is laid over a picture, such as a logo or a line of text. API
+// version 2025-08-20 names the option "layers", and no more; the members here are those
+// that the video and image pages of later versions show, which are not known whole.
+type Layer struct {
+	Kind     string  `json:"kind,omitempty"` // image or text
+	URL      string  `json:"url,omitempty"`  // of an image
+	Text     string  `json:"text,omitempty"`
+	Font     string  `json:"font,omitempty"`
+	FontSize float64 `json:"font_size,omitempty"` // its unit is not documented
+	Color    string  `json:"color,omitempty"`
+	Position string  `json:"position,omitempty"` // such as center, top or left
+
+	// Extra are further members; those read from the API are kept here, their numbers as
+	// [json.Number]. A name that has a field of its own is a [*ParamError].
+	Extra map[string]any `json:"-"`
+
+	preserved []jsonx.Field // members that were read and would not be written the same
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (l Layer) MarshalJSON() ([]byte, error) {
+	type plain Layer
+	return flattenParams(plain(l), l.preserved, nil, l.Extra)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *Layer) UnmarshalJSON(data []byte) error {
+	*l = Layer{}
+	return readFields(data, &l.Extra, &l.preserved, map[string]any{
+		"kind": &l.Kind, "url": &l.URL, "text": &l.Text, "font": &l.Font, "font_size": &l.FontSize, "color": &l.Color, "position": &l.Position,
+	})
+}
+
+// checkLayers refuses what can't be meant.
+func checkLayers(layers []Layer) error {
+	for i, layer := range layers {
+		if err := notNegative(fmt.Sprintf("Layers[%d].FontSize", i), layer.FontSize); err != nil {
+			return err
+		}
 	}
 	return nil
 }

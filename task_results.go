@@ -2,11 +2,11 @@ package ittybit
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
+	"github.com/ittybit/ittybit-go/internal/strict"
 )
 
 // DecodeResults decodes the task's results into v, as [json.Unmarshal] does. A task
@@ -44,13 +44,246 @@ func (r *ConditionsResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindConditions, data)
 }
 
-func (r *ConditionsResults) read(m *resultMembers) (found bool) {
-	*r = ConditionsResults{Passed: readResult(m, "passed", readRawList), Failed: readResult(m, "failed", readRawList)}
+func (r *ConditionsResults) read(o *strict.Object) (found bool) {
+	*r = ConditionsResults{Passed: strict.Read(o, "passed", strict.RawList), Failed: strict.Read(o, "failed", strict.RawList)}
 	r.Continue = len(r.Failed) == 0
-	if goOn := m.flag("continue"); goOn != nil {
+	if goOn := o.Flag("continue"); goOn != nil {
 		r.Continue = *goOn
 	}
-	return m.has("passed", "failed", "continue")
+	return o.Has("passed", "failed", "continue")
+}
+
+// SpeechResults are the results of [TaskKindSpeech], in the shapes of API version
+// 2025-08-20 and of later ones (the speech pages). What a shape leaves out is nil or
+// empty.
+type SpeechResults struct {
+	Detected   *bool    `json:"detected,omitempty"` // whether anybody speaks; API version 2025-08-20 only
+	Speakers   *int     `json:"speakers,omitempty"` // how many
+	Language   string   `json:"language,omitempty"` // such as en; the first of Languages
+	Languages  []string `json:"languages,omitempty"`
+	Text       []string `json:"text,omitempty"`       // what was said
+	Confidence *float64 `json:"confidence,omitempty"` // 0 to 1; API version 2025-08-20 only
+
+	Timeline []SpeechSegment `json:"timeline,omitempty"`
+}
+
+// SpeechSegment is what one speaker said in one go. A Start or End that Ittybit did not
+// send is zero.
+type SpeechSegment struct {
+	Start      float64  `json:"start"`             // seconds
+	End        float64  `json:"end"`               // seconds
+	Speaker    *int     `json:"speaker,omitempty"` // from 0
+	Text       string   `json:"text,omitempty"`
+	Detected   *bool    `json:"detected,omitempty"`   // API version 2025-08-20 only
+	Confidence *float64 `json:"confidence,omitempty"` // 0 to 1; API version 2025-08-20 only
+}
+
+// Speech gives the results of a speech task. Where there is nothing said of detection,
+// speakers, text or timeline, it is [ErrNoResults].
+func (t *Task) Speech() (*SpeechResults, error) {
+	return taskResults[SpeechResults](t, TaskKindSpeech)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. JSON that says nothing of detection,
+// speakers, text or timeline is [ErrNoResults].
+func (r *SpeechResults) UnmarshalJSON(data []byte) error {
+	return unmarshalResults(r, TaskKindSpeech, data)
+}
+
+func (r *SpeechResults) read(o *strict.Object) (found bool) {
+	*r = SpeechResults{
+		Detected: o.Flag("detected"), Speakers: o.Whole("speakers"), Text: o.Texts("text"), Confidence: o.Number("confidence"),
+		Timeline: strict.ReadList(o, "timeline", func(o *strict.Object) SpeechSegment {
+			return SpeechSegment{
+				Start: o.Seconds("start"), End: o.Seconds("end"), Speaker: o.Whole("speaker"),
+				Text: o.Text("text"), Detected: o.Flag("detected"), Confidence: o.Number("confidence"),
+			}
+		}),
+	}
+	r.Language, r.Languages = o.Languages()
+	return o.Has("detected", "speakers", "text", "timeline")
+}
+
+// DescriptionResults are the results of [TaskKindDescription], and of what later API
+// versions call "summary" (the description and summary pages). What a shape leaves out is
+// nil or empty.
+type DescriptionResults struct {
+	Title       string   `json:"title,omitempty"`
+	Description string   `json:"description,omitempty"`
+	Tags        []string `json:"tags,omitempty"`
+	Language    string   `json:"language,omitempty"` // such as en; the first of Languages
+	Languages   []string `json:"languages,omitempty"`
+	Confidence  *float64 `json:"confidence,omitempty"` // 0 to 1; API version 2025-08-20 only
+}
+
+// Description gives the results of a description task. Without a title, description or
+// tags it is [ErrNoResults].
+func (t *Task) Description() (*DescriptionResults, error) {
+	// Later API versions put them into the task itself, where the description alone may
+	// be the one that the task was created with.
+	var own resultPlace
+	if o, err := strict.Open(t.raw); err == nil && o.Has("title", "tags") && (t.Kind == TaskKindDescription || t.Kind == "summary") {
+		own = resultPlace{"members", t.raw}
+	}
+	return taskResults[DescriptionResults](t, TaskKindDescription, own)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without a title, description or tags
+// is [ErrNoResults].
+func (r *DescriptionResults) UnmarshalJSON(data []byte) error {
+	return unmarshalResults(r, TaskKindDescription, data)
+}
+
+func (r *DescriptionResults) read(o *strict.Object) (found bool) {
+	*r = DescriptionResults{
+		Title: o.Text("title"), Description: o.Text("description"), Tags: o.Texts("tags"), Confidence: o.Number("confidence"),
+	}
+	r.Language, r.Languages = o.Languages()
+	return o.Has("title", "description", "tags")
+}
+
+// SubtitlesResults are the results of [TaskKindSubtitles]: the file with the subtitles.
+// Its URL, Format (such as vtt) and Language are those that Ittybit documents.
+type SubtitlesResults struct {
+	File
+}
+
+// ChaptersResults are the results of [TaskKindChapters]: the file with the chapters, and
+// the chapters where Ittybit sent them along.
+type ChaptersResults struct {
+	File
+
+	Chapters []Chapter `json:"chapters,omitempty"`
+}
+
+// Chapter is a part of a video or audio. A Start or End that Ittybit did not send is zero.
+type Chapter struct {
+	Index *int    `json:"index,omitempty"` // from 0
+	Start float64 `json:"start"`           // seconds
+	End   float64 `json:"end"`             // seconds
+	Title string  `json:"title,omitempty"`
+}
+
+// ThumbnailsResults are the results of [TaskKindThumbnails].
+type ThumbnailsResults struct {
+	// File says what the thumbnails have in common, such as Format, Width and Height. Its URL is
+	// as Ittybit sent it, or else the first of URLs.
+	// The tracks guide describes another kind of file here, a sprite sheet's track of
+	// Type text/vtt.
+	File
+
+	Count int      `json:"count,omitempty"` // as Ittybit sent it, or else the number of URLs
+	URLs  []string `json:"urls,omitempty"`  // the images, or else the one URL of File
+}
+
+// Subtitles gives the results of a subtitles task. Without a URL it is [ErrNoResults].
+func (t *Task) Subtitles() (*SubtitlesResults, error) {
+	return taskResults[SubtitlesResults](t, TaskKindSubtitles)
+}
+
+// Chapters gives the results of a chapters task. Without a URL and chapters it is
+// [ErrNoResults].
+func (t *Task) Chapters() (*ChaptersResults, error) {
+	return taskResults[ChaptersResults](t, TaskKindChapters)
+}
+
+// Thumbnails gives the results of a thumbnails task. Without any URL it is
+// [ErrNoResults]. Where each image is an output of its own, as in later API versions, File
+// is the first, and URLs are those of all.
+func (t *Task) Thumbnails() (*ThumbnailsResults, error) {
+	results, err := taskResults[ThumbnailsResults](t, TaskKindThumbnails)
+	if err != nil {
+		return nil, err
+	}
+	var outputs []string
+	for _, output := range t.Outputs {
+		if output != nil && output.URL != "" {
+			outputs = append(outputs, output.URL)
+		}
+	}
+	results.complete(outputs)
+	return results, nil
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without a URL is [ErrNoResults].
+func (r *SubtitlesResults) UnmarshalJSON(data []byte) error {
+	return unmarshalResults(r, TaskKindSubtitles, data)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without a URL and chapters is
+// [ErrNoResults].
+func (r *ChaptersResults) UnmarshalJSON(data []byte) error {
+	return unmarshalResults(r, TaskKindChapters, data)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without any URL is [ErrNoResults].
+func (r *ThumbnailsResults) UnmarshalJSON(data []byte) error {
+	err := unmarshalResults(r, TaskKindThumbnails, data)
+	if err == nil {
+		r.complete(nil)
+	}
+	return err
+}
+
+func (r *SubtitlesResults) read(o *strict.Object) (found bool) {
+	o.Decode(&r.File)
+	return r.URL != ""
+}
+
+func (r *ChaptersResults) read(o *strict.Object) (found bool) {
+	o.Decode(&r.File)
+	r.Chapters = strict.ReadList(o, "chapters", func(o *strict.Object) Chapter {
+		return Chapter{Index: o.Whole("index"), Start: o.Seconds("start"), End: o.Seconds("end"), Title: o.Text("title")}
+	})
+	return r.URL != "" || o.Has("chapters")
+}
+
+func (r *ThumbnailsResults) read(o *strict.Object) (found bool) {
+	o.Decode(&r.File)
+	r.URLs = o.Texts("urls")
+	if count := o.Whole("count"); count != nil {
+		r.Count = *count
+	}
+	return r.URL != "" || len(r.URLs) > 0
+}
+
+// complete fills in what Ittybit did not send as such.
+func (r *ThumbnailsResults) complete(outputs []string) {
+	if len(r.URLs) == 0 {
+		r.URLs = outputs
+	}
+	if len(r.URLs) == 0 {
+		r.URLs = []string{r.URL}
+	}
+	if r.URL == "" {
+		r.URL = r.URLs[0]
+	}
+	if r.Count == 0 {
+		r.Count = len(r.URLs)
+	}
+}
+
+// MarshalJSON writes the chapters beside the fields of the file.
+func (r ChaptersResults) MarshalJSON() ([]byte, error) {
+	return marshalTrack(r.File, struct {
+		Chapters []Chapter `json:"chapters,omitempty"`
+	}{r.Chapters})
+}
+
+// MarshalJSON writes the URLs and their number beside the fields of the file.
+func (r ThumbnailsResults) MarshalJSON() ([]byte, error) {
+	return marshalTrack(r.File, struct {
+		URLs  []string `json:"urls,omitempty"`
+		Count int      `json:"count,omitempty"`
+	}{r.URLs, r.Count})
+}
+
+func marshalTrack(file File, more any) ([]byte, error) {
+	fields, err := jsonx.MarshalFields(file)
+	if err != nil {
+		return nil, err
+	}
+	return flattenParams(more, fields, nil, nil)
 }
 
 // results is the pointer to a type of results.
@@ -58,7 +291,7 @@ type results[T any] interface {
 	*T
 	// read fills the results from the members of an object, and reports whether that
 	// object holds results of their kind at all.
-	read(m *resultMembers) (found bool)
+	read(o *strict.Object) (found bool)
 }
 
 // unmarshalResults is the UnmarshalJSON of a type of results.
@@ -78,16 +311,16 @@ func decodeResults[T any, P results[T]](data []byte, kind TaskKind) (decoded P, 
 	if jsonx.IsNull(data) {
 		return nil, false, nil
 	}
-	m, err := resultMembersOf(data)
+	o, err := strict.Open(data)
 	if err != nil {
 		return nil, false, err
 	}
-	if own := readResult(m, "kind", readResultText); isOtherKind(TaskKind(own), kind) {
-		return nil, false, m.err // so that the detected of a speech file is no NSFW verdict
+	if own := strict.Read(o, "kind", strict.Text); isOtherKind(TaskKind(own), kind) {
+		return nil, false, o.Err // so that the detected of a speech file is no NSFW verdict
 	}
 	decoded = new(T)
-	found = decoded.read(m)
-	return decoded, found, m.err
+	found = decoded.read(o)
+	return decoded, found, o.Err
 }
 
 // isOtherKind reports whether kind names something else than want. What this SDK does not
@@ -133,178 +366,4 @@ func taskResults[T any, P results[T]](t *Task, kind TaskKind, more ...resultPlac
 	}
 	return nil, fmt.Errorf("%w: %s (kind %s, status %s) holds none of kind %s; "+
 		"they may be in its output file: decode what Output.URL serves into %T", ErrNoResults, t.ID, t.Kind, t.Status, kind, *new(T))
-}
-
-// resultMembers are the members of an object in results. What is wrong with the first
-// odd one is kept in err.
-type resultMembers struct {
-	object []byte
-	values map[string]json.RawMessage
-	err    error
-}
-
-func resultMembersOf(object []byte) (*resultMembers, error) {
-	m := &resultMembers{object: object}
-	if !jsonx.IsObject(object) {
-		return m, errors.New("is not a JSON object")
-	}
-	return m, json.Unmarshal(object, &m.values)
-}
-
-// has reports whether any of the members is there.
-func (m *resultMembers) has(names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool { return !jsonx.IsNull(m.values[name]) })
-}
-
-// The readers of members give the zero value for those that are not there or null.
-
-func (m *resultMembers) flag(name string) *bool      { return readResult(m, name, readResultFlag) }
-func (m *resultMembers) number(name string) *float64 { return readResult(m, name, readResultNumber) }
-func (m *resultMembers) whole(name string) *int      { return readResult(m, name, readResultWhole) }
-func (m *resultMembers) text(name string) string     { return readResult(m, name, readResultText) }
-func (m *resultMembers) texts(name string) []string  { return readResult(m, name, readResultTexts) }
-
-func (m *resultMembers) seconds(name string) float64 {
-	if at := m.number(name); at != nil {
-		return *at
-	}
-	return 0
-}
-
-// languages gives a language and a list of them, each from the other where only that
-// is there: API version 2025-08-20 has one language, later ones have a list.
-func (m *resultMembers) languages() (language string, languages []string) {
-	language, languages = m.text("language"), m.texts("languages")
-	switch {
-	case language == "" && len(languages) > 0:
-		language = languages[0]
-	case language != "" && len(languages) == 0:
-		languages = []string{language}
-	}
-	return language, languages
-}
-
-// readResult reads a member, and notes what is wrong with it.
-func readResult[V any](m *resultMembers, name string, read func(json.RawMessage) (V, error)) V {
-	var none V
-	if m.err != nil || !m.has(name) {
-		return none
-	}
-	value, err := read(m.values[name])
-	if err != nil {
-		m.err = firstError(memberError{name, err})
-		return none
-	}
-	return value
-}
-
-// readResultList reads a list of objects.
-func readResultList[V any](m *resultMembers, name string, read func(*resultMembers) V) []V {
-	return readResult(m, name, func(raw json.RawMessage) ([]V, error) {
-		elements, err := readRawList(raw)
-		if err != nil {
-			return nil, err
-		}
-		return readElements(elements, func(element json.RawMessage) (V, error) {
-			m, err := resultMembersOf(element)
-			if err != nil {
-				var none V
-				return none, err
-			}
-			value := read(m)
-			return value, m.err
-		})
-	})
-}
-
-// readElements reads the elements of a list, and leaves out those that are null.
-func readElements[V any](elements []json.RawMessage, read func(json.RawMessage) (V, error)) ([]V, error) {
-	list := make([]V, 0, len(elements))
-	for i, element := range elements {
-		if jsonx.IsNull(element) {
-			continue
-		}
-		value, err := read(element)
-		if err != nil {
-			return nil, fmt.Errorf("element %d: %w", i, err)
-		}
-		list = append(list, value)
-	}
-	return list, nil
-}
-
-// readRawList reads a list, its nulls too.
-func readRawList(raw json.RawMessage) ([]json.RawMessage, error) {
-	var list []json.RawMessage
-	if json.Unmarshal(raw, &list) != nil {
-		return nil, errors.New("is not a list")
-	}
-	return list, nil
-}
-
-func readResultFlag(raw json.RawMessage) (*bool, error) {
-	var flag bool
-	if json.Unmarshal(raw, &flag) != nil {
-		return nil, errors.New("is neither true nor false")
-	}
-	return &flag, nil
-}
-
-func readResultNumber(raw json.RawMessage) (*float64, error) {
-	number, found, err := jsonx.ParseFloat(raw)
-	if !found {
-		return nil, err
-	}
-	return &number, nil
-}
-
-func readResultWhole(raw json.RawMessage) (*int, error) {
-	number, found, err := jsonx.ParseInt(raw)
-	if !found {
-		return nil, err
-	}
-	value := int(number)
-	if int64(value) != number {
-		return nil, errors.New("is out of range")
-	}
-	return &value, nil
-}
-
-func readResultText(raw json.RawMessage) (string, error) {
-	var text string
-	if json.Unmarshal(raw, &text) != nil {
-		return "", errors.New("is not a string")
-	}
-	return text, nil
-}
-
-// readResultTexts reads a list of strings, or one string.
-func readResultTexts(raw json.RawMessage) ([]string, error) {
-	switch text, err := readResultText(raw); {
-	case err == nil && text != "":
-		return []string{text}, nil
-	case err == nil:
-		return []string{}, nil
-	}
-	elements, err := readRawList(raw)
-	if err != nil {
-		return nil, errors.New("is neither a string nor a list of strings")
-	}
-	return readElements(elements, readResultText)
-}
-
-// memberError is what is wrong with a member, if anything is.
-type memberError struct {
-	member string
-	err    error
-}
-
-// firstError gives the first of errs that is one, with the name of its member.
-func firstError(errs ...memberError) error {
-	for _, e := range errs {
-		if e.err != nil {
-			return fmt.Errorf("field %q: %w", e.member, e.err)
-		}
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package ittybit_test
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -223,4 +224,224 @@ func TestResults_areWrittenSoThatTheyReadTheSame(t *testing.T) {
 		require.NoError(t, err, kind)
 		assert.JSONEq(t, string(written), string(twice), kind)
 	}
+}
+
+// apiSpeechFile is what the file of a speech task holds (API version 2025-08-20).
+const apiSpeechFile = `{"id":"file_1","object":"intelligence","kind":"speech","detected":true,"speakers":2,"language":"en","text":["Hello.","Good morning."],"confidence":0.72,
+	"timeline":[{"index":0,"start":12.0,"end":14.5,"detected":true,"speaker":0,"text":"Hello.","confidence":0.89}],"created":"2025-01-01T01:23:45Z","updated":"2025-01-01T01:23:45Z"}`
+
+func TestSpeech_readsTheFilesShape(t *testing.T) {
+	got, err := clientResults(apiSpeechFile).Speech()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.SpeechResults{
+		Detected: new(true), Speakers: new(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello.", "Good morning."}, Confidence: new(0.72),
+		Timeline: []ittybit.SpeechSegment{{Start: 12, End: 14.5, Speaker: new(0), Text: "Hello.", Detected: new(true), Confidence: new(0.89)}},
+	}, got)
+}
+
+func TestSpeech_readsTheLaterShape(t *testing.T) {
+	got, err := clientResults(`{"kind":"speech","text":["Hello."],"languages":["en","fr"],"speakers":1,"timeline":[{"start":1,"end":2.5,"speaker":0,"text":"Hello."}]}`).Speech()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.SpeechResults{
+		Speakers: new(1), Language: "en", Languages: []string{"en", "fr"}, Text: []string{"Hello."},
+		Timeline: []ittybit.SpeechSegment{{Start: 1, End: 2.5, Speaker: new(0), Text: "Hello."}},
+	}, got)
+}
+
+func TestSpeech_readsWhatLooksABitDifferent(t *testing.T) {
+	got, err := clientResults(`{"detected":null,"speakers":"2","language":null,"languages":"en","text":"Hello.","confidence":"0.72","timeline":[null,{"start":"1.5","speaker":"1","text":null}],"new":{}}`).Speech()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.SpeechResults{
+		Speakers: new(2), Language: "en", Languages: []string{"en"}, Text: []string{"Hello."}, Confidence: new(0.72),
+		Timeline: []ittybit.SpeechSegment{{Start: 1.5, Speaker: new(1)}},
+	}, got)
+}
+
+func TestSpeech_silenceIsAResult(t *testing.T) {
+	for text, want := range map[string]ittybit.SpeechResults{
+		`{"detected":false}`:        {Detected: new(false)},
+		`{"text":""}`:               {Text: []string{}},
+		`{"text":[],"speakers":0}`:  {Text: []string{}, Speakers: new(0)},
+		`{"timeline":[],"text":[]}`: {Text: []string{}, Timeline: []ittybit.SpeechSegment{}},
+	} {
+		got, err := clientResults(text).Speech()
+		require.NoError(t, err, text)
+		assert.Equal(t, &want, got, text)
+	}
+}
+
+func TestSpeech_refusesANumberThatHasNoRoom(t *testing.T) {
+	got, err := clientResults(`{"text":["a"],"speakers":4294967298}`).Speech() // the last 32 bits of it are 2
+	if strconv.IntSize == 32 {
+		require.ErrorContains(t, err, `field "speakers": is out of range`)
+		assert.Nil(t, got)
+		return
+	}
+	require.NoError(t, err)
+	assert.Equal(t, "4294967298", strconv.Itoa(*got.Speakers))
+}
+
+// apiDescriptionFile is what the file of a description task holds (API version
+// 2025-08-20).
+const apiDescriptionFile = `{"id":"file_1","object":"intelligence","kind":"description","title":"A cat","description":"A cat sleeps.","tags":["cat","sleep"],"language":"en","confidence":0.94,
+	"created":"2025-01-01T01:23:45Z","updated":"2025-01-01T01:23:45Z"}`
+
+func TestDescription_readsTheFilesShape(t *testing.T) {
+	got, err := clientResults(apiDescriptionFile).Description()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.DescriptionResults{
+		Title: "A cat", Description: "A cat sleeps.", Tags: []string{"cat", "sleep"}, Language: "en", Languages: []string{"en"}, Confidence: new(0.94),
+	}, got)
+}
+
+func TestDescription_readsTheWebhooksShape(t *testing.T) {
+	got, err := clientResults(`{"title":"A cat","description":"A cat sleeps.","tags":"cat"}`).Description()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.DescriptionResults{Title: "A cat", Description: "A cat sleeps.", Tags: []string{"cat"}}, got)
+
+	got, err = clientResults(`{"description":"A cat sleeps.","title":null,"confidence":"0.5"}`).Description()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.DescriptionResults{Description: "A cat sleeps.", Confidence: new(0.5)}, got)
+}
+
+func TestDescription_readsTheLaterShapeFromTheTaskItself(t *testing.T) {
+	got, err := apiTaskOf(t, `{"id":"task_1","object":"task","kind":"summary","status":"succeeded","title":"A cat","description":"A cat sleeps.","tags":["cat"],"languages":["en","fr"],
+		"inputs":[{"id":"file_1","kind":"video"}],"outputs":[]}`).Description()
+	require.NoError(t, err)
+	assert.Equal(t, &ittybit.DescriptionResults{
+		Title: "A cat", Description: "A cat sleeps.", Tags: []string{"cat"}, Language: "en", Languages: []string{"en", "fr"},
+	}, got)
+}
+
+func TestDescription_isNotTheOneThatTheTaskWasCreatedWith(t *testing.T) {
+	for _, body := range []string{
+		`{"id":"task_1","kind":"description","status":"completed","description":"for the start page"}`,
+		`{"id":"task_1","kind":"summary","status":"succeeded","title":null,"tags":null,"description":"for the start page"}`,
+		`{"id":"task_1","kind":"brand_new","title":"a task of another kind","description":"for the start page"}`,
+		`{"id":"task_1","kind":"video","title":"a task of another kind"}`,
+	} {
+		got, err := apiTaskOf(t, body).Description()
+		require.ErrorIs(t, err, ittybit.ErrNoResults, body)
+		assert.Nil(t, got)
+	}
+	// What is in the results goes before what is in the task.
+	got, err := apiTaskOf(t, `{"id":"task_1","kind":"description","title":"the task","results":{"title":"the result"}}`).Description()
+	require.NoError(t, err)
+	assert.Equal(t, "the result", got.Title)
+}
+
+// What the files of tasks that make tracks look like (API version 2025-08-20).
+const (
+	apiSubtitlesFile = `{"id":"file_1","object":"track","kind":"subtitles","language":"en","format":"vtt","filename":"video-subtitles.vtt","duration":63.2,"filesize":2048,
+		"url":"https://you.ittybit.net/file_1.vtt","metadata":{},"created":"2025-01-01T01:23:45Z","updated":"2025-01-01T01:23:45Z"}`
+	apiChaptersFile = `{"id":"file_1","object":"track","kind":"chapters","language":"en","format":"json","filename":"video-chapters.json","duration":600.0,"filesize":1450,
+		"url":"https://you.ittybit.net/file_1.json","chapters":[{"index":0,"start":0.0,"end":60.2,"title":"Introduction"},{"index":1,"start":60.2,"end":600,"title":"The rest"}],
+		"created":"2025-01-01T01:23:45Z","updated":"2025-01-01T01:23:45Z"}`
+	apiThumbnailsFile = `{"id":"file_1","object":"track","kind":"thumbnails","format":"jpg","count":2,"width":640,"height":360,
+		"urls":["https://you.ittybit.net/frame-1.jpg","https://you.ittybit.net/frame-2.jpg"],"created":"2025-01-01T01:23:45Z","updated":"2025-01-01T01:23:45Z"}`
+)
+
+func TestSubtitles_readsTheFilesShape(t *testing.T) {
+	got, err := clientResults(apiSubtitlesFile).Subtitles()
+	require.NoError(t, err)
+	assert.Equal(t, "file_1", got.ID)
+	assert.Equal(t, "https://you.ittybit.net/file_1.vtt", got.URL)
+	assert.Equal(t, []string{"vtt", "en", "video-subtitles.vtt"}, []string{got.Format, got.Language, got.Filename})
+	assert.Equal(t, ittybit.FileObjectTrack, got.Object)
+	assert.InDelta(t, 63.2, got.Duration, 0)
+	assert.Equal(t, int64(2048), got.Filesize)
+	assert.False(t, got.Created.IsZero())
+	assert.JSONEq(t, apiSubtitlesFile, string(got.RawJSON()))
+}
+
+func TestSubtitles_readsTheWebhooksShape(t *testing.T) {
+	got, err := clientResults(`{"url":"https://you.ittybit.net/a.srt","format":"srt","duration":"63.2","language":null,"new":1}`).Subtitles()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"https://you.ittybit.net/a.srt", "srt", ""}, []string{got.URL, got.Format, got.Language})
+	assert.InDelta(t, 63.2, got.Duration, 0)
+
+	_, err = clientResults(`{"url":"","format":"srt"}`).Subtitles()
+	require.ErrorIs(t, err, ittybit.ErrNoResults)
+}
+
+func TestSubtitles_haveTheirOwnCopyOfTheJSON(t *testing.T) {
+	data := []byte(apiSubtitlesFile)
+	var results ittybit.SubtitlesResults
+	require.NoError(t, json.Unmarshal(data, &results))
+	clear(data)
+	assert.JSONEq(t, apiSubtitlesFile, string(results.RawJSON()))
+}
+
+func TestChapters_readsTheFilesShape(t *testing.T) {
+	got, err := clientResults(apiChaptersFile).Chapters()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"https://you.ittybit.net/file_1.json", "json", "en"}, []string{got.URL, got.Format, got.Language})
+	assert.Equal(t, []ittybit.Chapter{
+		{Index: new(0), End: 60.2, Title: "Introduction"}, {Index: new(1), Start: 60.2, End: 600, Title: "The rest"},
+	}, got.Chapters)
+	assert.JSONEq(t, apiChaptersFile, string(got.RawJSON()))
+}
+
+func TestChapters_readsChaptersOrAFileAlone(t *testing.T) {
+	got, err := clientResults(`{"chapters":[{"start":"1.5","end":null,"title":null},null]}`).Chapters()
+	require.NoError(t, err)
+	assert.Equal(t, []ittybit.Chapter{{Start: 1.5}}, got.Chapters)
+	assert.Empty(t, got.URL)
+
+	got, err = clientResults(`{"url":"https://you.ittybit.net/a.vtt","type":"text/vtt","chapters":null}`).Chapters()
+	require.NoError(t, err)
+	assert.Nil(t, got.Chapters)
+	assert.Equal(t, "text/vtt", got.Type)
+
+	got, err = clientResults(`{"chapters":[]}`).Chapters()
+	require.NoError(t, err)
+	assert.Empty(t, got.Chapters)
+}
+
+func TestThumbnails_readsTheFilesShape(t *testing.T) {
+	got, err := clientResults(apiThumbnailsFile).Thumbnails()
+	require.NoError(t, err)
+	assert.Equal(t, 2, got.Count)
+	assert.Equal(t, []string{"https://you.ittybit.net/frame-1.jpg", "https://you.ittybit.net/frame-2.jpg"}, got.URLs)
+	assert.Equal(t, []int{640, 360}, []int{got.Width, got.Height})
+	assert.Equal(t, "jpg", got.Format)
+	assert.Equal(t, "https://you.ittybit.net/frame-1.jpg", got.URL, "the first")
+	assert.JSONEq(t, apiThumbnailsFile, string(got.RawJSON()))
+}
+
+func TestThumbnails_readsTheLaterShape(t *testing.T) {
+	got, err := apiTaskOf(t, `{"id":"task_1","kind":"thumbnails","status":"succeeded","outputs":[
+		{"kind":"source","type":"image/jpeg","width":640,"height":360,"url":"https://x.example/1.jpg"},{"kind":"image","url":"https://x.example/2.jpg"},{"kind":"source"}]}`).Thumbnails()
+	require.NoError(t, err)
+	assert.Equal(t, []string{"https://x.example/1.jpg", "https://x.example/2.jpg"}, got.URLs)
+	assert.Equal(t, 2, got.Count)
+	assert.Equal(t, 640, got.Width)
+	assert.Equal(t, "https://x.example/1.jpg", got.URL)
+}
+
+func TestThumbnails_readsWhatLooksABitDifferent(t *testing.T) {
+	for text, want := range map[string]ittybit.ThumbnailsResults{
+		`{"url":"https://x.example/a.vtt","type":"text/vtt"}`:             {Count: 1, URLs: []string{"https://x.example/a.vtt"}},
+		`{"urls":"https://x.example/1.jpg"}`:                              {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
+		`{"urls":["https://x.example/1.jpg",null],"count":"3"}`:           {Count: 3, URLs: []string{"https://x.example/1.jpg"}},
+		`{"urls":[],"url":"https://x.example/sprite.jpg","count":20}`:     {Count: 20, URLs: []string{"https://x.example/sprite.jpg"}},
+		`{"urls":null,"url":"https://x.example/1.jpg","count":null}`:      {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
+		`{"urls":["https://x.example/1.jpg"],"url":"https://x.example/"}`: {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
+	} {
+		got, err := clientResults(text).Thumbnails()
+		require.NoError(t, err, text)
+		assert.Equal(t, want.Count, got.Count, text)
+		assert.Equal(t, want.URLs, got.URLs, text)
+		assert.NotEmpty(t, got.URL, text)
+		var decoded ittybit.ThumbnailsResults
+		require.NoError(t, json.Unmarshal([]byte(text), &decoded), text)
+		assert.Equal(t, *got, decoded, text)
+	}
+	_, err := clientResults(`{"urls":[],"count":3,"format":"jpg"}`).Thumbnails()
+	require.ErrorIs(t, err, ittybit.ErrNoResults)
+
+	task := clientResults(`{"url":"https://x.example/1.jpg"}`)
+	task.Outputs = []*ittybit.File{nil}
+	_, err = task.Thumbnails()
+	require.NoError(t, err, "a task made by hand")
 }

@@ -31,24 +31,29 @@ const (
 )
 
 // WebhookHandler receives Ittybit's webhooks: an [http.Handler] that verifies the
-// signature, reads the event, calls an [EventHandler] and answers. Make one with
+// signature, reads the event, calls an [EventHandler] and responds. Make one with
 // [NewWebhookHandler].
 //
-// It answers 200 for what is dealt with: handled, handled before, without a handler, or
-// ended by [Discard]. Anything else makes Ittybit deliver again: 500 after an error or
-// a panic, 503 with Retry-After after [RetryLater], after the handler's deadline, and
-// when too much is going on at once. It refuses other methods than POST (405), bodies
-// that are too large (413), too slow (408) or broken off (400), deliveries that are not
-// signed as [WebhookVerifier] wants it (401), and signed bodies that are no JSON object (400).
-// A 200 has no body; that of any other answer is the status' standard text, and never repeats
+// The response is 200 for an event that must not come again: handled, handled before, without a
+// handler, or ended by [Discard]. With any other Ittybit delivers again: 500 after an error or
+// a panic, or where the handler ended its goroutine; 503 with Retry-After after [RetryLater], after
+// the handler's deadline, and above a limit of this handler. It refuses other methods than POST
+// (405), bodies that are too large (413), too slow (408) or broken off (400), deliveries that are
+// not signed as [WebhookVerifier] wants it (401), and signed bodies that are not a JSON object (400).
+// A 200 has no body; that of any other response is the status' standard text, and never repeats
 // anything of the request, nor of an error.
 //
 // The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown]
 // waits for it; over HTTP/2, not where the sender has hung up, to whom nothing was
 // acknowledged. Its context has a deadline, counted from the request's start, and does
 // not end when the sender hangs up: work that is nearly done is finished. A success
-// that comes late is a success. Mind that an answer after 5 seconds comes too late for
-// Ittybit, which will deliver again: wrap handlers in [Deduplicate].
+// that comes late is a success. Mind that Ittybit delivers again where a response takes
+// longer than 5 seconds: wrap handlers in [Deduplicate].
+//
+// No failure is silent. Without [WithLogger], lines of level Warn and Error go to [slog.Default], as
+// it is then: panics with their stack, errors of the handler, refusals, responses that came too late.
+// Of each kind of refusal that nobody has signed, five lines are written as they come, then one a
+// second at most, whose count says how many refusals it stands for. A hint says what to do.
 type WebhookHandler struct {
 	verifier *WebhookVerifier
 	next     EventHandler
@@ -90,8 +95,10 @@ func positive[T int | int64 | time.Duration](name string, value T, set func(*web
 
 // WithReadTimeout sets how long a body may take to arrive, whatever timeouts the
 // server has; a server's own shorter ReadTimeout stays in force. It must be positive;
-// the default is [DefaultReadTimeout]. Where a ResponseWriter wrapped by a middleware
-// has no Unwrap method, it is looked at only between two reads.
+// the default is [DefaultReadTimeout]. Where the ResponseWriter cannot set a read deadline
+// (that of [http.TimeoutHandler], of a middleware without an Unwrap method, of adapters for other
+// servers), the time is only checked between two reads: the server's ReadTimeout must cut a sender
+// that stalls.
 func WithReadTimeout(d time.Duration) WebhookOption {
 	return positive("read timeout", d, func(c *webhookConfig) { c.readTimeout = d })
 }
@@ -112,12 +119,10 @@ func WithMaxInFlight(n int) WebhookOption {
 }
 
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
-// handled; a request that needs more is answered 503. A body of more than 64 KiB counts
-// twice its size, for Go lets as much garbage lie; where its length is not given up to four
-// times, but never more than twice [WithMaxBodyBytes]. A smaller one counts at least 2 KiB, and
-// up to three times its size while it is read. The last quarter is kept for the smaller ones:
-// below 2.7 times WithMaxBodyBytes, bodies of the largest size are never read. It must be
-// positive; the default is [DefaultMaxBufferedBytes].
+// handled; a request that needs more is answered 503. A body of more than 64 KiB counts at least
+// twice, and a smaller one up to three times while it is read. The last quarter is kept for the
+// smaller ones: below 2.7 times [WithMaxBodyBytes], bodies of the largest size are never read. It
+// must be positive; the default is [DefaultMaxBufferedBytes].
 func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }

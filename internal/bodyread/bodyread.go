@@ -2,8 +2,11 @@
 // with what arrives, under a limit for each body and a budget for all.
 //
 // Buffers of up to 64 KiB, which is what nearly all deliveries need, are pooled. Larger ones
-// are not, for the pool would hold them past the budget. They count twice, because the
-// garbage collector lets as much of them lie as is in use before it collects.
+// are not, because the pool would hold them past the budget. They count twice, because the
+// garbage collector leaves as much of them as is in use before it collects; where the sender gives
+// no length, their buffers double, and count up to four times the body's size, but never more than
+// twice the limit of a body. A smaller body counts 2 KiB at least, and up to three times its size
+// while one buffer is moved into the next.
 package bodyread
 
 import (

@@ -44,6 +44,7 @@ type config struct {
 	fixedIDs           bool
 	deliveries         DeliveryStore
 	webhookHosts       []string
+	endpoint           string
 	control            bool
 	controlPassword    string
 
@@ -275,6 +276,12 @@ func WithPublicURLs(api, storage string) Option {
 // delivered to, also by plain http, such as "app" of docker compose. A port is no part of it.
 func WithWebhookHosts(hosts ...string) Option {
 	return option(func(c *config) { c.webhookHosts = append(c.webhookHosts, hosts...) })
+}
+
+// WithEndpoint also posts every task's end, and every new media object, to this address, as an
+// endpoint that is registered for a whole project would get them.
+func WithEndpoint(url string) Option {
+	return option(func(c *config) { c.endpoint = url })
 }
 
 // WithDeliveryStore keeps the records of deliveries in a store of the caller's. The default one

@@ -146,7 +146,7 @@ func (s *Server) newWorld() *world {
 	})
 	w.engine = engine.New(engine.Config{
 		Life: w.life, StorageURL: s.StorageURL, NewID: newID,
-		TaskDuration: s.config.taskDuration, ProgressWebhooks: s.config.progressWebhooks,
+		TaskDuration: s.config.taskDuration, ProgressWebhooks: s.config.progressWebhooks, Endpoint: s.config.endpoint,
 		Deliver:     func(url string, body []byte) { w.sender.Send(url, body) },
 		PlainHTTP:   s.isOwnHost,
 		CheckSigned: func(u *url.URL) error { return api.CheckSigned(s.APIKey, u, "get") },
@@ -239,6 +239,9 @@ func (s *Server) Client(opts ...ittybit.ClientOption) (*ittybit.Client, error) {
 	all := []ittybit.ClientOption{
 		ittybit.WithBaseURL(s.localURL),
 		ittybit.WithHTTPClient(&http.Client{Transport: s.client}),
+	}
+	if len(s.config.webhookHosts) > 0 {
+		all = append(all, ittybit.WithInsecureHosts(s.config.webhookHosts...))
 	}
 	return ittybit.NewClient(s.APIKey, append(all, opts...)...)
 }

@@ -205,6 +205,32 @@ func TestWithWebhookHosts(t *testing.T) {
 	}
 }
 
+func TestClient_mayNameTheWebhookHosts(t *testing.T) {
+	srv := ittybittest.NewTestServer(t, ittybittest.WithWebhookHosts("app"), ittybittest.WithBackoff(ittybittest.Backoff{Attempts: 1}))
+	client, err := srv.Client()
+	require.NoError(t, err)
+	_, err = client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "nsfw", URL: talk, WebhookURL: "http://app:8080/hook"})
+	require.NoError(t, err)
+}
+
+func TestWithEndpoint_getsEveryEnd(t *testing.T) {
+	in := &inbox{}
+	bubble(t, in, func(t *testing.T, a api) {
+		a.srv.FailTasks("speech", "no")
+		a.create("/media", "")
+		a.create("/tasks", `{"kind":"speech","file_id":"f","webhook_url":"`+hook+`"}`)
+		a.create("/tasks", `{"kind":"ingest","url":"https://example.com/a.mp4","webhook_url":"`+hook+`?all"}`)
+		time.Sleep(time.Hour)
+		seen := map[string]int{}
+		for _, got := range in.all() {
+			event, err := ittybit.ParseEvent([]byte(got.body))
+			require.NoError(t, err)
+			seen[string(event.Type)+" "+got.query]++
+		}
+		assert.Equal(t, map[string]int{"media.created all": 2, "task.failed ": 1, "task.failed all": 1, "task.completed all": 1}, seen)
+	}, ittybittest.WithEndpoint(hook+"?all"))
+}
+
 func ownAddresses(t *testing.T) (ips []string) {
 	addrs, err := net.InterfaceAddrs()
 	require.NoError(t, err)

@@ -23,6 +23,7 @@ type Config struct {
 	StorageURL       string
 	TaskDuration     time.Duration
 	ProgressWebhooks bool
+	Endpoint         string // where every task's end and all new media are posted, too; "": nowhere
 	NewID            func(prefix string) string
 	// Deliver posts a webhook, and does not wait.
 	Deliver func(url string, body []byte)

@@ -17,8 +17,18 @@ type subject struct {
 	automationID string
 }
 
+// announce posts a new media object to the endpoint of the server.
+func (e *Engine) announce(mediaID string) {
+	if payload := e.stepPayload(subject{mediaID: mediaID}); payload != nil && e.Endpoint != "" {
+		e.Deliver(e.Endpoint, payload)
+	}
+}
+
 // trigger runs the active automations that wait for an event, each in a goroutine of its own.
 func (e *Engine) trigger(event string, about subject) {
+	if event == "media.created" {
+		e.announce(about.mediaID)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, a := range e.automations.all() {

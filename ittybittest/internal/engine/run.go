@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
@@ -102,8 +103,13 @@ func (e *Engine) end(t *Task, children []*Task) (next subject, continues, comple
 	e.Changed(shown)
 	e.mu.Unlock()
 
-	if t.webhookURL != "" {
-		e.Deliver(t.webhookURL, payload)
+	for _, address := range slices.Compact([]string{t.webhookURL, e.Endpoint}) {
+		if address != "" {
+			e.Deliver(address, payload)
+		}
+	}
+	if newMedia != "" && t.AutomationID != "" {
+		e.announce(newMedia)
 	}
 	if t.AutomationID != "" {
 		return next, continues, completed // what an automation made triggers none

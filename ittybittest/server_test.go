@@ -285,8 +285,14 @@ func TestSnapshot_isLoadedElsewhere(t *testing.T) {
 		time.Sleep(time.Minute)
 		assert.Len(t, in.all(), 1, "automations run")
 
+		media, deliveries := len(a.list("/media")), len(a.srv.Deliveries())
 		require.Error(t, a.srv.Load(strings.NewReader("not a snapshot")))
-		assert.Empty(t, a.list("/media"))
+		assert.Len(t, a.list("/media"), media, "it is what it was")
+		require.NoError(t, a.srv.Load(bytes.NewReader(saved.Bytes())))
+		assert.Len(t, a.list("/media"), media-1)
+		assert.Len(t, a.srv.Deliveries(), deliveries)
+		a.srv.Close()
+		require.ErrorContains(t, a.srv.Load(bytes.NewReader(saved.Bytes())), "closed")
 	}, ittybittest.WithAPIKey("k"))
 }
 

@@ -39,7 +39,8 @@ const (
 // a panic, or where the handler ended its goroutine; 503 with Retry-After after [RetryLater], after
 // the handler's deadline, and above a limit of this handler. It refuses other methods than POST
 // (405), bodies that are too large (413), too slow (408) or broken off (400), deliveries that are
-// not signed as [WebhookVerifier] wants it (401), and signed bodies that are not a JSON object (400).
+// not signed as [WebhookVerifier] wants it (401), and signed bodies that are not a JSON object
+// (400).
 // A 200 has no body; that of any other response is the status' standard text, and never repeats
 // anything of the request, nor of an error.
 //
@@ -50,10 +51,10 @@ const (
 // that comes late is a success. Mind that Ittybit delivers again where a response takes
 // longer than 5 seconds: wrap handlers in [Deduplicate].
 //
-// No failure is silent. Without [WithLogger], lines of level Warn and Error go to [slog.Default], as
-// it is then: panics with their stack, errors of the handler, refusals, responses that came too late.
-// Of each kind of refusal that nobody has signed, five lines are written as they come, then one a
-// second at most, whose count says how many refusals it stands for. A hint says what to do.
+// No failure is silent. Without [WithLogger], lines of level Warn and Error go to [slog.Default],
+// as it is then: panics with their stack, errors of the handler, refusals, responses that came too
+// late. Of each kind of refusal that nobody has signed, five lines are written as they come, then
+// one a second at most, whose count says how many refusals it stands for. A hint says what to do.
 type WebhookHandler struct {
 	verifier *WebhookVerifier
 	next     EventHandler

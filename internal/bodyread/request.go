@@ -9,9 +9,9 @@ import (
 )
 
 // ReadRequest reads the body of r, which may take timeout from start on. Where the ResponseWriter
-// allows it, the connection has a read deadline meanwhile, so that a slow sender cannot hold it even
-// where the server sets no timeout; afterwards it has none, as the server leaves it while a handler
-// runs. Elsewhere the time is only checked between two reads.
+// allows it, the connection has a read deadline meanwhile, so that a slow sender cannot hold it
+// even where the server sets no timeout; afterwards it has none, as the server leaves it while a
+// handler runs. Elsewhere the time is only checked between two reads.
 //
 // After an error, the connection is closed when the response is sent.
 func (r *Reader) ReadRequest(w http.ResponseWriter, req *http.Request, start time.Time, timeout time.Duration) (*Body, error) {

@@ -11,8 +11,8 @@ import (
 // sendTimeout is how long a sender may take to accept its response.
 const sendTimeout = 5 * time.Second
 
-// Respond sets a status, its standard text where it is a refusal, and nothing else. The server sends
-// it when the handler has returned.
+// Respond sets a status, its standard text where it is a refusal, and nothing else. The server
+// sends it when the handler has returned.
 func Respond(w http.ResponseWriter, status int, retryAfter time.Duration) {
 	header, text := w.Header(), ""
 	if status != http.StatusOK { // which is what counts, and all that a sender looks at

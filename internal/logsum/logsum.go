@@ -30,8 +30,8 @@ type kind[L any] struct {
 	due      time.Time // when the timer writes their sum
 }
 
-// New makes a limiter. It calls writeSum, in a goroutine of a timer, for lines that were not written
-// as they came: with the last of them, and their number.
+// New makes a limiter. It calls writeSum, in a goroutine of a timer, for lines that were not
+// written as they came: with the last of them, and their number.
 func New[K comparable, L any](writeSum func(last L, count int)) *Limiter[K, L] {
 	return &Limiter[K, L]{writeSum: writeSum, kinds: make(map[K]*kind[L])}
 }

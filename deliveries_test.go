@@ -439,7 +439,7 @@ func TestWebhookLog_isNeverSilentWithoutALogger(t *testing.T) {
 	}
 }
 
-func TestWebhookLog_looksTheDefaultUpAtEachLine(t *testing.T) {
+func TestWebhookLog_usesTheDefaultAsItIsAtEachLine(t *testing.T) {
 	h := webhookHandler(t, webhookFails(errors.New("no")))
 	for range 2 {
 		log := defaultLog(t)
@@ -457,7 +457,7 @@ func TestWebhookLog_isSilencedByADiscardingLogger(t *testing.T) {
 	assert.Empty(t, log.String())
 }
 
-func TestWebhookLog_aPanickingObserverIsSaidToTheDefault(t *testing.T) {
+func TestWebhookLog_writesAPanickingObserverToTheDefault(t *testing.T) {
 	log := defaultLog(t)
 	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(func(context.Context, ittybit.Delivery) { panic("metrics are down") }))
 	h.ServeHTTP(httptest.NewRecorder(), signedRequest(webhookPageBody))
@@ -554,7 +554,7 @@ func TestWebhookLog_isNotFilledByAFlood(t *testing.T) {
 	}
 }
 
-func TestMiddleware_saysWhatItRefuses(t *testing.T) {
+func TestMiddleware_logsWhatItRefuses(t *testing.T) {
 	log := defaultLog(t)
 	synctest.Test(t, func(t *testing.T) {
 		h := webhookMiddleware(t, func(http.ResponseWriter, *http.Request) { t.Error("next must not be reached") })
@@ -602,7 +602,7 @@ func TestWebhookLog_ofATestThatIsOverEndsNothing(t *testing.T) {
 	})
 }
 
-func TestDelivery_saysWhereItCameFrom(t *testing.T) {
+func TestDelivery_hasTheSendersAddress(t *testing.T) {
 	for name, tt := range map[string]struct {
 		headers []string
 		want    string
@@ -640,7 +640,7 @@ func TestDelivery_saysWhereItCameFrom(t *testing.T) {
 	}
 }
 
-func TestWebhookLog_saysWhatIsCheapToSee(t *testing.T) {
+func TestWebhookLog_hintsAtCommonMistakes(t *testing.T) {
 	var compressed bytes.Buffer
 	zip := gzip.NewWriter(&compressed)
 	_, _ = zip.Write([]byte(webhookPageBody))

@@ -123,11 +123,13 @@ func (o loggerOption) applyWebhook(c *webhookConfig) error { c.logger = o.logger
 
 func (o loggerOption) applyReconcile(c *reconcileConfig) error { c.logger = o.logger; return nil }
 
-// WithLogger writes to logger: a client writes a line for each try at Debug and for
+// WithLogger writes to logger: a client writes a line for each attempt at Debug and for
 // each retry at Warn, a webhook handler a line for each delivery, and at Debug its
 // payload, or what [WebhookVerifier.Explain] says of a signature that was refused;
 // [Reconcile] a line for each event that it hands on, and one at its end. No line at any
-// level holds a key or a signature. A nil logger means no log, which is the default.
+// level holds a key or a signature. Without a logger, or with nil, two things go to [slog.Default]:
+// the lines of a [WebhookHandler] at Warn and Error, and fields that cannot be decoded. A logger of
+// [slog.DiscardHandler] silences these too.
 func WithLogger(logger *slog.Logger) LoggerOption { return loggerOption{logger} }
 
 // Defaults of a [RetryPolicy].

@@ -25,7 +25,7 @@ type webhookEndlessError struct{}
 func (webhookEndlessError) Error() string   { return "endless" }
 func (e webhookEndlessError) Unwrap() error { return e }
 
-func TestWebhookHandler_judgesAnErrorByWhatStandsOutermost(t *testing.T) {
+func TestWebhookHandler_classifiesAnErrorByWhatStandsOutermost(t *testing.T) {
 	failure, hopeless := errors.New("the database is away"), errors.New("hopeless")
 	for name, tt := range map[string]struct {
 		err     error
@@ -82,7 +82,7 @@ func TestWebhookHandler_judgesAnErrorByWhatStandsOutermost(t *testing.T) {
 			}
 			webhookHandler(t, once).ServeHTTP(httptest.NewRecorder(), signedRequest(webhookPageBody))
 			if tt.status == 200 {
-				assert.Equal(t, 1, calls, "it is settled")
+				assert.Equal(t, 1, calls, "it must not come again")
 			} else {
 				assert.Equal(t, 2, calls, "it is free to be handled again")
 			}
@@ -102,7 +102,7 @@ type errorOfNil struct{}
 func (errorOfNil) Error() string { return "something went wrong" }
 func (errorOfNil) Unwrap() error { return nil }
 
-func TestOutcomeOf_settlesNothingThatIsAnError(t *testing.T) {
+func TestOutcomeOf_takesNoErrorAsHandled(t *testing.T) {
 	for _, err := range []error{errorOfNone{}, errorOfNone{[]error{nil, nil}}, errorOfNil{}, fmt.Errorf("db: %w", errorOfNone{})} {
 		outcome, after := ittybit.OutcomeOf(err)
 		assert.Equal(t, ittybit.OutcomeFailed, outcome, "%#v", err)
@@ -122,7 +122,7 @@ func TestOutcomeOf_givesTheLongestTimeToWaitWhereverItStands(t *testing.T) {
 	}
 }
 
-func TestOutcomeOf_findsAVerdictAsDeepAsAnErrorIsWrapped(t *testing.T) {
+func TestOutcomeOf_findsADiscardAsDeepAsAnErrorIsWrapped(t *testing.T) {
 	err := ittybit.Discard(errors.New("hopeless"))
 	for range 50 {
 		err = fmt.Errorf("layer: %w", err)

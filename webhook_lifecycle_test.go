@@ -138,7 +138,7 @@ func TestWebhookHandler_isWaitedForByShutdown(t *testing.T) {
 
 func webhookBoom(context.Context, *ittybit.Event) error { panic("boom") }
 
-func TestWebhookHandler_answersErrAbortHandlerAsAnyPanic(t *testing.T) {
+func TestWebhookHandler_takesErrAbortHandlerAsAnyPanic(t *testing.T) {
 	recorder := newWebhookRecorder()
 	store := new(webhookStore)
 	var serverLog testLog
@@ -278,7 +278,7 @@ func (s *webhookCountingStore) Claim(ctx context.Context, key string) (ittybit.C
 	return s.Deduplicator.Claim(ctx, key)
 }
 
-func TestWebhookHandler_tellsTheSecondDeliveryToComeAgainWhereTheFirstTakesTooLong(t *testing.T) {
+func TestWebhookHandler_asksTheSecondDeliveryToComeAgainWhereTheFirstTakesTooLong(t *testing.T) {
 	recorder := newWebhookRecorder()
 	store := ittybit.NewMemoryDeduplicator(10, time.Hour)
 	held := webhookClaim(t, store, "task:task_123abc:completed")
@@ -295,7 +295,7 @@ func TestWebhookHandler_tellsTheSecondDeliveryToComeAgainWhereTheFirstTakesTooLo
 	assert.Len(t, recorder.handled(), 1)
 }
 
-func TestWebhookHandler_takesProgressForNewsAndCompletionForOldNews(t *testing.T) {
+func TestWebhookHandler_handlesEachProgressAndOneCompletion(t *testing.T) {
 	recorder := newWebhookRecorder()
 	srv := webhookServer(t, webhookHandler(t, ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(10, time.Hour), recorder)))
 	for _, body := range []string{webhookProgress("task_1", 10), webhookProgress("task_1", 20), webhookTask("task_1", "completed"), webhookTask("task_1", "completed")} {

@@ -18,7 +18,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-func TestWebhookHandler_settlesTheAnswerBeforeItIsObserved(t *testing.T) {
+func TestWebhookHandler_decidesTheResponseBeforeItIsObserved(t *testing.T) {
 	w := newWebhookWire()
 	webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(func(context.Context, ittybit.Delivery) {
 		assert.Equal(t, []string{"status 200"}, w.calls)
@@ -72,7 +72,7 @@ func webhookFromNow(at time.Time) time.Duration {
 	return time.Until(at)
 }
 
-func TestWebhookHandler_hasADeadlineWhileItsAnswerIsSent(t *testing.T) {
+func TestWebhookHandler_hasADeadlineWhileItsResponseIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWebhookWire()
 		webhookHandler(t, ittybit.NewEventMux()).ServeHTTP(w, signedRequest("{}"))
@@ -90,7 +90,7 @@ func TestWebhookHandler_hasADeadlineWhileItsAnswerIsSent(t *testing.T) {
 	})
 }
 
-func TestWebhookHandler_givesARefusedSenderAMomentToSeeItsAnswer(t *testing.T) {
+func TestWebhookHandler_givesARefusedSenderAMomentToSeeItsResponse(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(r *http.Request)
 		status int
@@ -151,7 +151,7 @@ func TestWebhookHandler_leavesTheReadDeadlineOfAStricterServerAlone(t *testing.T
 
 // What the sender gets is the same whoever sends it off: the handler at once, or the server
 // when it has returned, which is where nobody waits for it and the server limits its writes.
-func TestWebhookHandler_answersTheSameWhateverComesAfterwards(t *testing.T) {
+func TestWebhookHandler_respondsTheSameWhateverComesAfterwards(t *testing.T) {
 	told := ittybit.WithObserver(func(context.Context, ittybit.Delivery) {})
 	for name, c := range map[string]struct {
 		writeTimeout time.Duration
@@ -224,7 +224,7 @@ func webhookServe(h http.Handler, w http.ResponseWriter, r *http.Request) (reaso
 	return reason
 }
 
-func TestWebhookHandler_answersInWritersThatPanicWhenFlushed(t *testing.T) {
+func TestWebhookHandler_respondsInWritersThatPanicWhenFlushed(t *testing.T) {
 	for name, tt := range webhookEnd {
 		t.Run(name, func(t *testing.T) {
 			recorder := newWebhookRecorder()
@@ -366,7 +366,7 @@ func TestWebhookHandler_followsNoCancellationOfTheRequest(t *testing.T) {
 	})
 }
 
-func TestWebhookHandler_answersALateRequestAtOnce(t *testing.T) {
+func TestWebhookHandler_respondsToALateRequestAtOnce(t *testing.T) {
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	h := webhookHandler(t, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error { return ctx.Err() }))
@@ -427,7 +427,7 @@ func (w *webhookWriteDeadlines) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-func TestWebhookHandler_doesNotWaitForASenderThatTakesNoAnswer(t *testing.T) {
+func TestWebhookHandler_doesNotWaitForASenderThatTakesNoResponse(t *testing.T) {
 	h := webhookHandler(t, ittybit.EventHandlerFunc(webhookNothing))
 	w := &webhookWriteDeadlines{ResponseRecorder: httptest.NewRecorder()}
 	h.ServeHTTP(w, signedRequest(webhookPageBody))

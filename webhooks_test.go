@@ -259,7 +259,7 @@ type webhookBrokenReader struct{ err error }
 
 func (r webhookBrokenReader) Read([]byte) (int, error) { return 0, r.err }
 
-func TestWebhookHandler_looksAtTheClockWhereAWriterHasNoDeadlines(t *testing.T) {
+func TestWebhookHandler_checksTheClockWhereAWriterHasNoDeadlines(t *testing.T) {
 	recorder := newWebhookRecorder()
 	h := webhookHandler(t, recorder, ittybit.WithReadTimeout(time.Nanosecond), ittybit.WithObserver(recorder.observe))
 	w := httptest.NewRecorder()

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"time"
 
@@ -141,4 +143,44 @@ func ExamplePage_Next() {
 	// 2
 	// 2
 	// 1
+}
+
+// The jobs of the 2026 API have no typed method. Their webhooks are received like all others.
+func ExampleClient_Do() {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // stands for that API
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"id":"job_1","object":"job","kind":"video","status":"queued","created_at":1767225600000}`)
+	}))
+	defer api.Close()
+	client, err := ittybit.NewClient("your-api-key", ittybit.WithBaseURL(api.URL))
+	if err != nil {
+		panic(err)
+	}
+	var job ittybit.Job
+	err = client.Do(context.Background(), http.MethodPost, "/jobs", map[string]any{
+		"kind":        "video",
+		"input":       "https://example.com/talk.mov",
+		"options":     map[string]any{"format": "mp4", "width": 1280},
+		"webhook_url": "https://your-app.com/ittybit-webhook",
+	}, &job, ittybit.WithAPIVersion("")) // that API documents no Accept-Version
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(job.ID, job.Status)
+
+	events := ittybit.NewEventMux()
+	events.On(ittybit.EventJobSucceeded, func(_ context.Context, e *ittybit.Event) error {
+		fmt.Println(e.Job.ID, e.Job.Status, string(e.Job.Output))
+		return nil
+	})
+	webhook, err := ittybit.NewWebhookHandler("your-api-key", events)
+	if err != nil {
+		panic(err)
+	}
+	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your-api-key", map[string]any{
+		"id": job.ID, "object": "job", "kind": job.Kind, "status": "succeeded", "output": "https://example.com/talk.mp4",
+	}))
+	// Output:
+	// job_1 queued
+	// job_1 succeeded "https://example.com/talk.mp4"
 }

@@ -66,6 +66,7 @@ package ittybit
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -75,6 +76,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/go-querystring/query"
 
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
@@ -302,13 +305,76 @@ func doByID[T any, P object[T]](ctx context.Context, c *Client, method, collecti
 	return do[T, P](ctx, c, call{method: method, path: collection, id: escapeID(id), body: body}, opts)
 }
 
-// deleteByID deletes /<collection>/<id>. What the answer says is of no interest.
+// deleteByID deletes /<collection>/<id>. What the response says is of no interest, but for being
+// JSON or empty.
 func deleteByID(ctx context.Context, c *Client, collection, id string, opts []RequestOption) error {
 	if id == "" {
 		return &ParamError{Param: "id", Reason: "is empty"}
 	}
 	_, err := c.send(ctx, call{method: http.MethodDelete, path: collection, id: escapeID(id)}, opts, nil)
 	return err
+}
+
+// Do calls an endpoint that has no typed method, such as those of other API versions: path is
+// below the base URL, such as /jobs, and may have a query. Params, where not nil, are
+// [url.Values] or a struct for go-querystring of a GET, HEAD or DELETE, and become the JSON of any
+// other method. The response is decoded into what result points to, as by [json.Unmarshal], unless
+// result is nil; it may be a [json.RawMessage].
+//
+// The call has what those of typed methods have: the key, retries, an idempotency key,
+// [*APIError], redaction. A POST counts as one that creates something, and its error may match
+// [ErrOutcomeUnknown]. The other API versions want [WithAPIVersion], mostly an empty one.
+func (c *Client) Do(ctx context.Context, method, path string, params, result any, opts ...RequestOption) error {
+	in := call{method: method, creates: method == http.MethodPost}
+	u, err := url.Parse(path)
+	if err != nil || !strings.HasPrefix(path, "/") || u.Host != "" || u.Fragment != "" || hasDotSegment(u.Path) {
+		return &ParamError{Param: "path", Reason: "must be one below the base URL, such as /jobs"}
+	}
+	in.path, in.query = u.EscapedPath(), u.Query()
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodDelete:
+		err = addQuery(in.query, params)
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		in.body = params
+	default:
+		err = &ParamError{Param: "method", Reason: "must be GET, HEAD, POST, PUT, PATCH or DELETE"}
+	}
+	if err != nil {
+		return err
+	}
+	var decoder pipeline.Decoder
+	if result != nil {
+		decoder = pipeline.DecoderFunc(func(resp pipeline.Response) error {
+			return unusable(resp, json.Unmarshal(resp.Body, result))
+		})
+	}
+	if _, err := c.send(ctx, in, opts, decoder); err != nil {
+		return err
+	}
+	if object, ok := result.(interface{ json() *decoded }); ok {
+		c.decodeLog.report(ctx, object.json())
+	}
+	return nil
+}
+
+func hasDotSegment(path string) bool {
+	segments := strings.Split(path, "/")
+	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
+}
+
+// addQuery adds params to a query.
+func addQuery(to url.Values, params any) error {
+	values, ok := params.(url.Values)
+	if !ok && params != nil {
+		var err error
+		if values, err = query.Values(params); err != nil {
+			return &ParamError{Param: "params", Reason: "cannot be encoded as a query: " + err.Error()}
+		}
+	}
+	for name, more := range values {
+		to[name] = append(to[name], more...)
+	}
+	return nil
 }
 
 // escapeID makes an id one segment of a path. A dot segment, which servers and
@@ -331,7 +397,7 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 	}
 	req := pipeline.Request{
 		Method: in.method, Path: in.path, ID: in.id, Query: in.query,
-		Header: cfg.header, Creates: in.creates, Patient: in.patient, Decoder: decoder,
+		Header: cfg.header, APIVersion: cfg.apiVersion, Creates: in.creates, Patient: in.patient, Decoder: decoder,
 	}
 	if in.method == http.MethodPost {
 		req.IdempotencyKey = cfg.idempotencyKey()

@@ -77,16 +77,39 @@ func WithHTTPClient(hc *http.Client) ClientOption {
 	})
 }
 
-// WithAPIVersion replaces [APIVersion] as what Accept-Version says. The types of this
-// SDK are those of its own version.
-func WithAPIVersion(version string) ClientOption {
-	return clientOption(func(c *clientConfig) error {
-		if version == "" || !isHeaderValue(version) {
-			return &ParamError{Param: "API version", Reason: "is empty or can't stand in a header"}
-		}
-		c.apiVersion = version
-		return nil
-	})
+// APIVersionOption is what [WithAPIVersion] gives: an option for clients and for calls.
+type APIVersionOption interface {
+	ClientOption
+	RequestOption
+}
+
+// WithAPIVersion replaces [APIVersion] as what Accept-Version says, of a client or of one call.
+// An empty version sends no Accept-Version: API versions since 2025-12-01 document none. The
+// types of this SDK are those of its own version; for others there is [Client.Do].
+func WithAPIVersion(version string) APIVersionOption { return apiVersionOption{version} }
+
+type apiVersionOption struct{ version string }
+
+func (o apiVersionOption) applyClient(c *clientConfig) error {
+	c.apiVersion = o.version
+	return o.check()
+}
+
+func (o apiVersionOption) applyRequest(c *requestConfig) error {
+	c.apiVersion = &o.version
+	return o.check()
+}
+
+func (o apiVersionOption) applyWait(c *waitConfig) error {
+	c.requests = append(c.requests, o)
+	return o.check()
+}
+
+func (o apiVersionOption) check() error {
+	if !isHeaderValue(o.version) {
+		return &ParamError{Param: "API version", Reason: "is not a valid header value"}
+	}
+	return nil
 }
 
 // WithUserAgent puts product, such as "your-app/1.2", in front of this SDK's own name
@@ -141,13 +164,18 @@ const (
 
 // RetryPolicy says how a [Client] tries again. A zero field means its default.
 //
-// GET, PATCH, PUT and DELETE are tried again after a connection error and after 408,
-// 429, 500, 502, 503 and 504. A POST that creates something may cost money when it
+// GET, PATCH, PUT and DELETE are tried again after a connection error and after 408, 425, 429
+// and every 5xx that may pass (all but 501, 505 to 508, 510, 511, 525 and 526). A POST that creates something may cost money when it
 // runs twice: it is tried again only where Ittybit has not acted on it, as far as can
 // be known, which is when it was never written to a connection, and after 429 or a
 // 503 with Retry-After. [SignedURLsService.Create] creates nothing, and is treated as a GET. A
-// 404 in answer to a repeated DELETE is success. Waits follow Retry-After, else they grow
+// 404 in response to a repeated DELETE is success. Waits follow Retry-After, else they grow
 // exponentially, with full jitter.
+//
+// The retries of all calls of a client together have a budget, for each host: 150 of them,
+// refilled by one for each success and by one a second, so that an API that is down is not kept
+// down. What the API asks for by 429 with Retry-After, and what was never sent, does not draw on
+// it. An error says where the budget is why a call was not tried again.
 type RetryPolicy struct {
 	// MaxAttempts is the largest number of tries, the first one included. 1 means no
 	// retry.
@@ -200,9 +228,10 @@ func (o requestOption) applyWait(c *waitConfig) error {
 
 // requestConfig is what the RequestOptions write to.
 type requestConfig struct {
-	header http.Header
-	key    string
-	info   *ResponseInfo
+	header     http.Header
+	key        string
+	info       *ResponseInfo
+	apiVersion *string // nil: the client's
 }
 
 func newRequestConfig(opts []RequestOption) (requestConfig, error) {
@@ -253,8 +282,8 @@ func WithIdempotencyKey(key string) RequestOption {
 }
 
 // WithRequestHeader sends a header with one call, in place of the one that the client
-// would send. Authorization, Host, Content-Length, Transfer-Encoding and Connection are
-// refused, with a [*ParamError].
+// would send. Authorization, Host, Content-Length, Transfer-Encoding, Connection and
+// Accept-Encoding are refused, with a [*ParamError].
 func WithRequestHeader(name, value string) RequestOption {
 	return requestOption(func(c *requestConfig) error {
 		canonical := http.CanonicalHeaderKey(name)
@@ -268,8 +297,8 @@ func WithRequestHeader(name, value string) RequestOption {
 			canonical = strings.ToLower(canonical)
 		}
 		switch canonical {
-		case "Authorization", "Host", "Content-Length", "Transfer-Encoding", "Connection":
-			return &ParamError{Param: "request header", Reason: canonical + " is not yours to set here"}
+		case "Authorization", "Host", "Content-Length", "Transfer-Encoding", "Connection", "Accept-Encoding":
+			return &ParamError{Param: "request header", Reason: canonical + " cannot be set here"}
 		}
 		if c.header == nil {
 			c.header = make(http.Header)

@@ -28,7 +28,7 @@ func TestNewClient_refusesNilAndInvalidOptions(t *testing.T) {
 	for param, opt := range map[string]ittybit.ClientOption{
 		"opts":        nil,
 		"HTTP client": ittybit.WithHTTPClient(nil),
-		"API version": ittybit.WithAPIVersion(""),
+		"API version": ittybit.WithAPIVersion("a\nb"),
 		"user agent":  ittybit.WithUserAgent("a\r\nb: c"),
 	} {
 		_, err := ittybit.NewClient(apitest.Key, opt)

@@ -36,7 +36,13 @@ func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {
 // fill sets the headers of the call, whose values share the memory of the call.
 func (c *call) fill(header http.Header) {
 	c.values = [...]string{mediaType, c.pipeline.cfg.APIVersion, c.pipeline.cfg.UserAgent, c.request.IdempotencyKey}
-	header["Accept"], header["Accept-Version"], header["User-Agent"] = c.values[0:1:1], c.values[1:2:2], c.values[2:3:3]
+	header["Accept"], header["User-Agent"] = c.values[0:1:1], c.values[2:3:3]
+	if version := c.request.APIVersion; version != nil {
+		c.values[1] = *version
+	}
+	if c.values[1] != "" {
+		header["Accept-Version"] = c.values[1:2:2]
+	}
 	if c.request.Body != nil {
 		header["Content-Type"] = c.values[0:1:1]
 	}

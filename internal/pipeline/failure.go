@@ -28,7 +28,7 @@ func (e *SourceError) Unwrap() error { return e.Err }
 type Failure struct {
 	text    string // made at once, so that no verb of fmt finds the key in here
 	err     error  // why the last try failed
-	status  error  // the last answer's error, if there was one and it is not err
+	status  error  // the last response's error, if there was one and it is not err
 	ended   error  // the context's error, if that was the reason to stop
 	unknown bool
 }
@@ -44,7 +44,7 @@ func (c *call) failure(ctx context.Context) error {
 	if ended == nil && !plain {
 		ended = ctx.Err()
 	}
-	if plain && !c.unknown && ended == nil {
+	if plain && !c.unknown && ended == nil && !c.noBudget {
 		return c.err
 	}
 	f := &Failure{err: c.err, ended: ended, unknown: c.unknown}
@@ -75,8 +75,11 @@ func (c *call) describe(f *Failure, plain bool) string {
 	if f.ended != nil && !errors.Is(f.err, f.ended) {
 		fmt.Fprintf(&b, "; not tried again: %v", f.ended)
 	}
+	if c.noBudget {
+		fmt.Fprintf(&b, "; %v", errNoBudget)
+	}
 	if f.status != nil {
-		fmt.Fprintf(&b, "; last answer: %s", inner(f.status))
+		fmt.Fprintf(&b, "; last response: %s", inner(f.status))
 	}
 	if c.answer.Attempts > 1 {
 		fmt.Fprintf(&b, " (after %d attempts)", c.answer.Attempts)

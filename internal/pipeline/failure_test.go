@@ -32,7 +32,7 @@ func TestFailure_namesRequestReasonAndAttempts(t *testing.T) {
 		require.EqualError(t, err, "ittybit: outcome unknown, it may have been carried out: POST https://api.example/v1/tasks: 500: oops")
 
 		_, _, err = do(t.Context(), t, get, nil, answer(503, "busy"), refused)
-		require.EqualError(t, err, "ittybit: GET https://api.example/v1/tasks/task_1: connection cut; last answer: GET https://api.example/v1/tasks/task_1: 503: busy (after 4 attempts)")
+		require.EqualError(t, err, "ittybit: GET https://api.example/v1/tasks/task_1: connection cut; last response: GET https://api.example/v1/tasks/task_1: 503: busy (after 4 attempts)")
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

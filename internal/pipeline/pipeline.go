@@ -3,6 +3,7 @@
 //
 //	build           make the HTTP request                         build.go
 //	retry           decode, decide what is tried again, and when  retry.go
+//	  budget        bound the retries of all calls together       budget.go
 //	  log             a line for each try                         log.go
 //	  trace           note whether a try reached the wire         trace.go
 //	    authenticate  add the key, for the call's own host only   authenticate.go
@@ -72,7 +73,12 @@ type Request struct {
 	// Creates says that a second run of this call may cost money, so that it is
 	// tried again only where the service has not acted on the first.
 	Creates bool
-	// Decoder reads the body of a 2xx answer; nil: it is of no interest.
+	// Progressing reports whether the call is part of something that has got on meanwhile, so
+	// that another attempt draws on no budget; nil: it is not.
+	Progressing func() bool
+	// APIVersion replaces that of the client; an empty one is not sent.
+	APIVersion *string
+	// Decoder reads the body of a 2xx response; nil: it must be JSON or empty.
 	Decoder Decoder
 }
 
@@ -108,6 +114,8 @@ type Problem struct {
 type Pipeline struct {
 	cfg    Config
 	bearer Secret // what carries the key in its header
+
+	budgets budgets
 }
 
 // New makes a pipeline.

@@ -2,17 +2,22 @@ package pipeline
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +37,9 @@ const (
 
 var (
 	errTooManyRedirects = errors.New("stopped after 10 redirects")
-	errAnswerTooLarge   = fmt.Errorf("the answer is larger than %d MiB", maxAnswerBytes>>20)
+	errAnswerTooLarge   = fmt.Errorf("the response is larger than %d MiB", maxAnswerBytes>>20)
+	errNotJSON          = errors.New("the response is neither empty nor JSON: does a proxy answer in place of Ittybit?")
+	errNoBudget         = errors.New("not tried again: the retry budget of this client is used up")
 )
 
 // call is the state of one call, which the closures given to go-retryablehttp share.
@@ -51,14 +58,16 @@ type call struct {
 	traced     traced
 	limited    io.LimitedReader // the last answer's body
 
-	answer     Response      // the last answer; Attempts counts every try
-	err        error         // why the last try did not succeed
-	status     error         // the StatusError of the last answer that was not 2xx
-	unknown    bool          // some try may have acted
-	after      time.Duration // the last try's Retry-After
-	afterGiven bool          // it had one
-	waiting    bool          // a wait was begun and no try has followed yet
-	ended      error         // the context's error, where it was the reason to stop
+	answer        Response      // the last answer; Attempts counts every try
+	err           error         // why the last try did not succeed
+	status        error         // the StatusError of the last answer that was not 2xx
+	unknown       bool          // some try may have acted
+	retryAfter    time.Duration // of the last attempt's response
+	hasRetryAfter bool          // it had one
+	free          bool          // another attempt draws on no budget
+	waiting       bool          // a wait was begun and no try has followed yet
+	ended         error         // the context's error, where it was the reason to stop
+	noBudget      bool          // the retry budget was the reason to stop
 }
 
 // secrets are what no log and no error must show: the key, and what the URL was signed with.
@@ -126,17 +135,20 @@ func (c *call) run(req *retryablehttp.Request) {
 // check is the CheckRetry hook: everything is decided here.
 func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
 	c.answer.Attempts++
-	c.waiting, c.afterGiven = false, false
-	again := c.judge(ctx, resp, err) && c.answer.Attempts < c.pipeline.cfg.Policy.MaxAttempts
-	if again {
-		c.ended = ctx.Err()
-		again = c.ended == nil && c.plan(ctx)
+	c.waiting, c.hasRetryAfter, c.free = false, false, false
+	retry := c.classify(ctx, resp, err) && c.answer.Attempts < c.pipeline.cfg.Policy.MaxAttempts
+	if c.err == nil {
+		c.pipeline.budgets.of(c.url.Host).succeeded(time.Now())
 	}
-	return again, nil
+	if retry {
+		c.ended = ctx.Err()
+		retry = c.ended == nil && c.scheduleRetry(ctx)
+	}
+	return retry, nil
 }
 
-// judge reads the outcome of a try and reports whether another one is allowed.
-func (c *call) judge(ctx context.Context, resp *http.Response, err error) (again bool) {
+// classify reads the outcome of an attempt and reports whether another one is allowed.
+func (c *call) classify(ctx context.Context, resp *http.Response, err error) (retry bool) {
 	if err != nil && resp != nil { // a redirect that was refused, and would be again
 		_ = resp.Body.Close() // net/http has done so; linters and other clients don't know
 		c.err = withoutURL(err)
@@ -146,16 +158,16 @@ func (c *call) judge(ctx context.Context, resp *http.Response, err error) (again
 		err = c.read(resp)
 	}
 	if err != nil {
-		return c.judgeTransport(ctx, withoutURL(err))
+		return c.classifyTransport(ctx, withoutURL(err))
 	}
 	switch code := c.answer.StatusCode; {
 	case code >= 200 && code < 300:
-		return c.judgeSuccess()
+		return c.classifySuccess()
 	case code == http.StatusNotFound && c.request.Method == http.MethodDelete && c.answer.Attempts > 1:
 		c.err = nil // an earlier try has deleted it, or somebody else has: it is gone
 		return false
 	default:
-		return c.judgeStatus(code)
+		return c.classifyStatus(code)
 	}
 }
 
@@ -169,7 +181,11 @@ func (c *call) read(resp *http.Response) error {
 	var err error
 	if resp.StatusCode >= 200 { // below, the protocol was switched, and what comes has no end
 		c.limited = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
-		body, err = readAll(&c.limited, resp.ContentLength)
+		if isGzip(resp.Header) {
+			body, err = readGzip(&c.limited)
+		} else {
+			body, err = readAll(&c.limited, resp.ContentLength)
+		}
 	}
 	if closeErr := resp.Body.Close(); err == nil {
 		err = closeErr
@@ -194,10 +210,31 @@ func readAll(src io.Reader, claimed int64) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// judgeTransport: the try brought no answer, or only a part of one.
-func (c *call) judgeTransport(ctx context.Context, err error) bool {
+// isGzip reports whether a body is compressed though nobody asked for it: where net/http did, it
+// has taken the header away.
+func isGzip(header http.Header) bool {
+	encoding := strings.ToLower(strings.TrimSpace(header.Get("Content-Encoding")))
+	return encoding == "gzip" || encoding == "x-gzip"
+}
+
+// readGzip reads no more than limited allows, also of what that expands to.
+func readGzip(limited *io.LimitedReader) ([]byte, error) {
+	limit := limited.N
+	plain, err := gzip.NewReader(limited)
+	if errors.Is(err, io.EOF) {
+		return nil, nil // an empty body is no gzip
+	}
+	if err != nil {
+		return nil, err
+	}
+	return readAll(io.LimitReader(plain, limit), -1)
+}
+
+// classifyTransport: the try brought no answer, or only a part of one.
+func (c *call) classifyTransport(ctx context.Context, err error) bool {
 	c.err = err
 	trace := c.trace.Load()
+	c.free = trace != nil && trace.asked.Load() && !trace.got.Load() // there was no connection
 	if c.request.Creates && trace != nil && trace.maySend(givenUp(ctx, err)) {
 		c.unknown = true
 		return c.pipeline.cfg.Policy.RetryAmbiguousPosts && !IsPermanent(err)
@@ -219,28 +256,34 @@ func IsPermanent(err error) bool {
 		errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// judgeSuccess decodes a 2xx answer.
-func (c *call) judgeSuccess() bool {
-	c.err = nil
-	if c.request.Decoder == nil {
-		return false
-	}
-	if err := c.request.Decoder.Decode(c.answer); err != nil {
-		c.err = err
-		if c.request.Creates {
-			c.unknown = true
-			return c.pipeline.cfg.Policy.RetryAmbiguousPosts
-		}
+// classifySuccess decodes a 2xx answer.
+func (c *call) classifySuccess() bool {
+	if c.err = c.decode(); c.err != nil && c.request.Creates {
+		c.unknown = true
+		return c.pipeline.cfg.Policy.RetryAmbiguousPosts
 	}
 	return false
 }
 
-// judgeStatus: the service answered, and said no.
-func (c *call) judgeStatus(code int) bool {
-	c.after, c.afterGiven = parseRetryAfter(c.answer.Header, time.Now())
+// decode gives a success to the decoder. Where nobody asks what it says, it must all the same
+// be one: a captive portal and a proxy's login page answer 200 too.
+func (c *call) decode() error {
+	if c.request.Decoder != nil {
+		return c.request.Decoder.Decode(c.answer)
+	}
+	if len(bytes.TrimSpace(c.answer.Body)) > 0 && !json.Valid(c.answer.Body) {
+		return errNotJSON
+	}
+	return nil
+}
+
+// classifyStatus: the service answered, and said no.
+func (c *call) classifyStatus(code int) bool {
+	c.retryAfter, c.hasRetryAfter = parseRetryAfter(c.answer.Header, time.Now())
+	c.free = code == http.StatusTooManyRequests && c.hasRetryAfter
 	c.status = c.pipeline.cfg.StatusError(Problem{
 		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
-		Method: c.request.Method, URL: redact.URL(c.url, c.secrets()...), RetryAfter: c.after,
+		Method: c.request.Method, URL: redact.URL(c.url, c.secrets()...), RetryAfter: c.retryAfter,
 		Secrets: c.secrets(),
 	})
 	c.err = c.status
@@ -248,13 +291,8 @@ func (c *call) judgeStatus(code int) bool {
 	case code == http.StatusTooManyRequests:
 		return true
 	case !c.request.Creates:
-		switch code {
-		case http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway,
-			http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			return true
-		}
-		return false
-	case code == http.StatusServiceUnavailable && c.afterGiven:
+		return isTransient(code)
+	case code == http.StatusServiceUnavailable && c.hasRetryAfter:
 		return true
 	case code >= 500, code < 400:
 		// A redirect of a POST may well be the answer of a service that has acted, and
@@ -265,18 +303,37 @@ func (c *call) judgeStatus(code int) bool {
 	return false
 }
 
-// plan decides how long to wait before the next try, and whether to wait at all.
-func (c *call) plan(ctx context.Context) bool {
+// permanentStatuses are the 5xx that another attempt would meet again: the request, the account
+// or the certificate is what is wrong. All others, those of edges and CDNs too, may pass.
+var permanentStatuses = []int{501, 505, 506, 507, 508, 510, 511, 525, 526}
+
+// isTransient reports whether another attempt may get another status.
+func isTransient(code int) bool {
+	switch {
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
+		return true
+	default:
+		return code >= 500 && !slices.Contains(permanentStatuses, code)
+	}
+}
+
+// scheduleRetry decides how long to wait before the next attempt, and whether to wait at all.
+func (c *call) scheduleRetry(ctx context.Context) bool {
 	policy := c.pipeline.cfg.Policy
 	wait := jitter(policy, c.answer.Attempts)
-	if c.afterGiven {
-		if c.after > policy.MaxWait {
+	if c.hasRetryAfter {
+		if c.retryAfter > policy.MaxWait {
 			return false
 		}
-		wait = c.after
+		wait = c.retryAfter
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		c.ended = context.DeadlineExceeded
+		return false
+	}
+	free := c.free || c.request.Progressing != nil && c.request.Progressing()
+	if !free && !c.pipeline.budgets.of(c.url.Host).take(time.Now()) {
+		c.noBudget = true
 		return false
 	}
 	c.waiting, c.retrying.RetryWaitMin = true, wait
@@ -308,16 +365,25 @@ func jitter(policy Policy, attempts int) time.Duration {
 	return rand.N(limit) //nolint:gosec // jitter needs no secret
 }
 
-// parseRetryAfter reads the Retry-After header: seconds, or an HTTP date.
+// parseSeconds reads digits, which may have a fraction.
+func parseSeconds(value string) (float64, bool) {
+	if strings.Trim(value, "0123456789.") != "" || value[0] == '.' {
+		return 0, false // no sign, no exponent, no other spelling that strconv knows
+	}
+	seconds, err := strconv.ParseFloat(value, 64)
+	return seconds, err == nil || errors.Is(err, strconv.ErrRange)
+}
+
+// parseRetryAfter reads the Retry-After header: seconds, also with a fraction, which is rounded
+// up; or an HTTP date.
 func parseRetryAfter(header http.Header, now time.Time) (time.Duration, bool) {
 	value := header.Get("Retry-After")
 	if value == "" {
 		return 0, false
 	}
 	const most = 1 << 32 // seconds, more than a century: far past every limit, and no overflow
-	seconds, err := strconv.ParseInt(value, 10, 64)
-	if err == nil || errors.Is(err, strconv.ErrRange) { // out of range, it is the largest there is
-		return time.Duration(min(max(seconds, 0), most)) * time.Second, seconds >= 0
+	if seconds, ok := parseSeconds(value); ok {
+		return time.Duration(math.Ceil(min(seconds, most))) * time.Second, true
 	}
 	if at, err := http.ParseTime(value); err == nil {
 		return max(at.Sub(now), 0), true

@@ -364,12 +364,13 @@ func TestParseRetryAfter_readsSecondsAndDates(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"0": 0, "120": 2 * time.Minute, "Fri, 10 Jan 2025 12:01:00 GMT": time.Minute, "Fri, 10 Jan 2025 11:00:00 GMT": 0,
 		"Friday, 10-Jan-25 12:00:05 GMT": 5 * time.Second, "99999999999999999999": 1 << 32 * time.Second,
+		"1.5": 2 * time.Second, "0.2": time.Second, "7.000": 7 * time.Second, "99999999999999999999.5": 1 << 32 * time.Second,
 	} {
 		got, given := parseRetryAfter(http.Header{"Retry-After": {value}}, now)
 		assert.True(t, given, value)
 		assert.Equal(t, want, got, value)
 	}
-	for _, value := range []string{"", "-5", "soon", "1.5", "-99999999999999999999"} {
+	for _, value := range []string{"", "-5", "soon", ".5", "1e3", "1.2.3", "+1", "0x10", "1_000", "-1.5", "-99999999999999999999"} {
 		_, given := parseRetryAfter(http.Header{"Retry-After": {value}}, now)
 		assert.False(t, given, value)
 	}

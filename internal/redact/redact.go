@@ -34,10 +34,6 @@ func URL(u *url.URL, secrets ...string) string {
 	return Text(plain.String(), secrets...)
 }
 
-// minSignature is the length in bytes from which on Signatures takes a signature for one: without
-// shorter ones no text would be left legible, and none of them protects anything.
-const minSignature = 8
-
 // Signatures gives the signatures in u's query, which are secrets wherever else they stand.
 func Signatures(u *url.URL) []string {
 	if u == nil || !mayHoldSignature(u.RawQuery) {
@@ -46,7 +42,7 @@ func Signatures(u *url.URL) []string {
 	var all []string
 	for name, values := range u.Query() {
 		if strings.EqualFold(name, "signature") {
-			all = append(all, slices.DeleteFunc(values, func(value string) bool { return len(value) < minSignature })...)
+			all = append(all, slices.DeleteFunc(values, func(value string) bool { return len(value) < minSecret })...)
 		}
 	}
 	return all
@@ -87,11 +83,15 @@ func mayHoldSignature[T string | []byte](text T) bool {
 	return false
 }
 
+// minSecret is the length in bytes from which on a secret is searched for: shorter ones are
+// placeholders of tests, and would garble words.
+const minSecret = 8
+
 // spellings gives the secrets as they are and as they stand in URLs and in JSON.
 func spellings(secrets []string) []string {
 	var all []string
 	for _, secret := range secrets {
-		if secret == "" {
+		if len(secret) < minSecret {
 			continue
 		}
 		quoted, _ := json.Marshal(secret) // a string always can be

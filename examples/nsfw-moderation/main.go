@@ -1,185 +1,148 @@
-// Nsfw-moderation checks uploads for NSFW content and keeps what was found in a database:
-// SQLite in a file (SQLITE_FILE, or nsfw-moderation.db in the temporary folder), or PostgreSQL
-// (which Supabase is) where DATABASE_URL is set. Each event's
-// effect is there once: package sqlinbox commits it together with the event's key.
+// Nsfw-moderation checks uploaded images for NSFW content, and keeps what was found in PostgreSQL,
+// which Supabase is. An event's effect and the key that marks it as handled are one commit, so that
+// each event has its effect once.
 //
-//	go run ./examples/nsfw-moderation [image URL ...]
+//	psql "$DATABASE_URL" -f examples/nsfw-moderation/migrations/0001_moderation.sql
+//	go run ./examples/nsfw-moderation -local
+//	curl -d url=https://example.com/cat.jpg http://127.0.0.1:8080/uploads
+//	psql "$DATABASE_URL" -c 'SELECT * FROM moderation.uploads'
 //
-// It runs against a local Ittybit, which delivers each webhook twice and out of order to
-// make it harder. With ITTYBIT_API_KEY set it runs against the real one, and then needs
-// WEBHOOK_URL: a public https address that reaches port 8080 (or PORT) of this machine, to
-// which /nsfw-webhook is added.
+// With -local it runs against a local Ittybit. Without, it needs ITTYBIT_API_KEY and WEBHOOK_URL, a
+// public https address that reaches it, to which /nsfw-webhook is added.
 package main
 
 import (
-	"cmp"
 	"context"
+	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
+	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
-// patience is how long to wait for the webhooks.
-const patience = 5 * time.Minute
-
 func main() {
+	address := flag.String("addr", "127.0.0.1:8080", "where to listen")
+	local := flag.Bool("local", false, "run against a local Ittybit")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, os.Args[1:], os.Getenv)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "nsfw-moderation:", err)
+	defer stop()
+	if err := run(ctx, *address, *local); err != nil {
+		slog.Error("nsfw-moderation", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, images []string, getenv func(string) string) (err error) {
-	if len(images) == 0 {
-		images = []string{"https://example.com/cat.jpg", "https://example.com/dog.jpg", "https://example.com/beach.jpg"}
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-
-	file := cmp.Or(getenv("SQLITE_FILE"), filepath.Join(os.TempDir(), "nsfw-moderation.db"))
-	table, err := openUploads(ctx, getenv("DATABASE_URL"), file)
+func run(ctx context.Context, address string, local bool) error {
+	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, table.Close()) }()
-
-	apiKey, webhookURL := getenv("ITTYBIT_API_KEY"), getenv("WEBHOOK_URL")
-	address, where := "127.0.0.1:"+cmp.Or(getenv("PORT"), "8080"), "the real Ittybit"
+	defer db.Close() //nolint:errcheck // everything was committed
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	apiKey, publicURL := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("WEBHOOK_URL")
 	var options []ittybit.ClientOption
-	switch {
-	case apiKey == "":
-		local := ittybittest.NewServer(ittybittest.WithProgressWebhooks())
-		defer local.Close()
-		local.SetFaults(ittybittest.Faults{Duplicates: 1, ReorderWindow: 30 * time.Millisecond})
-		local.SetResults(ittybit.TaskKindNSFW, map[string]any{"is_nsfw": true, "confidence": 0.97})
-		apiKey = local.APIKey
-		address, where = "127.0.0.1:0", "a local Ittybit"
-		options = append(options, ittybit.WithBaseURL(local.URL))
-	case webhookURL == "":
-		return errors.New("ITTYBIT_API_KEY is set, but WEBHOOK_URL is missing: set it to a public https address that reaches " + address)
+	if local {
+		server := ittybittest.NewServer()
+		defer server.Close()
+		apiKey, publicURL = server.APIKey, "http://"+listener.Addr().String()
+		options = append(options, ittybit.WithBaseURL(server.URL))
 	}
 	client, err := ittybit.NewClient(apiKey, options...)
 	if err != nil {
-		return err
+		return err // the key is missing
 	}
-
-	// The endpoint wakes those who wait after each delivery.
-	changed := newBell()
-	webhook, err := ittybit.NewWebhookHandler(apiKey, table.Events(),
-		// A repeat does no harm, so that a retry after a long outage may be taken, too.
-		ittybit.WithTolerance(7*24*time.Hour),
-		ittybit.WithObserver(func(context.Context, ittybit.Delivery) { changed.ring() }))
+	// The payloads are kept, so that a handler that was wrong can be run again (Inbox.Replay).
+	inbox := sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("moderation.ittybit_inbox"), sqlinbox.WithPayloads())
+	if err := inbox.Check(ctx); err != nil {
+		return err // the migration is missing, for one
+	}
+	webhook, err := ittybit.NewWebhookHandler(apiKey, inbox.Wrap(moderation()),
+		// A repeat does no harm, so that a retry after a long outage is accepted, too.
+		ittybit.WithTolerance(7*24*time.Hour), ittybit.WithLogger(slog.Default()))
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("POST /nsfw-webhook", webhook)
-	listener, err := net.Listen("tcp", address) //nolint:noctx // it listens until the server is shut down
-	if err != nil {
-		return err
-	}
+	mux.Handle("POST /uploads", submit(client, db, strings.TrimRight(publicURL, "/")+"/nsfw-webhook"))
 	server := &http.Server{ // with the limits of SECURITY.md
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 7 * time.Second, WriteTimeout: 10 * time.Second,
 		IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 	}
-	go func() { _ = server.Serve(listener) }() // it ends with http.ErrServerClosed
-	defer func() { err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx))) }()
-
-	database := "PostgreSQL"
-	if getenv("DATABASE_URL") == "" {
-		database = file
-	}
-	_, _ = fmt.Fprintf(out, "Checking %d uploads with %s, into %s\n", len(images), where, database)
-	rows, err := moderate(ctx, client, table, changed, images, strings.TrimRight(cmp.Or(webhookURL, "http://"+listener.Addr().String()), "/")+"/nsfw-webhook")
-	if err != nil {
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() { stopped <- server.Shutdown(context.WithoutCancel(ctx)) })
+	slog.Info("listening", "address", listener.Addr().String())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	_, _ = fmt.Fprintf(out, "\n%-24s %-10s %-14s %-16s %s\n", "TASK_ID", "STATUS", "NSFW_DETECTED", "NSFW_CONFIDENCE", "URL")
-	for _, row := range rows {
-		detected, confidence := "unknown", "unknown" // not false: nobody has looked
-		if row.Detected.Valid {
-			detected = strconv.FormatBool(row.Detected.Bool)
-		}
-		if row.Confidence.Valid {
-			confidence = strconv.FormatFloat(row.Confidence.Float64, 'f', 2, 64)
-		}
-		_, _ = fmt.Fprintf(out, "%-24s %-10s %-14s %-16s %s\n", row.TaskID, row.Status, detected, confidence, row.URL)
-	}
-	return nil
+	return <-stopped
 }
 
-// moderate submits the images and waits until each has been checked.
-func moderate(ctx context.Context, client *ittybit.Client, table *uploads, changed *bell, images []string, webhookURL string) ([]upload, error) {
-	var taskIDs []string
-	for _, url := range images {
-		task, err := client.Tasks.Create(ctx, ittybit.TaskCreateParams{
-			Kind: ittybit.TaskKindNSFW, URL: url, Description: "Moderation of an upload", WebhookURL: webhookURL,
-		})
+// moderation writes what became of a task, in the event's transaction. Its webhook can come before
+// submit has written the upload.
+func moderation() ittybit.EventHandler {
+	events := ittybit.NewEventMux()
+	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(ctx context.Context, e *ittybit.Event) error {
+		found, err := e.Task.NSFW()
 		if err != nil {
-			return nil, err
+			return ittybit.Discard(err) // it is logged; the same results will not be readable later
 		}
-		// The webhook may have been here before this.
-		if err := table.Submitted(ctx, task.ID, url); err != nil {
-			return nil, err
-		}
-		taskIDs = append(taskIDs, task.ID)
+		_, err = sqlinbox.Tx(ctx).ExecContext(ctx, `
+			INSERT INTO moderation.uploads (task_id, status, nsfw_detected, nsfw_confidence) VALUES ($1, 'completed', $2, $3)
+			ON CONFLICT (task_id) DO UPDATE SET
+				status = excluded.status, nsfw_detected = excluded.nsfw_detected, nsfw_confidence = excluded.nsfw_confidence`,
+			e.Task.ID, found.IsNSFW, found.Confidence)
+		return err
+	})
+	// Of a task that failed or was cancelled it stays unknown whether the image is safe: NULL, and not false.
+	ended := func(ctx context.Context, e *ittybit.Event) error {
+		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, `
+			INSERT INTO moderation.uploads (task_id, status) VALUES ($1, $2)
+			ON CONFLICT (task_id) DO UPDATE SET status = excluded.status WHERE uploads.status = 'pending'`,
+			e.Task.ID, string(e.Task.Status))
+		return err
 	}
-	rows := make([]upload, 0, len(taskIDs))
-	for _, id := range taskIDs {
-		for {
-			next := changed.next()
-			row, err := table.Get(ctx, id)
-			if err != nil {
-				return nil, err
-			}
-			if ended := (&ittybit.Task{Status: row.Status}).Terminal(); ended {
-				rows = append(rows, row)
-				break
-			}
-			select {
-			case <-next:
-			case <-ctx.Done():
-				return nil, fmt.Errorf("upload %s has not been checked: %w", id, ctx.Err())
-			}
+	events.OnTaskFailed(ittybit.TaskKindNSFW, ended)
+	events.OnTaskCancelled(ittybit.TaskKindNSFW, ended)
+	return events
+}
+
+// submit starts the check of the image at the form's url.
+func submit(client *ittybit.Client, db *sql.DB, webhookURL string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		url := r.PostFormValue("url")
+		task, err := client.Tasks.Create(r.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: url, WebhookURL: webhookURL})
+		if err == nil {
+			_, err = db.ExecContext(r.Context(), `
+				INSERT INTO moderation.uploads (task_id, url) VALUES ($1, $2)
+				ON CONFLICT (task_id) DO UPDATE SET url = excluded.url`, task.ID, url)
+		}
+		_, invalid := errors.AsType[*ittybit.ParamError](err)
+		switch {
+		case invalid, errors.Is(err, ittybit.ErrBadRequest):
+			http.Error(w, "invalid url", http.StatusBadRequest)
+		case err != nil:
+			slog.ErrorContext(r.Context(), "submitting an upload", "error", err)
+			http.Error(w, "the check could not be started", http.StatusBadGateway)
+		default:
+			w.WriteHeader(http.StatusAccepted)
+			_, _ = fmt.Fprintln(w, task.ID) // a client that has gone needs no response
 		}
 	}
-	return rows, nil
-}
-
-// bell wakes everybody who waits.
-type bell struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func newBell() *bell { return &bell{ch: make(chan struct{})} }
-
-// next gives a channel that is closed when the bell rings.
-func (b *bell) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ch
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
 }

@@ -1,163 +1,106 @@
-// Otel shows what OpenTelemetry and Prometheus get to see of webhooks: it asks for an NSFW
-// check, receives the webhook twice, hands the event to a worker once, and prints the traces
-// and what /metrics says.
+// Otel shows what OpenTelemetry and Prometheus get to see: spans for each attempt of a call, for each
+// delivery and for its handler, and metrics of deliveries at /metrics of a port of their own.
 //
-//	go run ./examples/otel
+//	go run ./examples/otel -local
+//	curl http://127.0.0.1:9090/metrics
 //
-// It runs against a local Ittybit and needs no account. The workers are River's, on the
-// PostgreSQL of DATABASE_URL, or else on an installed one that is started for the occasion.
-// Where there is neither, it says so and handles the event in the request, under the same
-// spans.
+// It asks for one NSFW check, and prints spans until Ctrl-C. With -local it runs against a local
+// Ittybit. Without, it needs ITTYBIT_API_KEY and WEBHOOK_URL, a public https address that reaches it.
 //
-// What to copy: telemetry.go (where spans and metrics go), tracing.go (the client, the
-// endpoint, and the trace's way through the queue), metrics.go (the instruments), and
-// startReceiver in receiver.go, which puts them together.
+// What to copy: telemetry.go. A service has an OTLP exporter in place of stdouttrace.
 package main
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
+	"flag"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
-// patience is for all of it.
-const patience = 2 * time.Minute
-
 func main() {
+	address := flag.String("addr", "127.0.0.1:8080", "where to listen for webhooks")
+	metrics := flag.String("metrics", "127.0.0.1:9090", "where to serve /metrics")
+	local := flag.Bool("local", false, "run against a local Ittybit")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Stdout, os.Getenv)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "otel:", err)
+	defer stop()
+	if err := run(ctx, *address, *metrics, *local); err != nil {
+		slog.Error("otel", "error", err)
 		os.Exit(1)
 	}
 }
 
-// run finds a database, and gives the demonstration.
-func run(ctx context.Context, out io.Writer, getenv func(string) string) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	databaseURL := getenv("DATABASE_URL")
-	if databaseURL == "" {
-		postgres, err := pgserver.Start(ctx)
-		switch {
-		case errors.Is(err, pgserver.ErrNotInstalled):
-			_, _ = fmt.Fprintf(out, "DATABASE_URL is not set, and %v.\n", err)
-		case err != nil:
-			return err
-		default:
-			defer func() { err = errors.Join(err, postgres.Close()) }()
-			databaseURL = postgres.URL()
-		}
-	}
-	return demonstrate(ctx, out, databaseURL)
-}
-
-func demonstrate(ctx context.Context, out io.Writer, databaseURL string) (err error) {
-	// 1. Where spans and metrics go. Metrics have a port of their own: the endpoint's is public.
-	telemetry, err := newTelemetry()
+func run(ctx context.Context, address, metrics string, local bool) (err error) {
+	telemetry, err := newTelemetry(os.Stdout)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, telemetry.shutdown(context.WithoutCancel(ctx))) }()
-	operations := http.NewServeMux()
-	operations.Handle("GET /metrics", telemetry.scrape)
-	internal, err := serve(operations)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, internal.stop(context.WithoutCancel(ctx))) }()
+	apiKey, webhookURL := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("WEBHOOK_URL")
+	var options []ittybit.ClientOption
+	if local {
+		server := ittybittest.NewServer()
+		defer server.Close()
+		apiKey, webhookURL = server.APIKey, "http://"+listener.Addr().String()
+		options = append(options, ittybit.WithBaseURL(server.URL))
+	}
+	client, err := ittybit.NewClient(apiKey, append(options, ittybit.WithHTTPClient(telemetry.httpClient(http.DefaultTransport)))...)
+	if err != nil {
+		return err // the key is missing
+	}
 
-	// 2. A local Ittybit, which delivers everything twice, and the endpoint.
-	local := ittybittest.NewServer()
-	defer local.Close()
-	local.SetFaults(ittybittest.Faults{Duplicates: 1})
-	worked := make(chan *ittybit.Event, 1)
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(ctx context.Context, e *ittybit.Event) error {
-		select {
-		case worked <- e:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+		found, err := e.Task.NSFW()
+		if err != nil {
+			return ittybit.Discard(err) // it is logged; the same results will not be readable later
 		}
+		slog.InfoContext(ctx, "checked", "task", e.Task.ID, "nsfw", found.IsNSFW)
+		return nil
 	})
-	receiver, err := startReceiver(ctx, telemetry, local.APIKey, databaseURL, events)
+	once := ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(100_000, 72*time.Hour), telemetry.traced(events))
+	webhook, err := ittybit.NewWebhookHandler(apiKey, once, ittybit.WithObserver(telemetry.delivered))
 	if err != nil {
 		return err
 	}
-	stopped := false
-	defer func() {
-		if !stopped {
-			err = errors.Join(err, receiver.stop(ctx))
+	// The endpoint is public, the metrics are not: each has a server.
+	operations := http.NewServeMux()
+	operations.Handle("GET /metrics", telemetry.scrape)
+	internal, err := new(net.ListenConfig).Listen(ctx, "tcp", metrics)
+	if err != nil {
+		return err
+	}
+	for listener, handler := range map[net.Listener]http.Handler{listener: telemetry.server(webhook), internal: operations} {
+		server := &http.Server{ // with the limits of SECURITY.md
+			Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 7 * time.Second, WriteTimeout: 10 * time.Second,
+			IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
 		}
-	}()
-	where := "in the request"
-	if databaseURL != "" {
-		where = "by a River worker on PostgreSQL"
+		go server.Serve(listener)                                                              //nolint:errcheck // it ends with http.ErrServerClosed
+		defer func() { err = errors.Join(err, server.Shutdown(context.WithoutCancel(ctx))) }() //nolint:gocritic // there are two
 	}
-	_, _ = fmt.Fprintf(out, "Webhooks come to %s and are handled %s.\n", receiver.url, where)
+	slog.Info("listening", "address", listener.Addr().String(), "metrics", internal.Addr().String())
 
-	// 3. A task, asked for in a trace that its webhook knows about.
-	client, err := local.Client(ittybit.WithHTTPClient(telemetry.httpClient(local.Transport())))
-	if err != nil {
-		return err
-	}
 	asking, span := telemetry.tracer.Start(ctx, "check image")
-	task, err := client.Tasks.Create(asking, ittybit.TaskCreateParams{
-		Kind: ittybit.TaskKindNSFW, URL: "https://example.com/cat.jpg",
-		WebhookURL: telemetry.webhookURL(asking, receiver.url),
+	_, err = client.Tasks.Create(asking, ittybit.TaskCreateParams{
+		Kind: ittybit.TaskKindNSFW, URL: "https://example.com/cat.jpg", WebhookURL: telemetry.webhookURL(asking, webhookURL),
 	})
 	span.End()
 	if err != nil {
 		return err
 	}
-	select {
-	case e := <-worked:
-		_, _ = fmt.Fprintf(out, "Handled %s.\n", e)
-	case <-ctx.Done():
-		return fmt.Errorf("task %s has not been handled: %w", task.ID, ctx.Err())
-	}
-
-	// 4. Somebody without the key tries, and everything comes to its end.
-	if err := knock(ctx, receiver.url); err != nil {
-		return err
-	}
-	for copies := range 2 {
-		if _, err := local.WaitForDelivery(ctx, func(d ittybittest.Delivery) bool { return d.Copy == copies && d.Final }); err != nil {
-			return err
-		}
-	}
-	stopped = true
-	if err := receiver.stop(ctx); err != nil {
-		return err
-	}
-
-	// 5. What was seen of it.
-	printTraces(out, telemetry.spans.GetSpans(), span.SpanContext().TraceID())
-	return printMetrics(ctx, out, internal.url+"/metrics")
-}
-
-// knock posts something that is not signed.
-func knock(ctx context.Context, address string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(`{"object":"task"}`))
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+	<-ctx.Done()
+	return nil
 }

@@ -1,96 +1,76 @@
-// Upload puts a file onto a project's delivery domain, with a progress bar, and prints a URL
-// that plays or downloads it. Where it is interrupted (Ctrl-C, a crash), the next run with the
-// same file goes on where it ended: the token is kept beside the file, in <file>.upload.
+// Upload puts a file onto a project's delivery domain, and prints a URL that plays or downloads it.
+// Where it is interrupted (Ctrl-C, a crash), the next run with the same file resumes: the token is
+// kept beside the file, in <file>.upload.
 //
-//	go run ./examples/upload [file]
+//	go run ./examples/upload -local talk.mp4
 //
-// It runs against a local Ittybit, which forgets everything at the end; without a file it makes
-// up one of 24 MiB. With ITTYBIT_API_KEY and ITTYBIT_DOMAIN (such as you.ittybit.net) set, it
-// uploads to the real one.
+// With -local it uploads to a local Ittybit, which forgets everything at the end. Without, it needs
+// ITTYBIT_API_KEY and ITTYBIT_DOMAIN (such as you.ittybit.net).
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
 	"io/fs"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
 func main() {
+	local := flag.Bool("local", false, "upload to a local Ittybit")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout, os.Stderr, os.Getenv, os.Args[1:])
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "upload:", err)
-		os.Exit(1)
+	defer stop()
+	if err := run(ctx, *local, flag.Arg(0)); err != nil {
+		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, out, bar io.Writer, getenv func(string) string, args []string) error {
-	apiKey, domain := getenv("ITTYBIT_API_KEY"), getenv("ITTYBIT_DOMAIN")
-	switch {
-	case apiKey == "":
-		local := ittybittest.NewServer()
-		defer local.Close()
-		apiKey, domain = local.APIKey, local.StorageURL
-		_, _ = fmt.Fprintln(out, "Mode: local Ittybit at", domain, "(set ITTYBIT_API_KEY and ITTYBIT_DOMAIN for the real one)")
-	case domain == "":
-		return errors.New("ITTYBIT_API_KEY is set, but ITTYBIT_DOMAIN is missing: set it to your project's delivery domain, such as you.ittybit.net")
+func run(ctx context.Context, local bool, name string) error {
+	apiKey, domain := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("ITTYBIT_DOMAIN")
+	if local {
+		server := ittybittest.NewServer()
+		defer server.Close()
+		apiKey, domain = server.APIKey, server.StorageURL
 	}
-	name, remove, err := chooseFile(args)
-	if err != nil {
-		return err
-	}
-	defer remove()
 	client, err := ittybit.NewClient(apiKey)
 	if err != nil {
-		return err
+		return err // the key is missing
 	}
-	result, err := upload(ctx, client, domain, name, bar)
+	result, err := upload(ctx, client, domain, name)
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(out, "Uploaded:", result.URL)
-	if result.File != nil {
-		_, _ = fmt.Fprintf(out, "File: %s of %s, %d bytes\n", result.File.ID, result.File.MediaID, result.File.Filesize)
-	}
+	fmt.Println("uploaded:", result.URL)
 	// A URL for a browser or a player, good for an hour, made without a request.
 	signed, err := ittybit.SignURL(apiKey, ittybit.SignURLParams{Domain: domain, Path: "examples/" + filepath.Base(name), Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodGet})
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(out, "Download:", signed.URL)
+	fmt.Println("download:", signed.URL)
 	return nil
 }
 
 // upload uploads the file name, or the rest of it, and keeps its token meanwhile.
-func upload(ctx context.Context, client *ittybit.Client, domain, name string, bar io.Writer) (*ittybit.UploadResult, error) {
+func upload(ctx context.Context, client *ittybit.Client, domain, name string) (*ittybit.UploadResult, error) {
 	file, err := os.Open(name) //nolint:gosec // the user names it
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // it was only read
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
+	defer file.Close() //nolint:errcheck // it was only read
 	tokenFile := name + ".upload"
 	token, err := os.ReadFile(tokenFile) //nolint:gosec // beside the file that the user names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	shown := progressbar.NewOptions64(info.Size(), progressbar.OptionSetWriter(bar), progressbar.OptionShowBytes(true),
-		progressbar.OptionSetDescription(filepath.Base(name)), progressbar.OptionThrottle(100*time.Millisecond))
 	var storeErr error
 	result, err := client.Files.Upload(ctx, ittybit.UploadParams{
 		Domain: domain, Folder: "examples", Filename: filepath.Base(name), Body: file,
@@ -99,20 +79,21 @@ func upload(ctx context.Context, client *ittybit.Client, domain, name string, ba
 		OnCheckpoint: func(token ittybit.UploadToken) {
 			storeErr = errors.Join(storeErr, store(tokenFile, token))
 		},
-		OnProgress: func(p ittybit.UploadProgress) { _ = shown.Set64(p.Sent) },
+		OnProgress: func(p ittybit.UploadProgress) { fmt.Printf("%d bytes sent\n", p.Sent) },
 	})
-	_, _ = fmt.Fprintln(bar)
 	switch {
-	case err == nil:
-		if err := forget(tokenFile); err != nil {
-			return nil, err
+	case err == nil, errors.Is(err, ittybit.ErrUploadIncomplete), errors.Is(err, ittybit.ErrUploadChanged):
+		// It is done, or the next run has to start over.
+		if removeErr := os.Remove(tokenFile); !errors.Is(removeErr, fs.ErrNotExist) {
+			err = errors.Join(err, removeErr)
 		}
-		return result, nil
-	case errors.Is(err, ittybit.ErrUploadIncomplete), errors.Is(err, ittybit.ErrUploadChanged):
-		return nil, errors.Join(err, forget(tokenFile)) // the next run begins anew
 	default:
-		return nil, errors.Join(err, storeErr)
+		err = errors.Join(err, storeErr)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // store replaces the token whole or not at all: the program may end at any time.
@@ -122,31 +103,4 @@ func store(tokenFile string, token ittybit.UploadToken) error {
 		return err
 	}
 	return os.Rename(next, tokenFile) //nolint:gosec // both are ours
-}
-
-// forget removes the token. A file that went up whole has none.
-func forget(tokenFile string) error {
-	err := os.Remove(tokenFile) //nolint:gosec // ours
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// chooseFile gives the file that args name, or makes one.
-func chooseFile(args []string) (name string, remove func(), err error) {
-	if len(args) > 0 {
-		return args[0], func() {}, nil
-	}
-	folder, err := os.MkdirTemp("", "ittybit-upload-")
-	if err != nil {
-		return "", nil, err
-	}
-	remove = func() { _ = os.RemoveAll(folder) }
-	name = filepath.Join(folder, "video.mp4")
-	if err := os.WriteFile(name, make([]byte, 24<<20), 0o600); err != nil {
-		remove()
-		return "", nil, err
-	}
-	return name, remove, nil
 }

@@ -16,21 +16,30 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/examplerun"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
-func TestRun_uploadsAndPrintsADownloadURL(t *testing.T) {
-	var out strings.Builder
-	require.NoError(t, run(t.Context(), &out, io.Discard, func(string) string { return "" }, nil))
-	assert.Contains(t, out.String(), "25165824 bytes")
-	assert.Regexp(t, `Download: http://127\.0\.0\.1:\d+/examples/video\.mp4\?expiry=\d+&method=get&signature=\S+`, out.String())
+func TestUpload_uploadsAndPrintsADownloadURL(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "talk.mp4")
+	require.NoError(t, os.WriteFile(name, make([]byte, 24<<20), 0o600))
+	program := examplerun.Start(t, nil, examplerun.Build(t), "-local", name)
+	require.NoError(t, program.Wait())
+	assert.Contains(t, program.Output(), "25165824 bytes sent")
+	assert.Regexp(t, `download: http://127\.0\.0\.1:\d+/examples/talk\.mp4\?expiry=\d+&method=get&signature=\S+`, program.Output())
+	assert.NoFileExists(t, name+".upload")
 }
 
-func TestRun_saysWhatIsMissing(t *testing.T) {
-	err := run(t.Context(), io.Discard, io.Discard, func(name string) string {
-		return map[string]string{"ITTYBIT_API_KEY": "key"}[name]
-	}, nil)
-	assert.ErrorContains(t, err, "ITTYBIT_DOMAIN")
+func TestUpload_saysWhatIsMissing(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "talk.mp4")
+	require.NoError(t, os.WriteFile(name, []byte("x"), 0o600))
+	program := examplerun.Start(t, nil, examplerun.Build(t), name)
+	require.Error(t, program.Wait())
+	assert.Contains(t, program.Output(), "ITTYBIT_API_KEY")
+
+	program = examplerun.Start(t, []string{"ITTYBIT_API_KEY=key"}, examplerun.Build(t), name)
+	require.Error(t, program.Wait())
+	assert.Contains(t, program.Output(), "Domain")
 }
 
 func TestUpload_goesOnWhereItEnded(t *testing.T) {
@@ -43,11 +52,11 @@ func TestUpload_goesOnWhereItEnded(t *testing.T) {
 	content := strings.Repeat("twenty-four MiB and a bit, ", 1<<20)
 	require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
 
-	_, err = upload(t.Context(), client, local.StorageURL, name, io.Discard)
+	_, err = upload(t.Context(), client, local.StorageURL, name)
 	require.ErrorIs(t, err, errCut)
 	require.FileExists(t, name+".upload")
 
-	result, err := upload(t.Context(), client, local.StorageURL, name, io.Discard)
+	result, err := upload(t.Context(), client, local.StorageURL, name)
 	require.NoError(t, err)
 	assert.NoFileExists(t, name+".upload")
 	resp, err := http.Get(result.URL)
@@ -72,7 +81,7 @@ func TestUpload_ofWhichNotAllIsKeptSaysNoMore(t *testing.T) {
 	defer client.CloseIdleConnections()
 	name := filepath.Join(t.TempDir(), "talk.mp4")
 	require.NoError(t, os.WriteFile(name, []byte("more than that"), 0o600))
-	_, err = upload(t.Context(), client, short.URL, name, io.Discard)
+	_, err = upload(t.Context(), client, short.URL, name)
 	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
 	assert.NotErrorIs(t, err, fs.ErrNotExist, "no token was stored, and none is missed")
 }

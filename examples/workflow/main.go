@@ -1,18 +1,18 @@
-// Workflow shows an automation at work: each new media is looked at; if it is a video, a smaller
-// copy is made, then subtitles of that copy, and then a webhook is posted. An image that is
-// uploaded beside it fails the condition, and nothing is made of it.
+// Workflow shows an automation at work: of each new video a smaller copy is made, then subtitles of
+// that copy, and then a webhook is posted. An image fails the condition, and nothing is made of it.
 //
-//	go run ./examples/workflow
+//	go run ./examples/workflow -local
 //
-// It runs against a local Ittybit; examples/quickstart shows how to reach the real one.
+// With -local it runs against a local Ittybit. Without, it needs ITTYBIT_API_KEY, ITTYBIT_DOMAIN
+// (such as you.ittybit.net), WEBHOOK_URL, and files cat.jpg and talk.mp4 in the current folder.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,44 +23,32 @@ import (
 )
 
 func main() {
+	local := flag.Bool("local", false, "run against a local Ittybit")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "workflow:", err)
-		os.Exit(1)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	if err := run(ctx, *local); err != nil {
+		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, out io.Writer) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	local := ittybittest.NewServer()
-	defer local.Close()
-	client, err := local.Client()
+func run(ctx context.Context, local bool) error {
+	apiKey, domain, webhookURL := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("ITTYBIT_DOMAIN"), os.Getenv("WEBHOOK_URL")
+	var options []ittybit.ClientOption
+	if local {
+		server := ittybittest.NewServer()
+		defer server.Close()
+		apiKey, domain, webhookURL = server.APIKey, server.StorageURL, "https://your-app.com/ittybit-webhook"
+		options = append(options, ittybit.WithBaseURL(server.URL))
+	}
+	client, err := ittybit.NewClient(apiKey, options...)
 	if err != nil {
-		return err
+		return err // the key is missing
 	}
 
-	// 1. The endpoint that hears of the subtitles.
-	subtitled := make(chan *ittybit.Task, 1)
-	events := ittybit.NewEventMux()
-	events.OnTaskCompleted(ittybit.TaskKindSubtitles, func(ctx context.Context, e *ittybit.Event) error {
-		select {
-		case subtitled <- e.Task:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
-	webhook, err := ittybit.NewWebhookHandler(local.APIKey, ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(1000, time.Hour), events))
-	if err != nil {
-		return err
-	}
-	endpoint := httptest.NewServer(http.Handler(webhook))
-	defer endpoint.Close()
-
-	// 2. The workflow: each step of next works on what the step before it made.
+	// 1. The automation: each step of Next works on what the step before it made.
 	automation, err := client.Automations.Create(ctx, ittybit.AutomationCreateParams{
 		Name:    "Subtitles for every video",
 		Trigger: ittybit.OnEvent(ittybit.EventMediaCreated),
@@ -73,7 +61,7 @@ func run(ctx context.Context, out io.Writer) error {
 				Next: []ittybit.WorkflowStep{{
 					Kind: ittybit.TaskKindSubtitles,
 					Ref:  "subtitles",
-					Next: []ittybit.WorkflowStep{ittybit.WebhookStep(endpoint.URL, "notify-server")},
+					Next: []ittybit.WorkflowStep{ittybit.WebhookStep(webhookURL, "notify-server")},
 				}},
 			},
 		)},
@@ -81,33 +69,56 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(out, "Automation:", automation.Name)
+	fmt.Println("automation:", automation.Name)
 
-	// 3. Two uploads make two media, each of which sets it off.
+	// 2. Two uploads make two media, each of which sets it off.
 	for _, name := range []string{"cat.jpg", "talk.mp4"} {
-		result, err := client.Files.Upload(ctx, ittybit.UploadParams{Domain: local.StorageURL, Filename: name, Body: strings.NewReader("made up")})
+		var body io.Reader = strings.NewReader("made up")
+		if !local {
+			file, err := os.Open(name) //nolint:gosec // one of the two
+			if err != nil {
+				return err
+			}
+			defer file.Close() //nolint:errcheck // it was only read
+			body = file
+		}
+		result, err := client.Files.Upload(ctx, ittybit.UploadParams{Domain: domain, Filename: name, Body: body})
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintln(out, "Uploaded:", result.File.Kind, result.File.Filename)
+		fmt.Println("uploaded:", result.File.Kind, result.File.Filename)
 	}
 
-	// 4. What came of it.
-	select {
-	case task := <-subtitled:
-		subtitles, err := task.Subtitles()
-		if err != nil {
-			return err
+	// 3. What came of it. A server does not poll: its webhook is posted when the subtitles are there.
+	for {
+		done := 0
+		for task, err := range client.Tasks.All(ctx, ittybit.TaskListParams{}) {
+			if err != nil {
+				return err
+			}
+			if task.Kind == ittybit.TaskKindSubtitles && task.Status == ittybit.TaskStatusCompleted {
+				subtitles, err := task.Subtitles()
+				if err != nil {
+					return err
+				}
+				fmt.Printf("subtitles: %s, of the %q copy\n", subtitles.Language, task.Input.Ref)
+				done++
+			}
 		}
-		_, _ = fmt.Fprintf(out, "Subtitled: %s, of the %q copy\n", subtitles.Language, task.Input.Ref)
-	case <-ctx.Done():
-		return fmt.Errorf("no webhook came: %w", ctx.Err())
+		if done > 0 {
+			break
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	for media, err := range client.Media.All(ctx, ittybit.MediaListParams{}) {
 		if err != nil {
 			return err
 		}
-		_, _ = fmt.Fprintf(out, "Media of kind %s: %d files, small copy: %t, subtitles: %t\n",
+		fmt.Printf("%s: %d files, small copy: %t, subtitles: %t\n",
 			media.Kind, len(media.Files), media.FileByRef("small") != nil, media.FileByRef("subtitles") != nil)
 	}
 	return nil

@@ -1,17 +1,24 @@
 package main
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go/internal/examplerun"
 )
 
-func TestRun_followsItsConditionAndFeedsOutputsOnward(t *testing.T) {
-	var out strings.Builder
-	require.NoError(t, run(t.Context(), &out))
-	assert.Contains(t, out.String(), `Subtitled: en, of the "small" copy`)
-	assert.Contains(t, out.String(), "Media of kind video: 3 files, small copy: true, subtitles: true")
-	assert.Contains(t, out.String(), "Media of kind image: 1 files, small copy: false, subtitles: false")
+func TestWorkflow_followsItsConditionAndFeedsOutputsOnward(t *testing.T) {
+	program := examplerun.Start(t, nil, examplerun.Build(t), "-local")
+	require.NoError(t, program.Wait())
+	assert.Contains(t, program.Output(), `subtitles: en, of the "small" copy`)
+	assert.Contains(t, program.Output(), "video: 3 files, small copy: true, subtitles: true")
+	assert.Contains(t, program.Output(), "image: 1 files, small copy: false, subtitles: false")
+}
+
+func TestWorkflow_needsAKey(t *testing.T) {
+	program := examplerun.Start(t, nil, examplerun.Build(t))
+	require.Error(t, program.Wait())
+	assert.Contains(t, program.Output(), "ITTYBIT_API_KEY")
 }

@@ -42,7 +42,7 @@ func (m *goModule) tryOut(u *user, version string) (string, error) {
 		_, err := goCommand(u.dir, u.env, "install", m.path()+"@"+version)
 		return "installed", err
 	}
-	listed, err := goCommand(m.dir, nil, "list", "-f", `{{if ne .Name "main"}}{{.ImportPath}}{{end}}`, "./...")
+	listed, err := goCommand(m.dir, nil, "list", "-f", `{{if and .GoFiles (ne .Name "main")}}{{.ImportPath}}{{end}}`, "./...")
 	if err != nil {
 		return "", err
 	}

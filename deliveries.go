@@ -233,6 +233,8 @@ const (
 // hintOf gives the hint that goes with an outcome.
 func hintOf(outcome Outcome) string {
 	switch outcome {
+	case OutcomeNoSecrets:
+		return "Ittybit delivers it again; the function of WithSecretsFunc has given no usable secret yet"
 	case OutcomeUnroutableEvent:
 		return "Ittybit delivers it again; a newer version of this module may know its form, and the payload is logged at level Debug"
 	case OutcomeFailed:

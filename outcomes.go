@@ -28,6 +28,7 @@ const (
 	OutcomeSignatureMalformed Outcome = "signature_malformed" // 401
 	OutcomeSignatureMismatch  Outcome = "signature_mismatch"  // 401
 	OutcomeSignatureExpired   Outcome = "signature_expired"   // 401: authentic, but too old
+	OutcomeNoSecrets          Outcome = "no_secrets"          // 503: see WithSecretsFunc
 	OutcomeMalformedEvent     Outcome = "malformed_event"     // 400: signed, but not a JSON object
 	OutcomeUnroutableEvent    Outcome = "unroutable_event"    // 500: signed; see ErrUnroutableEvent
 	OutcomeFailed             Outcome = "failed"              // 500: the handler returned an error

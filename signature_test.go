@@ -294,7 +294,7 @@ func TestNewWebhookVerifier_refusesWhatMakesNoSense(t *testing.T) {
 		opts   []ittybit.VerifierOption
 		param  string
 	}{
-		"no secret":             {"", nil, "secret"},
+		"no secret":             {"", nil, "apiKey"},
 		"a file's newline":      {"key\n", nil, "secret"},
 		"a space in front":      {" key", nil, "secret"},
 		"a no-break space":      {"key\u00a0", nil, "secret"},
@@ -314,6 +314,7 @@ func TestNewWebhookVerifier_refusesWhatMakesNoSense(t *testing.T) {
 				var refused *ittybit.ParamError
 				require.ErrorAs(t, err, &refused)
 				assert.Equal(t, tt.param, refused.Param)
+				assert.Equal(t, tt.secret == "", errors.Is(err, ittybit.ErrMissingAPIKey))
 				if tt.secret != "" {
 					assert.NotContains(t, err.Error(), strings.TrimSpace(tt.secret)+" ")
 				}
@@ -334,6 +335,16 @@ func TestNewWebhookVerifier_refusesWhatMakesNoSense(t *testing.T) {
 			check(err)
 		})
 	}
+}
+
+func TestNewWebhookVerifier_refusesAnEmptyKeyAsNewClientDoes(t *testing.T) {
+	_, ofClient := ittybit.NewClient("")
+	_, ofVerifier := ittybit.NewWebhookVerifier("")
+	_, ofHandler := ittybit.NewWebhookHandler("", ittybit.NewEventMux())
+	assert.Equal(t, ofClient, ofVerifier)
+	assert.Equal(t, ofClient, ofHandler)
+	require.ErrorIs(t, ofHandler, ittybit.ErrMissingAPIKey)
+	assert.ErrorAs(t, ofHandler, new(*ittybit.ParamError))
 }
 
 func TestWebhookVerifier_isNeverPrintedWithItsSecrets(t *testing.T) {

@@ -146,6 +146,7 @@ func NewWebhookHandler(secret string, next EventHandler, opts ...WebhookOption) 
 	if err := applyOptions(opts, func(o WebhookOption) error { return o.applyWebhook(&cfg) }); err != nil {
 		return nil, err
 	}
+	cfg.verifier.logger = cfg.logger
 	verifier, err := cfg.verifier.build()
 	if err != nil {
 		return nil, err
@@ -322,7 +323,11 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 		}
 	}()
 	d.BodyBytes = len(body.Bytes())
-	if d.Signed, err = v.verifyRequest(body.Bytes(), r.Header); err != nil {
+	if d.Signed, err = v.verifyRequest(r, body.Bytes()); err != nil {
+		if errors.Is(err, ErrNoSecrets) {
+			d.refuse(r.Context(), OutcomeNoSecrets, http.StatusServiceUnavailable, err, hintOf(OutcomeNoSecrets))
+			return nil
+		}
 		hint := signatureHint(err, body.Bytes(), r.Header)
 		d.refuse(r.Context(), signatureOutcome(err), http.StatusUnauthorized, err, hint)
 		if d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {

@@ -164,6 +164,9 @@ func (d *Diagnosis) findMatches(body []byte, timestamp string, values []string) 
 	var matches []match
 	for i, secret := range d.Keys.Secrets() {
 		for _, variant := range keyVariants(secret) {
+			if !KeyAllowed(len(variant.key)) {
+				continue
+			}
 			for _, content := range schemes {
 				mac := hmac.New(sha256.New, variant.key)
 				content.write(mac, timestamp, body)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // Content writes the bytes that are signed to mac. The timestamp is empty in the bare form.
@@ -44,6 +45,9 @@ func NewKeys(secrets [][]byte) *Keys {
 	for _, secret := range secrets {
 		k.pools = append(k.pools, newMACPool(secret))
 		texts = append(texts, string(secret))
+		if !utf8.Valid(secret) { // elsewhere it stands as text, such as in a whsec_ secret
+			texts = append(texts, base64.RawStdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret))
+		}
 	}
 	return k
 }

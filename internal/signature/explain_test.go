@@ -1,6 +1,7 @@
-package ittybit_test
+package signature_test
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -15,6 +16,22 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 )
+
+// signedClock stands still at signedAt.
+func signedClock() time.Time { return signedAt }
+
+// publicVerifier is a verifier of the root package, whose Explain is the diagnosis.
+func publicVerifier(tb testing.TB, opts ...ittybit.VerifierOption) *ittybit.WebhookVerifier {
+	tb.Helper()
+	v, err := ittybit.NewWebhookVerifier(secret, append([]ittybit.VerifierOption{ittybit.WithClock(signedClock)}, opts...)...)
+	require.NoError(tb, err)
+	return v
+}
+
+func padded(timestamp, value string, size int) string {
+	header := "t=" + timestamp + ",v1=" + value + ",pad="
+	return header + strings.Repeat("p", size-len(header))
+}
 
 func TestExplain_namesTheScheme(t *testing.T) {
 	const body = `{"id":"task_1"}`
@@ -37,38 +54,38 @@ func TestExplain_namesTheScheme(t *testing.T) {
 		contains []string
 	}{
 		"the default": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body, encode: inHex, header: header, at: at,
+			secret: secret, key: []byte(secret), content: at + "." + body, encode: inHex, header: header, at: at,
 			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"in seconds", "2025-01-10T12:35:22Z"},
 		},
 		"base64url": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body, encode: signedURLSafe, header: header, at: at,
+			secret: secret, key: []byte(secret), content: at + "." + body, encode: signedURLSafe, header: header, at: at,
 			match: "over t.body, in base64url, with secret 1 as given", accepted: true,
 		},
 		"padded base64url": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body,
+			secret: secret, key: []byte(secret), content: at + "." + body,
 			encode: base64.URLEncoding.EncodeToString, header: header, at: at,
 			match: "over t.body, in base64url, with secret 1 as given",
 		},
 		"base64": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: at + "." + body,
+			secret: secret, key: []byte(secret), content: at + "." + body,
 			encode: base64.StdEncoding.EncodeToString, header: header, at: at,
 			match: "over t.body, in base64, with secret 1 as given",
 		},
 		"a comma": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: at + "," + body, encode: inHex, header: header, at: at,
+			secret: secret, key: []byte(secret), content: at + "," + body, encode: inHex, header: header, at: at,
 			match: "over t,body, in hex, with secret 1 as given",
 		},
 		"the body alone, beside a timestamp": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: body, encode: inHex, header: header, at: at,
+			secret: secret, key: []byte(secret), content: body, encode: inHex, header: header, at: at,
 			match: "over body alone, in hex, with secret 1 as given",
 		},
 		"the bare form": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: body, encode: inHex,
+			secret: secret, key: []byte(secret), content: body, encode: inHex,
 			header: func(_, value string) string { return " " + value }, at: at,
 			match: "over body alone, in hex, with secret 1 as given", contains: []string{"no timestamp"},
 		},
 		"the bare form in base64": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: body, encode: base64.StdEncoding.EncodeToString,
+			secret: secret, key: []byte(secret), content: body, encode: base64.StdEncoding.EncodeToString,
 			header: func(_, value string) string { return value }, at: at,
 			match: "over body alone, in base64, with secret 1 as given",
 		},
@@ -85,20 +102,20 @@ func TestExplain_namesTheScheme(t *testing.T) {
 			match: "with secret 1 base64-decoded",
 		},
 		"milliseconds": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: at + "123." + body, encode: inHex, header: header, at: at + "123",
+			secret: secret, key: []byte(secret), content: at + "123." + body, encode: inHex, header: header, at: at + "123",
 			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"in milliseconds", "-123ms before now"},
 		},
 		"RFC 3339": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: "2025-01-10T12:35:22Z." + body, encode: inHex,
+			secret: secret, key: []byte(secret), content: "2025-01-10T12:35:22Z." + body, encode: inHex,
 			header: header, at: "2025-01-10T12:35:22Z",
 			match: "over t.body, in hex, with secret 1 as given", accepted: true, contains: []string{"RFC 3339"},
 		},
 		"a timestamp that is invalid": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: "yesterday." + body, encode: inHex, header: header, at: "yesterday",
+			secret: secret, key: []byte(secret), content: "yesterday." + body, encode: inHex, header: header, at: "yesterday",
 			match: "over t.body, in hex, with secret 1 as given", contains: []string{"is invalid"},
 		},
 		"too old": {
-			secret: webhookSecret, key: []byte(webhookSecret), content: "1736510000." + body, encode: inHex, header: header, at: "1736510000",
+			secret: secret, key: []byte(secret), content: "1736510000." + body, encode: inHex, header: header, at: "1736510000",
 			match:    "over t.body, in hex, with secret 1 as given",
 			contains: []string{"authentic but outside the tolerance", "42m2s before now; allowed are 5m0s"},
 		},
@@ -146,14 +163,14 @@ func signedTellsNothing(t *testing.T, text, secret string, content, key []byte) 
 }
 
 func TestExplain_saysThatNothingMatches(t *testing.T) {
-	v := webhookVerifier(t, ittybit.WithSecrets("another_key"))
+	v := publicVerifier(t, ittybit.WithSecrets("another_key"))
 	body := []byte("body")
 	tests := map[string]struct {
 		header   string
 		contains []string
 	}{
 		"a wrong key":      {ittybit.SignWebhook("stranger", signedAt, body), []string{"does not match", "the key is wrong, or the body was changed"}},
-		"a changed body":   {ittybit.SignWebhook(webhookSecret, signedAt, []byte("bodz")), []string{"the key is wrong, or the body was changed"}},
+		"a changed body":   {ittybit.SignWebhook(secret, signedAt, []byte("bodz")), []string{"the key is wrong, or the body was changed"}},
 		"nothing":          {"", []string{"is missing", "Header: 0 bytes", "no timestamp (t=)", "no signature value"}},
 		"no v1":            {"t=1736512522", []string{"is malformed", "no signature value"}},
 		"two timestamps":   {"t=1736512522,t=1,v1=00", []string{"two timestamps", "No scheme matches"}},
@@ -167,7 +184,7 @@ func TestExplain_saysThatNothingMatches(t *testing.T) {
 			for _, part := range tt.contains {
 				assert.Contains(t, text, part)
 			}
-			for _, secret := range []string{webhookSecret, "another_key"} {
+			for _, secret := range []string{secret, "another_key"} {
 				signedTellsNothing(t, text, secret, []byte("1736512522.body"), []byte(secret))
 				signedTellsNothing(t, text, secret, body, []byte(secret))
 			}
@@ -176,18 +193,18 @@ func TestExplain_saysThatNothingMatches(t *testing.T) {
 }
 
 func TestExplain_namesTheSecretByItsPlace(t *testing.T) {
-	v := webhookVerifier(t, ittybit.WithSecrets("old_key"))
+	v := publicVerifier(t, ittybit.WithSecrets("old_key"))
 	text := v.Explain([]byte("body"), ittybit.SignWebhook("old_key", signedAt, []byte("body")))
 	assert.Contains(t, text, "with secret 2 as given")
 	assert.NotContains(t, text, "old_key")
 }
 
 func TestExplain_knowsOtherSignedContent(t *testing.T) {
-	v := webhookVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
+	v := publicVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
 		mac.Write([]byte(timestamp + "\n"))
 		mac.Write(body)
 	}))
-	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("1736512522\nbody"))
 
 	text := v.Explain([]byte("body"), "t=1736512522,v1="+hex.EncodeToString(mac.Sum(nil)))
@@ -195,7 +212,7 @@ func TestExplain_knowsOtherSignedContent(t *testing.T) {
 	assert.Contains(t, text, "over what WithSignedContent writes, in hex")
 	assert.NotContains(t, text, "the key is wrong")
 
-	text = v.Explain([]byte("body"), ittybit.SignWebhook(webhookSecret, signedAt, []byte("body")))
+	text = v.Explain([]byte("body"), ittybit.SignWebhook(secret, signedAt, []byte("body")))
 	assert.Contains(t, text, "Verify refuses this delivery")
 	assert.Contains(t, text, "over t.body, in hex")
 }
@@ -223,10 +240,13 @@ func TestExplain_saysWhatToDo(t *testing.T) {
 		return mac.Sum(nil)
 	}
 	inHex := func(key, content string) string { return "t=" + at + ",v1=" + hex.EncodeToString(sign(key, content)) }
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(whsec, "whsec_"))
+	require.NoError(t, err)
 	for header, fix := range map[string]string{
-		inHex(whsec, body):        "use WithSignedContent, and write the body alone",
-		inHex(whsec, at+","+body): "use WithSignedContent, and write the timestamp, a comma and the body",
-		inHex(strings.TrimPrefix(whsec, "whsec_"), at+"."+body):                          "give the secret without its whsec_",
+		inHex(string(decoded), at+"."+body):                     "decode the secret from base64 and give the bytes to WithSecretBytes",
+		inHex(whsec, body):                                      "use WithSignedContent, and write the body alone",
+		inHex(whsec, at+","+body):                               "use WithSignedContent, and write the timestamp, a comma and the body",
+		inHex(strings.TrimPrefix(whsec, "whsec_"), at+"."+body): "give the secret without its whsec_",
 		"t=" + at + ",v1=" + base64.StdEncoding.EncodeToString(sign(whsec, at+"."+body)): "convert the signature to hex",
 		inHex(whsec, at+"."+body):                     "",
 		hex.EncodeToString(sign(whsec, body)):         "use WithUntimestampedSignatures",
@@ -247,26 +267,26 @@ func TestExplain_doesNotAdviseAgainstWhatIsSetUp(t *testing.T) {
 	const body, at = `{"id":"task_1"}`, "1736512522"
 	clock := ittybit.WithClock(func() time.Time { return time.Unix(1736512522, 0) })
 	custom := ittybit.WithSignedContent(func(mac hash.Hash, _ string, body []byte) { mac.Write(body) })
-	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(body))
 	alone := hex.EncodeToString(mac.Sum(nil))
 
-	v, err := ittybit.NewWebhookVerifier(webhookSecret, clock, custom, ittybit.WithUntimestampedSignatures())
+	v, err := ittybit.NewWebhookVerifier(secret, clock, custom, ittybit.WithUntimestampedSignatures())
 	require.NoError(t, err)
 	for _, accepted := range []string{alone, "t=" + at + ",v1=" + alone} {
 		text := v.Explain([]byte(body), accepted)
 		assert.Contains(t, text, "Verify accepts this delivery.")
 		assert.NotContains(t, text, "For Verify to accept it")
 	}
-	text := v.Explain([]byte(body), ittybit.SignWebhook(webhookSecret, time.Unix(1736512522, 0), []byte(body)))
+	text := v.Explain([]byte(body), ittybit.SignWebhook(secret, time.Unix(1736512522, 0), []byte(body)))
 	assert.Contains(t, text, "For Verify to accept it: leave WithSignedContent out.")
 }
 
 func TestExplain_takesNothingForAMatchThatIsNone(t *testing.T) {
 	body := []byte("body")
-	mac := signedMAC("1736512522", "body")
+	mac := macOf("1736512522", "body")
 	mac[len(mac)-1] ^= 1
-	text := webhookVerifier(t).Explain(body, "t=1736512522,v1="+hex.EncodeToString(mac))
+	text := publicVerifier(t).Explain(body, "t=1736512522,v1="+hex.EncodeToString(mac))
 	assert.Contains(t, text, "No scheme matches", "all but the last bit is the same")
 
 	// A secret that is nothing but padding stands for no key: anybody can sign with that.
@@ -277,10 +297,10 @@ func TestExplain_takesNothingForAMatchThatIsNone(t *testing.T) {
 
 func TestExplain_saysEachThingOnce(t *testing.T) {
 	body := []byte("body")
-	header := ittybit.SignWebhook(webhookSecret, signedAt, body)
+	header := ittybit.SignWebhook(secret, signedAt, body)
 
 	// The scheme that was set up is also one of those in use.
-	v := webhookVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
+	v := publicVerifier(t, ittybit.WithSignedContent(func(mac hash.Hash, timestamp string, body []byte) {
 		mac.Write([]byte(timestamp + "."))
 		mac.Write(body)
 	}))
@@ -289,23 +309,23 @@ func TestExplain_saysEachThingOnce(t *testing.T) {
 	assert.Contains(t, text, "what WithSignedContent writes")
 
 	// What is accepted needs no advice, although another secret would need some.
-	v = webhookVerifier(t, ittybit.WithSecrets("whsec_"+webhookSecret))
+	v = publicVerifier(t, ittybit.WithSecrets("whsec_"+secret))
 	text = v.Explain(body, header)
 	assert.Equal(t, 2, strings.Count(text, "Matches:"), text)
 	assert.Contains(t, text, "with secret 2 whsec_ stripped")
 	assert.NotContains(t, text, "For Verify to accept it", text)
 
 	// Of two timestamps, which Verify refuses, the first is compared.
-	text = webhookVerifier(t).Explain(body, header+",t=1")
+	text = publicVerifier(t).Explain(body, header+",t=1")
 	assert.Contains(t, text, "two timestamps")
 	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
 }
 
 func TestExplain_advisesOnlyWhatIsMissing(t *testing.T) {
 	body := []byte("body")
-	mac := hmac.New(sha256.New, []byte(webhookSecret))
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
-	v, err := ittybit.NewWebhookVerifier("whsec_"+webhookSecret, ittybit.WithUntimestampedSignatures())
+	v, err := ittybit.NewWebhookVerifier("whsec_"+secret, ittybit.WithUntimestampedSignatures())
 	require.NoError(t, err)
 	text := v.Explain(body, hex.EncodeToString(mac.Sum(nil)))
 	assert.Contains(t, text, "For Verify to accept it: give the secret without its whsec_.\n", text)
@@ -313,14 +333,40 @@ func TestExplain_advisesOnlyWhatIsMissing(t *testing.T) {
 
 func TestExplain_givesTimesInUTCAndMilliseconds(t *testing.T) {
 	const at = "2025-01-10T18:05:22+05:30"
-	v := webhookVerifier(t, ittybit.WithClock(func() time.Time { return signedAt.Add(1_234_567) }))
-	text := v.Explain([]byte("body"), "t="+at+",v1="+signedHex(at, "body"))
+	v := publicVerifier(t, ittybit.WithClock(func() time.Time { return signedAt.Add(1_234_567) }))
+	text := v.Explain([]byte("body"), "t="+at+",v1="+hexOf(at, "body"))
 	assert.Contains(t, text, "RFC 3339: 2025-01-10T12:35:22Z, 1ms before now")
 }
 
 func TestExplain_readsTheLongestHeaderThatVerifyReads(t *testing.T) {
-	header := signedPadded("01736512522", signedHex("01736512522", "body"), 4096)
-	text := webhookVerifier(t).Explain([]byte("body"), header)
+	header := padded("01736512522", hexOf("01736512522", "body"), 4096)
+	text := publicVerifier(t).Explain([]byte("body"), header)
 	assert.Contains(t, text, "Verify accepts")
 	assert.Contains(t, text, "Matches: HMAC-SHA256 over t.body")
+}
+
+func TestExplain_thePlanThatItGivesForABinarySecretWorks(t *testing.T) {
+	const body = `{"id":"task_1"}`
+	for _, decoded := range [][]byte{
+		append([]byte(" \n"), "the bytes of a secret"...), append([]byte("the bytes of a secret"), '\t'),
+		{0xff, 0xfe, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0x20}, []byte("\u00a0secret of a kind\u2003"),
+	} {
+		whsec := "whsec_" + base64.StdEncoding.EncodeToString(decoded)
+		mac := hmac.New(sha256.New, decoded)
+		mac.Write([]byte("1736512522." + body))
+		header := "t=1736512522,v1=" + hex.EncodeToString(mac.Sum(nil))
+
+		v, err := ittybit.NewWebhookVerifier(whsec, ittybit.WithClock(signedClock))
+		require.NoError(t, err)
+		assert.Contains(t, v.Explain([]byte(body), header), "with secret 1 base64-decoded.\n"+
+			"For Verify to accept it: decode the secret from base64 and give the bytes to WithSecretBytes.")
+
+		given := bytes.Clone(decoded)
+		v, err = ittybit.NewWebhookVerifier(whsec, ittybit.WithClock(signedClock), ittybit.WithSecretBytes(given))
+		require.NoError(t, err)
+		clear(given) // the verifier has a copy
+		text := v.Explain([]byte(body), header)
+		assert.Contains(t, text, "Verify accepts")
+		assert.Contains(t, text, "with secret 2 as given")
+	}
 }

@@ -242,6 +242,9 @@ func (s *sender) post(ctx context.Context, d delivery) answer {
 	conn := s.conn
 	go writeSlowly(conn, body, d.pause)
 	resp, err := http.ReadResponse(s.reader, &http.Request{Method: http.MethodPost})
+	for err == nil && resp.StatusCode == http.StatusContinue { // Caddy hands on the backend's, too
+		resp, err = http.ReadResponse(s.reader, &http.Request{Method: http.MethodPost})
+	}
 	if err != nil {
 		s.close()
 		return answer{}

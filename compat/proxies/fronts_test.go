@@ -59,7 +59,13 @@ backend app
 	})
 }
 
+// compiling is held while a Varnish starts: it runs a C compiler, of which a dozen at once would
+// take as many times as long.
+var compiling sync.Mutex
+
 func varnish(t *testing.T, s settings, backends ...string) string {
+	compiling.Lock()
+	defer compiling.Unlock()
 	p := program{name: "varnishd", install: "apt-get install varnish", file: "default.vcl", command: func(dir, address string) []string {
 		return []string{
 			"-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-a", address, "-f", filepath.Join(dir, "default.vcl"),
@@ -118,8 +124,21 @@ func caddy(t *testing.T, s settings, backends ...string) string {
 		return []string{"run", "--adapter", "caddyfile", "--config", filepath.Join(dir, "Caddyfile")}
 	}}
 	return p.start(t, func(_, address string) string {
-		return fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n}\nhttp://%s {\n\treverse_proxy {\n\t\tto %s\n\t\tlb_policy round_robin\n%s\n\t}\n}\n",
-			address, strings.Join(backends, " "), s.global)
+		host, port, _ := net.SplitHostPort(address)
+		return fmt.Sprintf(`{
+	admin off
+	auto_https off
+	persist_config off
+}
+http://:%s {
+	bind %s
+	reverse_proxy {
+		to %s
+		lb_policy round_robin
+		%s
+	}
+}
+`, port, host, strings.Join(backends, " "), s.global)
 	})
 }
 

@@ -92,7 +92,7 @@ func (p program) find(t *testing.T) string {
 
 func waitUntilListening(t *testing.T, address string, exited <-chan struct{}, log string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // some compile their configuration
 	defer cancel()
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)

@@ -161,6 +161,8 @@ func newCore(apiKey string, opts []ClientOption) (*core, error) {
 	usual, patient := cfg.httpClient, cfg.httpClient
 	if usual == nil {
 		usual, patient = defaultHTTPClient(time.Minute), defaultHTTPClient(10*time.Minute)
+	} else {
+		patient = expectingClient(patient)
 	}
 	p := pipeline.New(pipeline.Config{
 		BaseURL:           base,

@@ -1,6 +1,7 @@
 package ittybit_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -8,8 +9,12 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -215,4 +220,109 @@ func TestUpload_givesNoTokenToGoOnWhereThatCannotHelp(t *testing.T) {
 	_, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(uploadBytes(1, 3000)), 0))
 	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
 	assert.Empty(t, uploadFailure(t, err))
+}
+
+func TestUpload_noticesABodyThatGrowsOrShrinksMeanwhile(t *testing.T) {
+	const size = 3*uploadKiB + 100
+	for name, change := range map[string]func(*os.File) error{
+		"appended to": func(f *os.File) error { _, err := f.WriteAt([]byte("more"), size); return err },
+		"longer":      func(f *os.File) error { return f.Truncate(10 * size) },
+		"shorter":     func(f *os.File) error { return f.Truncate(size - 1) },
+		"emptied":     func(f *os.File) error { return f.Truncate(0) },
+	} {
+		for at, threshold := range map[int64]int64{0: 0, uploadKiB: 1, 3 * uploadKiB: 1} { // while it is sent whole, or that chunk
+			for _, start := range []int64{0, 50} {
+				t.Run(fmt.Sprintf("%s, at %d, from %d", name, at, start), func(t *testing.T) {
+					file, err := os.Create(filepath.Join(t.TempDir(), "x.mp4"))
+					require.NoError(t, err)
+					defer func() { assert.NoError(t, file.Close()) }()
+					_, err = file.Write(uploadBytes(11, size))
+					require.NoError(t, err)
+					_, err = file.Seek(start, io.SeekStart)
+					require.NoError(t, err)
+					storage := newUploadStorage(t)
+					storage.setHook(func(put *uploadPut, _ http.ResponseWriter, _ *http.Request) bool {
+						if put.Start == at {
+							assert.NoError(t, change(file))
+						}
+						return false
+					})
+					params := uploadChunked(storage, file, 0)
+					params.Threshold, params.Concurrency = threshold, 1
+					if threshold == 0 {
+						params.Threshold = size
+					}
+					result, err := uploadClient(t).Files.Upload(t.Context(), params)
+					if !errors.Is(err, io.ErrUnexpectedEOF) { // what was cut away was still to be sent
+						require.ErrorIs(t, err, ittybit.ErrUploadChanged)
+						uploadFailure(t, err)
+					}
+					assert.Nil(t, result)
+					at, err := file.Seek(0, io.SeekCurrent)
+					require.NoError(t, err)
+					assert.Equal(t, start, at, "it stands where it stood")
+				})
+			}
+		}
+	}
+}
+
+func TestUpload_takesAPartOfAFileThatGrows(t *testing.T) {
+	file, err := os.Create(filepath.Join(t.TempDir(), "live.mp4"))
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, file.Close()) }()
+	data := uploadBytes(12, 3*uploadKiB)
+	_, err = file.Write(data)
+	require.NoError(t, err)
+	storage := newUploadStorage(t)
+	storage.setHook(func(*uploadPut, http.ResponseWriter, *http.Request) bool {
+		_, err := file.WriteAt(data, 3*uploadKiB)
+		assert.NoError(t, err)
+		return false
+	})
+	_, err = uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, io.NewSectionReader(file, 0, 3*uploadKiB), 0))
+	require.NoError(t, err)
+	assert.Equal(t, data, storage.file("/dir/x.mp4"))
+}
+
+// A server may answer by the headers alone and cut the connection, whatever the client's transport is.
+func TestUpload_givesTheRefusalOfAnyTransport(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				defer func() { _ = conn.Close() }()
+				if _, err := http.ReadRequest(bufio.NewReaderSize(conn, 16)); err == nil {
+					_, _ = io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 26\r\nConnection: close\r\n\r\n{\"message\":\"4 GB at most\"}")
+				}
+			})
+		}
+	})
+	defer serving.Wait()
+	defer func() { assert.NoError(t, listener.Close()) }()
+	users := &http.Transport{}
+	client, err := ittybit.NewClient(clientKey, uploadQuick, ittybit.WithHTTPClient(&http.Client{Transport: users}))
+	require.NoError(t, err)
+	defer client.CloseIdleConnections()
+	for _, threshold := range []int64{0, 1} {
+		for range 10 {
+			sent := int64(0)
+			_, err := client.Files.Upload(t.Context(), ittybit.UploadParams{
+				OnProgress: func(p ittybit.UploadProgress) { sent = max(sent, p.Sent) },
+				Domain:     "http://" + listener.Addr().String(), Filename: "x.mp4", Body: bytes.NewReader(uploadBytes(13, 4<<20)), Threshold: threshold, ChunkSize: 1 << 20,
+			})
+			var refusal *ittybit.APIError
+			require.ErrorAs(t, err, &refusal)
+			assert.Equal(t, http.StatusRequestEntityTooLarge, refusal.StatusCode)
+			assert.Equal(t, "4 GB at most", refusal.Message)
+			assert.Zero(t, sent, "what is not sent can't cost the response")
+		}
+	}
+	assert.Zero(t, users.ExpectContinueTimeout, "the user's own is not changed")
 }

@@ -1,6 +1,7 @@
 package ittybit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/internal/pipeline"
+	"github.com/ittybit/ittybit-go/internal/upload"
 )
 
 // Defaults of [UploadParams].
@@ -27,25 +29,23 @@ const (
 	DefaultUploadConcurrency = 4
 )
 
-// maxUploadChunks bounds a token, and what is kept in memory of an upload.
-const maxUploadChunks = 100_000
-
 var (
 	// ErrUploadIncomplete is matched where Ittybit has not kept all chunks of an upload
 	// that it had confirmed, or describes a file of another size; that file comes back, too.
 	// Upload the file again without the token. Where the answer to the last chunk was lost,
 	// the file may be there all the same.
-	ErrUploadIncomplete = errors.New("ittybit: upload incomplete")
+	ErrUploadIncomplete = upload.ErrIncomplete
 
 	// ErrUploadChanged is matched where the body of an upload that is resumed is not the one
-	// it was begun with. Upload the file again without the token.
-	ErrUploadChanged = errors.New("ittybit: the body has changed since the upload was begun")
+	// it was begun with, or has grown or shrunk while it was sent. Upload the file again without
+	// the token.
+	ErrUploadChanged = upload.ErrChanged
 
 	// ErrUploadUnconfirmed is matched where the answer that completes an upload is a success,
 	// and describes no file: something on the way may have answered in Ittybit's place. The
 	// result comes back together with it. Look whether the file is there, or go on with the
 	// token of the [*UploadError]: of a file in chunks only the last one is sent again.
-	ErrUploadUnconfirmed = errors.New("ittybit: upload not confirmed")
+	ErrUploadUnconfirmed = upload.ErrUnconfirmed
 )
 
 // UploadParams are the parameters of [FilesService.Upload].
@@ -107,11 +107,10 @@ type UploadResult struct {
 	File *File
 }
 
-// isShort reports whether Ittybit says that the file has another size than was sent, as it
-// has where the parts of it were taken for the whole.
-func (r *UploadResult) isShort(size int64) bool {
-	return r != nil && r.File != nil && r.File.Filesize != 0 && r.File.Filesize != size
-}
+// UploadToken says which chunks of an upload Ittybit has confirmed, for
+// UploadParams.Resume. It holds the address and the size of the file and a checksum of
+// each chunk; no key and no signature. The empty one begins anew.
+type UploadToken string
 
 // UploadError is why an upload ended early. With its Token as UploadParams.Resume the
 // upload goes on where it ended; an empty one means that there is nothing to go on from.
@@ -134,16 +133,27 @@ func (e *UploadError) Unwrap() error { return e.Err }
 // is in it as an [*APIError]: [ErrForbidden], for one, where a signature is wrong or has
 // expired. A body that ends before its Size is [io.ErrUnexpectedEOF].
 //
-// What Ittybit answers in the end is documented for whole files and resumable uploads, and
-// not for signed URLs. So an empty answer is a success. A result without a file comes back
-// together with an [*AcceptedError] where the answer is a task that makes the file, and with
-// [ErrUploadUnconfirmed] where it is anything else. The error of a task is no UploadError:
-// there is nothing to resume. Of the answers to other chunks than the last one
+// A Body that can tell its size is asked again before the upload is completed and after it: where it
+// has grown or shrunk meanwhile, the error matches [ErrUploadChanged].
+//
+// The response that completes the upload decides what comes back. It is documented for whole files
+// and resumable uploads, and not for signed URLs.
+//
+//	it is empty, or describes the file  the result
+//	it describes a task                 a result without a file, and an [*AcceptedError]
+//	anything else                       a result without a file, and [ErrUploadUnconfirmed]
+//
+// The error of a task is no UploadError: there is nothing to resume. Of the responses to other chunks
 // only the status counts: the last one is what Ittybit checks them all at.
 //
-// Of the options, [WithResponseInfo] tells of the last request.
+// An upload that is refused is refused before it is sent: the first PUT waits for a second for the
+// server to agree (Expect: 100-continue), also where a transport given with [WithHTTPClient] has no
+// ExpectContinueTimeout. A RoundTripper of another type must do so itself: else a refusal may be lost
+// with the connection that is cut meanwhile.
+//
+// Of the options, [WithResponseInfo] describes the last response.
 func (s *FilesService) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
-	return upload(ctx, s.client.core, params, opts)
+	return uploadFile(ctx, s.client.core, params, opts)
 }
 
 // Uploader uploads to signed URLs without an API key, for programs that run where no key
@@ -164,27 +174,26 @@ func (u *Uploader) Upload(ctx context.Context, params UploadParams, opts ...Requ
 	if params.SignedURL == "" {
 		return nil, &ParamError{Param: "SignedURL", Reason: "is required where there is no API key"}
 	}
-	return upload(ctx, u.core, params, opts)
+	return uploadFile(ctx, u.core, params, opts)
 }
 
 // CloseIdleConnections is [Client.CloseIdleConnections].
 func (u *Uploader) CloseIdleConnections() { u.pipeline.CloseIdleConnections() }
 
-// uploading is one upload on its way.
-type uploading struct {
-	*core
-	params UploadParams // with defaults
-	target *url.URL
-	signed bool
-	source *uploadSource
-	header http.Header
-	parts  *uploadParts
-
-	last   pipeline.Response // the answer that completed it, or to what failed
-	result *UploadResult
+// expectingClient is client for uploads: one whose transport waits for the response to Expect:
+// 100-continue. net/http's does not where its ExpectContinueTimeout is 0.
+func expectingClient(client *http.Client) *http.Client {
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok || transport == nil || transport.ExpectContinueTimeout > 0 {
+		return client
+	}
+	own, copied := *client, transport.Clone()
+	copied.ExpectContinueTimeout = time.Second
+	own.Transport = copied
+	return &own
 }
 
-func upload(ctx context.Context, c *core, params UploadParams, opts []RequestOption) (*UploadResult, error) {
+func uploadFile(ctx context.Context, c *core, params UploadParams, opts []RequestOption) (*UploadResult, error) {
 	if ctx == nil {
 		return nil, &ParamError{Param: "ctx", Reason: "is nil"}
 	}
@@ -192,83 +201,91 @@ func upload(ctx context.Context, c *core, params UploadParams, opts []RequestOpt
 	if err != nil {
 		return nil, err
 	}
-	u := &uploading{core: c, params: params, header: cfg.header}
-	if err := u.prepare(); err != nil {
+	if params.Domain == "" && params.SignedURL == "" {
+		params.Domain = c.domain
+	}
+	request, err := params.request(cfg.header, c.insecure)
+	if err != nil {
 		return nil, err
 	}
-	if u.source.at == nil || u.source.size > u.params.Threshold || u.params.Resume != "" {
-		err = u.sendChunks(ctx)
-	} else {
-		err = u.sendWhole(ctx)
+	result := &UploadResult{URL: upload.PublicURL(request.Target)}
+	request.Decode = result.decode
+	done, err := upload.Do(ctx, c.pipeline, request)
+	if refused := (*upload.InputError)(nil); errors.As(err, &refused) {
+		return nil, &ParamError{Param: refused.Param, Reason: refused.Reason}
 	}
 	if cfg.info != nil {
-		*cfg.info = newResponseInfo(u.last)
+		*cfg.info = newResponseInfo(done.Last)
+	}
+	if !done.Decoded {
+		result = nil
 	}
 	switch {
 	case err == nil:
-		if u.result != nil && u.result.File != nil {
-			c.decodeLog.report(ctx, &u.result.File.decoded)
+		if result != nil && result.File != nil {
+			c.decodeLog.report(ctx, &result.File.decoded)
 		}
-		return u.result, nil
+		return result, nil
 	case errors.Is(err, ErrUploadUnconfirmed):
-		return u.result, &UploadError{Token: u.parts.token(), Err: err}
+		return result, &UploadError{Token: UploadToken(done.Token), Err: err}
 	case errors.Is(err, ErrUploadIncomplete): // going on from here would end the same way
-		return u.result, &UploadError{Err: err}
-	case u.result != nil: // a task makes the file
-		return u.result, err
+		return result, &UploadError{Err: err}
+	case errors.As(err, new(*AcceptedError)):
+		return result, err
 	default:
-		return nil, &UploadError{Token: u.parts.token(), Err: err}
+		return nil, &UploadError{Token: UploadToken(done.Token), Err: err}
 	}
 }
 
-// prepare checks the parameters and fills in their defaults.
-func (u *uploading) prepare() error {
-	p := &u.params
+// request checks the parameters and fills in their defaults.
+func (p UploadParams) request(header http.Header, insecure insecureHosts) (upload.Request, error) {
+	var none upload.Request
 	for name, value := range map[string]int64{"Size": p.Size, "Threshold": p.Threshold, "ChunkSize": p.ChunkSize, "Concurrency": int64(p.Concurrency)} {
 		if value < 0 {
-			return &ParamError{Param: name, Reason: "is negative"}
+			return none, &ParamError{Param: name, Reason: "must not be negative"}
 		}
 	}
 	if !isHeaderValue(p.ContentType) {
-		return &ParamError{Param: "ContentType", Reason: "can't stand in a header"}
+		return none, &ParamError{Param: "ContentType", Reason: "is not a valid header value"}
 	}
-	p.Threshold = orDefault(p.Threshold, DefaultUploadThreshold)
-	p.ChunkSize = orDefault(p.ChunkSize, DefaultUploadChunkSize)
-	p.Concurrency = orDefault(p.Concurrency, DefaultUploadConcurrency)
-	var err error
-	if p.Domain == "" && p.SignedURL == "" {
-		p.Domain = u.domain
+	target, err := uploadTarget(p, insecure)
+	if err != nil {
+		return none, err
 	}
-	if u.target, err = uploadTarget(*p, u.insecure); err != nil {
-		return err
+	if p.ContentType != "" {
+		if header == nil {
+			header = make(http.Header)
+		}
+		header.Set("Content-Type", p.ContentType)
 	}
-	u.signed = p.SignedURL != ""
-	if u.source, err = newUploadSource(p.Body, p.Size); err != nil {
-		return err
+	request := upload.Request{
+		Target: target, Anonymous: p.SignedURL != "", Header: header, Body: p.Body, Size: p.Size,
+		Threshold: cmp.Or(p.Threshold, DefaultUploadThreshold), ChunkSize: cmp.Or(p.ChunkSize, DefaultUploadChunkSize),
+		Concurrency: cmp.Or(p.Concurrency, DefaultUploadConcurrency), Resume: string(p.Resume), StatusOf: statusOf,
 	}
-	u.parts, err = newUploadParts(u.place(), u.source.size, *p)
-	return err
+	if p.OnCheckpoint != nil {
+		request.OnToken = func(token string) { p.OnCheckpoint(UploadToken(token)) }
+	}
+	if p.OnProgress != nil {
+		request.OnProgress = func(progress upload.Progress) { p.OnProgress(UploadProgress(progress)) }
+	}
+	return request, nil
 }
 
-func orDefault[T int | int64](value, otherwise T) T {
-	if value == 0 {
-		return otherwise
+// statusOf gives the status of an error that is an APIError; else 0.
+func statusOf(err error) int {
+	var response *APIError
+	if errors.As(err, &response) {
+		return response.StatusCode
 	}
-	return value
+	return 0
 }
 
-// place is where the file will be, without a signature.
-func (u *uploading) place() string {
-	plain := *u.target
-	plain.RawQuery = ""
-	return plain.String()
-}
-
-// uploadTarget is the URL to PUT to.
+// target is the URL to PUT to.
 func uploadTarget(p UploadParams, insecure insecureHosts) (*url.URL, error) {
 	if p.SignedURL != "" {
 		if p.Domain != "" || p.Folder != "" || p.Filename != "" {
-			return nil, &ParamError{Param: "SignedURL", Reason: "and Domain, Folder, Filename exclude each other"}
+			return nil, &ParamError{Param: "SignedURL", Reason: "and Domain, Folder, Filename are mutually exclusive"}
 		}
 		return parseSignedUpload(p.SignedURL, insecure)
 	}
@@ -299,7 +316,7 @@ func parseSignedUpload(text string, insecure insecureHosts) (*url.URL, error) {
 	}
 	target, err := url.Parse(text)
 	if err != nil {
-		return refuse("can't be parsed")
+		return refuse("cannot be parsed")
 	}
 	if reason := insecure.refuse(target, "one that SignURL makes"); reason != "" {
 		return refuse(reason)
@@ -314,132 +331,27 @@ func parseSignedUpload(text string, insecure insecureHosts) (*url.URL, error) {
 	case query.Get("method") != "" && !strings.EqualFold(query.Get("method"), string(SignedURLMethodPut)):
 		return refuse("is signed for another method than put")
 	case errors.Is(expiryErr, strconv.ErrRange), expiry > 0 && jsonx.IsMillis(expiry):
-		return refuse("has an expiry that is no time in unix seconds")
+		return refuse("has an expiry that is not a time in unix seconds")
 	case expiryErr == nil && !time.Unix(expiry, 0).After(time.Now()):
 		return refuse("has expired")
 	}
 	return target, nil
 }
 
-// sendWhole sends the file with one PUT.
-func (u *uploading) sendWhole(ctx context.Context) error {
-	return u.put(ctx, uploadPart{length: u.source.size, body: u.source.section(0, u.source.size), finishes: true, first: true})
-}
-
-// uploadPart is what one PUT sends.
-type uploadPart struct {
-	index    int // of the chunk
-	start    int64
-	length   int64
-	body     io.ReaderAt // of length bytes
-	chunk    bool        // it is a part of the file, and says which
-	first    bool        // it finds out whether Ittybit takes the upload at all
-	finishes bool        // it is the last one, whose answer has the file
-}
-
-// put sends a part, and tries again where that helps.
-func (u *uploading) put(ctx context.Context, part uploadPart) error {
-	body := newPartBody(part, u.parts)
-	resp, err := u.pipeline.Do(ctx, u.request(part, body))
-	sum, complete := body.close() // nothing reads the source any more
-	if part.first && isStatus(err, http.StatusExpectationFailed) {
-		body.takeBack()
-		part.first = false // "repeat without 100-continue", says RFC 9110 of this answer
-		return u.put(ctx, part)
-	}
-	if part.finishes || err != nil {
-		u.parts.mu.Lock()
-		u.last = resp
-		u.parts.mu.Unlock()
-	}
-	answered := err == nil || part.finishes && u.result != nil // as a success
-	switch {
-	case !answered:
-		return u.explain(err, part)
-	case !complete:
-		u.forget(part)
-		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", u.place(), resp.StatusCode)
-	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
-		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrUploadIncomplete, u.place())
-	case part.finishes && u.result.isShort(u.source.size):
-		return fmt.Errorf("%w: PUT %s: the file has %d bytes in place of %d, says the answer",
-			ErrUploadIncomplete, u.place(), u.result.File.Filesize, u.source.size)
-	case errors.Is(err, ErrUploadUnconfirmed):
-		return err
-	case part.finishes:
-		u.parts.finish()
-	default:
-		u.parts.confirm(part.index, sum)
-	}
-	return err
-}
-
-// request is the PUT of a part.
-func (u *uploading) request(part uploadPart, body *partBody) pipeline.Request {
-	header := u.header.Clone()
-	if header == nil {
-		header = make(http.Header)
-	}
-	if u.params.ContentType != "" {
-		header.Set("Content-Type", u.params.ContentType)
-	}
-	if part.chunk {
-		// With "=", and not the space of RFC 9110: so the resumable uploads guide has it.
-		header.Set("Content-Range", fmt.Sprintf("bytes=%d-%d/%d", part.start, part.start+part.length-1, u.source.size))
-	}
-	if part.first {
-		// What is refused for its signature, its size or its name is refused before it is
-		// sent; and without the answer being lost with a connection that is cut meanwhile.
-		header.Set("Expect", "100-continue")
-	}
-	req := pipeline.Request{
-		Method: http.MethodPut, URL: u.target, Header: header, Anonymous: u.signed,
-		Stream: body.open, ContentLength: part.length, Patient: true,
-	}
-	if part.finishes {
-		req.Decoder = pipeline.DecoderFunc(func(resp pipeline.Response) error { return u.decode(part, resp) })
-	}
-	return req
-}
-
-// isStatus reports whether err is an answer with that status.
-func isStatus(err error, code int) bool {
-	var answer *APIError
-	return errors.As(err, &answer) && answer.StatusCode == code
-}
-
-// explain says what an answer means that is not about the chunk it came for.
-func (u *uploading) explain(err error, part uploadPart) error {
-	if part.chunk && u.parts.confirmed() && (isStatus(err, http.StatusNotFound) || isStatus(err, http.StatusGone)) {
-		return fmt.Errorf("%w: %w", ErrUploadIncomplete, err)
-	}
-	return err
-}
-
-// forget takes back a result that can't be true.
-func (u *uploading) forget(part uploadPart) {
-	if part.finishes {
-		u.result = nil
-	}
-}
-
-// decode reads the answer that completes an upload, which may say nothing.
-func (u *uploading) decode(part uploadPart, resp pipeline.Response) error {
-	if resp.StatusCode == http.StatusAccepted && part.chunk {
-		return nil // it is not complete
-	}
-	u.result = &UploadResult{URL: u.place()}
+// decode reads the response that completes an upload, which may say nothing, and gives the size
+// of the file that it describes.
+func (r *UploadResult) decode(resp pipeline.Response) (size int64, err error) {
 	if jsonx.IsNull(resp.Body) {
-		return nil
+		return 0, nil
 	}
-	var answer objectResponse[File, *File]
-	err := answer.read(resp.Body)
-	switch file := answer.object; {
+	var response objectResponse[File, *File]
+	err = response.read(resp.Body)
+	switch file := response.object; {
 	case file == nil:
-		return fmt.Errorf("%w: the answer (status %d) describes no file: %w", ErrUploadUnconfirmed, resp.StatusCode, err)
+		return 0, fmt.Errorf("%w: the response (status %d) describes no file: %w", ErrUploadUnconfirmed, resp.StatusCode, err)
 	case file.isTask():
-		return file.accepted()
+		return 0, file.accepted()
 	}
-	u.result.File = answer.object
-	return nil
+	r.File = response.object
+	return r.File.Filesize, nil
 }

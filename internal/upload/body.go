@@ -1,4 +1,4 @@
-package ittybit
+package upload
 
 import (
 	"errors"
@@ -9,40 +9,40 @@ import (
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
 
-// partBody is the body of a PUT, opened anew for each try. Once it is closed nothing
+// partBody is the body of a PUT, opened anew for each attempt. Once it is closed nothing
 // reads the source: net/http may still be about to when a call has ended.
 type partBody struct {
-	part  uploadPart
-	parts *uploadParts
+	part    part
+	tracker *tracker
 
 	mu     sync.Mutex // held while the source is read
 	closed bool
 	latest *partReader
 }
 
-// partReader is the body of one try.
+// partReader is the body of one attempt.
 type partReader struct {
 	body *partBody
 	read int64
 	sum  uint32
 }
 
-func newPartBody(part uploadPart, parts *uploadParts) *partBody {
-	return &partBody{part: part, parts: parts}
+func newPartBody(part part, tracker *tracker) *partBody {
+	return &partBody{part: part, tracker: tracker}
 }
 
-// open begins a try.
+// open begins an attempt.
 func (b *partBody) open() io.ReadCloser {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.latest != nil {
-		b.parts.sent(-b.latest.read)
+		b.tracker.sent(-b.latest.read)
 	}
 	b.latest = &partReader{body: b}
 	return b.latest
 }
 
-// close ends all tries, and gives the checksum of the last one, if that was read whole.
+// close ends all attempts, and gives the checksum of the last one, if that was read whole.
 func (b *partBody) close() (sum uint32, complete bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -53,16 +53,16 @@ func (b *partBody) close() (sum uint32, complete bool) {
 	return b.latest.sum, b.latest.read == b.part.length
 }
 
-// takeBack counts what was read as not sent.
-func (b *partBody) takeBack() {
+// rollbackSent counts what was read as not sent.
+func (b *partBody) rollbackSent() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.latest != nil {
-		b.parts.sent(-b.latest.read)
+		b.tracker.sent(-b.latest.read)
 	}
 }
 
-var errPartClosed = errors.New("ittybit: this try is over")
+var errPartClosed = errors.New("ittybit: this attempt is over")
 
 // Read implements io.Reader.
 func (r *partReader) Read(p []byte) (int, error) {
@@ -79,7 +79,7 @@ func (r *partReader) Read(p []byte) (int, error) {
 	n, err := b.part.body.ReadAt(p[:min(int64(len(p)), left)], r.read)
 	r.read += int64(n)
 	r.sum = crc32.Update(r.sum, castagnoli(), p[:n])
-	b.parts.sent(int64(n))
+	b.tracker.sent(int64(n))
 	switch {
 	case r.read == b.part.length, err == nil:
 		return n, nil

@@ -32,3 +32,23 @@ func TestPooler(t *testing.T) {
 		inboxtest.NamedStatementsRefused(t, inboxtest.Postgres("pgx", "", 4))
 	})
 }
+
+// servers are the databases that processes of their own open.
+var servers = map[string]func(t testing.TB) inboxtest.Server{
+	"SQLite":     func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal") },
+	"PostgreSQL": func(t testing.TB) inboxtest.Server { return inboxtest.OnPostgres(t, "pgx", "", 0) },
+}
+
+func TestCrash(t *testing.T) {
+	for name, open := range servers {
+		t.Run(name, func(t *testing.T) { inboxtest.Crash(t, open(t)) })
+	}
+}
+
+func TestFleet_ofSixteenDeliveriesToFourProcessesOneHasAnEffect(t *testing.T) {
+	for name, open := range servers {
+		t.Run(name, func(t *testing.T) { inboxtest.Fleet(t, open(t)) })
+	}
+}
+
+func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.ServerStopped(t) }

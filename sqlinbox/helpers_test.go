@@ -4,12 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -24,50 +21,10 @@ import (
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
-// TestMain runs the tests, or is a receiver that they started. It fails where they leave a
-// goroutine behind.
-func TestMain(m *testing.M) {
-	if setup := os.Getenv(receiverVariable); setup != "" {
-		if err := runReceiver(setup); err != nil {
-			fmt.Fprintln(os.Stderr, "receiver:", err)
-			os.Exit(1)
-		}
-		return
-	}
-	os.Exit(runTests(m))
-}
-
-// runTests starts one PostgreSQL for all tests, where none is given and one is installed.
-func runTests(m *testing.M) (code int) {
-	before := runtime.NumGoroutine()
-	defer func() { code = max(code, leftBehind(before)) }()
-	stop, err := pgtest.ServerForAll(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		return 1
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			code = 1
-		}
-	}()
-	return m.Run()
-}
-
-// leftBehind gives 1 where there are more goroutines than before, after a while.
-func leftBehind(before int) int {
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<20)
-			fmt.Fprintf(os.Stderr, "FAIL: goroutines are left after the tests:\n\n%s\n", stacks[:runtime.Stack(stacks, true)])
-			return 1
-		}
-	}
-	return 0
-}
+func TestMain(m *testing.M) { inboxtest.Main(m) }
 
 const testSecret = "sk_test_sqlinbox"
 

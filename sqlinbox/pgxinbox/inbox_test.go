@@ -1,30 +1,14 @@
 package pgxinbox_test
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
-func TestMain(m *testing.M) {
-	stop, err := pgtest.ServerForAll(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { inboxtest.Main(m) }
 
 func TestDrivers(t *testing.T) {
 	t.Run("direct", func(t *testing.T) { inboxtest.Run(t, inboxtest.Pgx("", 0)) })
@@ -44,5 +28,12 @@ func TestPooler(t *testing.T) {
 	})
 	t.Run("named statements of handlers", func(t *testing.T) {
 		inboxtest.NamedStatementsRefused(t, inboxtest.Pgx("", 4))
+	})
+}
+
+func TestCrash(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnPostgres(t, "pgxpool", "", 0)) })
+	t.Run("through PgBouncer", func(t *testing.T) {
+		inboxtest.Crash(t, inboxtest.OnPostgres(t, "pgxpool", "&default_query_exec_mode=exec", 4))
 	})
 }

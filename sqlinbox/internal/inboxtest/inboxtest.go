@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
 	"strconv"
@@ -44,7 +45,7 @@ type Backend struct {
 	Dialect sqlinbox.Dialect
 	New     func(opts ...sqlinbox.Option) Inbox
 	// Exec runs a statement in the handler's transaction.
-	Exec func(ctx context.Context, query string, args ...any) error
+	Exec execFunc
 	// DB is the database, not necessarily by the same way or driver.
 	DB *sql.DB
 	// Wire is what the connections of New go through; nil where there is no wire.
@@ -66,6 +67,17 @@ func OverSQL(db *sql.DB, dialect sqlinbox.Dialect) func(opts ...sqlinbox.Option)
 // ExecSQL is the Exec of sqlinbox.
 func ExecSQL(ctx context.Context, query string, args ...any) error {
 	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, query, args...)
+	return err
+}
+
+// pgxPool stands for pgxinbox among the drivers.
+const pgxPool = "pgxpool"
+
+// execFunc runs a statement in the handler's transaction.
+type execFunc func(ctx context.Context, query string, args ...any) error
+
+func execPgx(ctx context.Context, query string, args ...any) error {
+	_, err := pgxinbox.Tx(ctx).Exec(ctx, query, args...)
 	return err
 }
 
@@ -138,11 +150,8 @@ func Pgx(parameters string, connections int) func(t testing.TB) *Backend {
 		pool := openPool(t, address+parameters)
 		b := &Backend{
 			Dialect: sqlinbox.Postgres, DB: openSQL(t, "pgx", direct), Wire: wire, Pooler: pooler,
-			New: func(opts ...sqlinbox.Option) Inbox { return pgxinbox.New(pool, opts...) },
-			Exec: func(ctx context.Context, query string, args ...any) error {
-				_, err := pgxinbox.Tx(ctx).Exec(ctx, query, args...)
-				return err
-			},
+			New:  func(opts ...sqlinbox.Option) Inbox { return pgxinbox.New(pool, opts...) },
+			Exec: execPgx,
 		}
 		if connections == 0 {
 			b.With = func(t testing.TB, more string) Inbox { return pgxinbox.New(openPool(t, address+parameters+"&"+more)) }
@@ -168,10 +177,15 @@ type bench struct {
 func newBench(t testing.TB, b *Backend) *bench {
 	t.Helper()
 	all := &bench{b, b.New(sqlinbox.WithPayloads())}
-	require.NoError(t, all.inbox.Migrate(t.Context()))
+	all.prepare(t)
+	return all
+}
+
+func (b *bench) prepare(t testing.TB) {
+	t.Helper()
+	require.NoError(t, b.inbox.Migrate(t.Context()))
 	_, err := b.DB.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS effects (event_key text NOT NULL)")
 	require.NoError(t, err)
-	return all
 }
 
 func (b *bench) count(t testing.TB, query string, args ...any) (n int) {
@@ -215,7 +229,8 @@ func deliver(t testing.TB, h ittybit.EventHandler, n int, opts ...ittybit.Webhoo
 	t.Helper()
 	var seen ittybit.Delivery
 	webhook, err := ittybit.NewWebhookHandler(Secret, h,
-		append(opts, ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) { seen = d }))...)
+		append(opts, ittybit.WithLogger(slog.New(slog.DiscardHandler)),
+			ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) { seen = d }))...)
 	if !assert.NoError(t, err) {
 		return 0, seen
 	}

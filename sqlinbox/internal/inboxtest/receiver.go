@@ -1,4 +1,4 @@
-package sqlinbox_test
+package inboxtest
 
 import (
 	"bufio"
@@ -18,10 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/sqlinbox"
+	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
 )
 
 // receiverVariable holds the setup of a receiver, in the environment of its process.
@@ -43,17 +45,15 @@ func runReceiver(encoded string) error {
 	if err := json.Unmarshal([]byte(encoded), &setup); err != nil {
 		return err
 	}
-	db, err := sql.Open(setup.Driver, setup.Source)
+	ctx := context.Background()
+	inbox, exec, err := setup.open(ctx)
 	if err != nil {
 		return err
 	}
-	db.SetMaxOpenConns(24) // of the 100 that PostgreSQL has
-	ctx := context.Background()
-	inbox := sqlinbox.New(db, setup.Dialect)
 	if err := inbox.Migrate(ctx); err != nil {
 		return err
 	}
-	webhook, err := ittybit.NewWebhookHandler(testSecret, inbox.Wrap(setup.handler()))
+	webhook, err := ittybit.NewWebhookHandler(Secret, inbox.Wrap(setup.handler(exec)))
 	if err != nil {
 		return err
 	}
@@ -73,9 +73,26 @@ func runReceiver(encoded string) error {
 	return nil
 }
 
-func (s receiverSetup) handler() ittybit.EventHandler {
+// open opens the database. It is closed with the process.
+func (s receiverSetup) open(ctx context.Context) (Inbox, execFunc, error) {
+	if s.Driver == pgxPool {
+		pool, err := pgxpool.New(ctx, s.Source+"&pool_max_conns=24")
+		if err != nil {
+			return nil, nil, err
+		}
+		return pgxinbox.New(pool), execPgx, nil
+	}
+	db, err := sql.Open(s.Driver, s.Source)
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(24) // of the 100 that PostgreSQL has
+	return sqlinbox.New(db, s.Dialect), ExecSQL, nil
+}
+
+func (s receiverSetup) handler(exec execFunc) ittybit.EventHandler {
 	return ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
-		if err := effect(ctx, e); err != nil {
+		if err := exec(ctx, "INSERT INTO effects (event_key) VALUES ($1)", e.Key()); err != nil {
 			return err
 		}
 		time.Sleep(s.Slow)

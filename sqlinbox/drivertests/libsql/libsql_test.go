@@ -1,0 +1,20 @@
+// Package libsql_test runs the tests of sqlinbox with github.com/tursodatabase/go-libsql.
+package libsql_test
+
+import (
+	"testing"
+
+	_ "github.com/tursodatabase/go-libsql" // the driver "libsql"
+
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
+)
+
+func TestMain(m *testing.M) { inboxtest.Main(m) }
+
+func TestDriver(t *testing.T) {
+	for _, journalMode := range []string{"wal", "delete"} {
+		t.Run(journalMode, func(t *testing.T) { inboxtest.Run(t, inboxtest.SQLite("libsql", journalMode)) })
+	}
+}
+
+func TestCrash(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "libsql", "wal")) }

@@ -1,0 +1,27 @@
+// Package pq_test runs the tests of sqlinbox with github.com/lib/pq.
+package pq_test
+
+import (
+	"testing"
+
+	_ "github.com/lib/pq" // the driver "postgres"
+	"github.com/stretchr/testify/assert"
+
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
+)
+
+func TestMain(m *testing.M) { inboxtest.Main(m) }
+
+func TestDriver(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { inboxtest.Run(t, inboxtest.Postgres("postgres", "", 0)) })
+	t.Run("through PgBouncer", func(t *testing.T) { inboxtest.Run(t, inboxtest.Postgres("postgres", "", 4)) })
+}
+
+// It prepares each statement without a name, and then executes it.
+func TestRoundTrips(t *testing.T) {
+	assert.LessOrEqual(t, inboxtest.RoundTrips(t, inboxtest.Postgres("postgres", "", 0)), 6)
+}
+
+func TestPooler_restartedUnderLoad(t *testing.T) {
+	inboxtest.PoolerRestarted(t, inboxtest.Postgres("postgres", "", 4))
+}

@@ -20,8 +20,8 @@ import (
 const (
 	// retryAfterFailure is how long the sender is asked to wait while the database is away.
 	retryAfterFailure = 5 * time.Second
-	// endingTimeout is how long it may take to end a transaction when the context of the work is over.
-	endingTimeout = 5 * time.Second
+	// cleanupTimeout is how long it may take to end a transaction when the context of the work is over.
+	cleanupTimeout = 5 * time.Second
 	// maxName bounds what goes into an index, whose entries PostgreSQL limits to a third of a
 	// page.
 	maxName = 512
@@ -44,7 +44,7 @@ func (o enqueueOption) applyEnqueue(q *enqueuer) { o(q) }
 func WithName(name string) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		if storable(name) != name {
-			panic("riverevents: WithName: not a name that PostgreSQL can keep")
+			panic("riverevents: WithName: must be valid UTF-8 without NUL, at most 512 bytes")
 		}
 		q.name = name
 	})
@@ -123,7 +123,7 @@ type enqueuer struct {
 func (q *enqueuer) HandleEvent(ctx context.Context, e *ittybit.Event) error {
 	args := Args{Name: q.name, Key: storable(q.key(e)), Payload: Payload(e.RawJSON())}
 	if len(args.Payload) == 0 {
-		return errors.New("riverevents: an event that was made by hand has no payload to enqueue")
+		return errors.New("riverevents: event has no payload: it was not made by ParseEvent")
 	}
 	if args.Key == "" {
 		args.Key = "each:" + rand.Text()
@@ -139,7 +139,7 @@ func (q *enqueuer) HandleEvent(ctx context.Context, e *ittybit.Event) error {
 	case errors.As(err, &refused):
 		return fmt.Errorf("riverevents: enqueuing: %w", err)
 	default:
-		return ittybit.RetryLater(retryAfterFailure, fmt.Errorf("riverevents: enqueuing: %w", err))
+		return ittybit.RetryLater(retryAfterFailure, explain(fmt.Errorf("riverevents: enqueuing: %w", err)))
 	}
 }
 
@@ -178,7 +178,7 @@ func (q *enqueuer) insert(ctx context.Context, args Args) error {
 	opts := q.opts
 	job, err := q.client.InsertTx(ctx, tx, args, &opts)
 	switch {
-	case err != nil && ctx.Err() == nil && goesOn(tx):
+	case err != nil && ctx.Err() == nil && txUsable(tx):
 		return &refusedError{err}
 	case err != nil:
 		return err
@@ -188,8 +188,8 @@ func (q *enqueuer) insert(ctx context.Context, args Args) error {
 	return tx.Commit(ctx)
 }
 
-// goesOn reports whether a transaction still can: an error of the database's, or of the way to it, would have ended it.
-func goesOn(tx pgx.Tx) bool {
+// txUsable reports whether a transaction still can: an error of the database's, or of the way to it, would have ended it.
+func txUsable(tx pgx.Tx) bool {
 	conn := tx.Conn().PgConn()
 	return !conn.IsClosed() && conn.TxStatus() == inTransaction
 }
@@ -207,18 +207,18 @@ func begin(ctx context.Context, client *river.Client[pgx.Tx]) (pgx.Tx, error) {
 
 // rollback ends a transaction that may have ended already.
 func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endingTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	_ = tx.Rollback(ctx) // where it fails, the connection is gone, and the transaction with it
 }
 
-// ending is the context for ending what was begun in ctx, which may be over: it ends
-// endingTimeout after ctx. While ctx lives, there is time to wait for a connection, or for
+// cleanupContext is the context for ending what was begun in ctx, which may be over: it ends
+// cleanupTimeout after ctx. While ctx lives, there is time to wait for a connection, or for
 // another event of the same task.
-func ending(ctx context.Context) (context.Context, context.CancelFunc) {
-	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(endingTimeout, cancel) })
-	return lasting, func() { stop(); cancel() }
+func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(cleanupTimeout, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 // storable gives s, or its digest where PostgreSQL can't keep or index s: it has a NUL, or is

@@ -24,7 +24,7 @@ var ErrStale = fmt.Errorf("riverevents: a newer event of the same task was handl
 
 var (
 	errNoRun      = errors.New("riverevents: Tx works only in a handler called by Worker, and only until it returns")
-	errNotYours   = errors.New("riverevents: the transaction of Tx is committed when the handler returns nil, not by it")
+	errNotYours   = errors.New("riverevents: do not call Commit: return nil and the transaction is committed")
 	errRolledBack = errors.New("riverevents: the handler rolled back the transaction of Tx, but returned no error")
 )
 
@@ -73,34 +73,31 @@ type run struct {
 	subject string // empty: without order
 	state   subjectState
 
-	mu     sync.Mutex
-	tx     pgx.Tx // nil until Tx was called
-	undone bool   // by the handler
-	over   bool
-	skip   error        // why the event is not to be handled: ErrAlreadyHandled or ErrStale
-	newest subjectState // as read under the lock
-	known  bool         // whether there is a newest
+	mu         sync.Mutex
+	tx         pgx.Tx // nil until Tx was called
+	rolledBack bool   // by the handler
+	closed     bool
+	skip       error        // why the event is not to be handled: ErrAlreadyHandled or ErrStale
+	newest     subjectState // as read under the lock
+	hasNewest  bool
 }
 
-// look finds out, without a lock, whether the event is to be handled, and sets skip where it is
-// not. One that is stale is marked so. Its error is the database's.
-func (r *run) look(ctx context.Context) error {
+// loadState finds out, without a lock, whether the event is to be handled, and sets skip where it is
+// not. Its error is the database's.
+func (r *run) loadState(ctx context.Context) error {
 	var outcome, kept *string
-	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.look, r.job.Args.Name, r.key, r.subject)
+	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.loadState, r.job.Args.Name, r.key, r.subject)
 	if err := row.Scan(&outcome, &kept); err != nil {
 		return err
 	}
-	r.judge(outcome, kept)
-	if errors.Is(r.skip, ErrStale) {
-		return r.settle(ctx, OutcomeStale)
-	}
+	r.decideSkip(outcome, kept)
 	return nil
 }
 
-// judge sets skip where an event with this outcome, about a subject in this state, is not to be
+// decideSkip sets skip where an event with this outcome, about a subject in this state, is not to be
 // handled. One that was discarded may be, if somebody has its job tried again: nothing of it
 // was written.
-func (r *run) judge(outcome, kept *string) {
+func (r *run) decideSkip(outcome, kept *string) {
 	if outcome != nil && *outcome != string(ittybit.OutcomeDiscarded) {
 		r.skip = ittybit.ErrAlreadyHandled
 		return
@@ -108,8 +105,8 @@ func (r *run) judge(outcome, kept *string) {
 	if r.subject == "" || kept == nil {
 		return
 	}
-	r.newest, r.known = stateFrom(*kept)
-	if r.known && r.newest.supersedes(r.state) {
+	r.newest, r.hasNewest = stateFrom(*kept)
+	if r.hasNewest && r.newest.supersedes(r.state) {
 		r.skip = ErrStale
 	}
 }
@@ -119,7 +116,7 @@ func (r *run) handlerTx(ctx context.Context) (pgx.Tx, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.over:
+	case r.closed:
 		return nil, errNoRun
 	case r.skip != nil:
 		return nil, r.skip
@@ -138,8 +135,8 @@ func (r *run) handlerTx(ctx context.Context) (pgx.Tx, error) {
 	return &handlersTx{Tx: tx, run: r}, nil
 }
 
-// lock begins a transaction that holds the locks on the event and its subject, and judges
-// the event by what it finds.
+// lock begins a transaction that holds the locks on the event and its subject, and decides
+// by what it finds whether the event is to be handled.
 func (r *run) lock(ctx context.Context) (_ pgx.Tx, err error) {
 	tx, err := begin(ctx, r.client)
 	if err != nil {
@@ -159,7 +156,7 @@ func (r *run) lock(ctx context.Context) (_ pgx.Tx, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("riverevents: locking the event: %w", err)
 	}
-	r.judge(outcome, kept)
+	r.decideSkip(outcome, kept)
 	return tx, nil
 }
 
@@ -187,10 +184,10 @@ func (r *run) lockRows(ctx context.Context, tx pgx.Tx) (outcome, kept *string, e
 // settle marks the event and, unless it was discarded, completes the job: in the handler's
 // transaction, if there is one. It sees to it that a run that is too late writes nothing.
 func (r *run) settle(ctx context.Context, outcome ittybit.Outcome) error {
-	ctx, cancel := ending(ctx)
+	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	tx, undone := r.takeTx()
-	if undone && outcome == ittybit.OutcomeHandled {
+	tx, rolledBack := r.takeTx()
+	if rolledBack && outcome == ittybit.OutcomeHandled {
 		return errRolledBack
 	}
 	if tx == nil {
@@ -200,8 +197,8 @@ func (r *run) settle(ctx context.Context, outcome ittybit.Outcome) error {
 		}
 	}
 	defer rollback(ctx, tx)
-	if errors.Is(r.skip, ittybit.ErrAlreadyHandled) && !errors.Is(r.skip, ErrStale) {
-		return nil // by another run, which wrote the mark
+	if isDuplicate(r.skip) {
+		return nil // another run wrote the mark
 	}
 	if err := r.mark(ctx, tx, outcome); err != nil {
 		return err
@@ -217,23 +214,28 @@ func (r *run) settle(ctx context.Context, outcome ittybit.Outcome) error {
 	return tx.Commit(ctx)
 }
 
+// isDuplicate reports whether another run has handled the event.
+func isDuplicate(skip error) bool {
+	return errors.Is(skip, ittybit.ErrAlreadyHandled) && !errors.Is(skip, ErrStale)
+}
+
 // mark writes what became of the event, and its state where it is the newest that was handled.
 func (r *run) mark(ctx context.Context, tx pgx.Tx, outcome ittybit.Outcome) error {
 	batch := new(pgx.Batch)
 	batch.Queue(r.tables.settleEvent, r.job.Args.Name, r.key, string(outcome))
-	news := !r.known || r.state.supersedes(r.newest)
-	if outcome == ittybit.OutcomeHandled && r.subject != "" && news {
+	newer := !r.hasNewest || r.state.supersedes(r.newest)
+	if outcome == ittybit.OutcomeHandled && r.subject != "" && newer {
 		batch.Queue(r.tables.settleSubject, r.job.Args.Name, r.subject, r.state.String())
 	}
 	return tx.SendBatch(ctx, batch).Close()
 }
 
 // takeTx ends the handler's part: from now on its transaction, if there is one, is not to be had.
-func (r *run) takeTx() (tx pgx.Tx, undone bool) {
+func (r *run) takeTx() (tx pgx.Tx, rolledBack bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	tx, r.tx, r.over = r.tx, nil, true
-	return tx, r.undone
+	tx, r.tx, r.closed = r.tx, nil, true
+	return tx, r.rolledBack
 }
 
 // abandon rolls back what the handler has written.
@@ -264,8 +266,8 @@ func (*handlersTx) Commit(context.Context) error { return errNotYours }
 func (t *handlersTx) Rollback(ctx context.Context) error {
 	t.run.mu.Lock()
 	defer t.run.mu.Unlock()
-	if !t.run.over {
-		t.run.undone = true
+	if !t.run.closed {
+		t.run.rolledBack = true
 	}
 	return t.Tx.Rollback(ctx)
 }

@@ -93,7 +93,7 @@ func migrated(ctx context.Context, client *river.Client[pgx.Tx]) (there bool, er
 	return there, err
 }
 
-// Prune forgets events that came, and were last dealt with, longer ago than olderThan, and
+// Prune forgets events that came, and were last handled, longer ago than olderThan, and
 // the states of tasks of which nothing was heard for as long. It gives the number of events. It
 // works in small batches, each a transaction of its own, and two at once do no harm. An event
 // that is delivered again after it was forgotten is worked again, so that less than
@@ -143,7 +143,7 @@ func pruneOnce(ctx context.Context, client *river.Client[pgx.Tx], statement stri
 // tables has the statements on the tables of one schema.
 type tables struct {
 	insertEvent   string
-	look          string // at event and subject, without a lock
+	loadState     string // of event and subject, without a lock
 	lockEvent     string
 	lockSubject   string
 	settleEvent   string
@@ -157,7 +157,7 @@ func tablesOf(client *river.Client[pgx.Tx]) tables {
 	event, subject := prefix+"ittybit_river_event", prefix+"ittybit_river_subject"
 	return tables{
 		insertEvent: "INSERT INTO " + event + " (name, key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-		look: "SELECT (SELECT outcome FROM " + event + " WHERE name = $1 AND key = $2), " +
+		loadState: "SELECT (SELECT outcome FROM " + event + " WHERE name = $1 AND key = $2), " +
 			"(SELECT newest FROM " + subject + " WHERE name = $1 AND subject = $3)",
 		lockEvent: "SELECT outcome FROM " + event + " WHERE name = $1 AND key = $2 FOR UPDATE",
 		lockSubject: "INSERT INTO " + subject + " AS s (name, subject, newest) VALUES ($1, $2, '') " +

@@ -207,9 +207,9 @@ func TestTx_isNotTheHandlersToEnd(t *testing.T) {
 		handler func(ctx context.Context, tx pgx.Tx) error
 		reason  string
 	}{
-		"Commit":             {func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) }, "not by it"},
+		"Commit":             {func(ctx context.Context, tx pgx.Tx) error { return tx.Commit(ctx) }, "do not call Commit"},
 		"Rollback":           {func(ctx context.Context, tx pgx.Tx) error { return tx.Rollback(ctx) }, "rolled back the transaction"},
-		"a failed statement": {func(ctx context.Context, tx pgx.Tx) error { _, _ = tx.Exec(ctx, "SELECT 1/0"); return nil }, "could not be committed"},
+		"a failed statement": {func(ctx context.Context, tx pgx.Tx) error { _, _ = tx.Exec(ctx, "SELECT 1/0"); return nil }, "committing the event as handled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

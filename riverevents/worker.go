@@ -13,7 +13,6 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
 // WorkerOption sets up [Worker].
@@ -121,7 +120,7 @@ func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	attempt := Attempt{Outcome: ittybit.OutcomePanicked, Job: job, Last: job.Attempt >= job.MaxAttempts, Err: errPanicked}
 	defer func() {
 		attempt.Duration = time.Since(start)
-		w.tell(ctx, &attempt)
+		w.notify(ctx, &attempt)
 	}()
 	return w.work(ctx, &attempt)
 }
@@ -140,11 +139,11 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 	if !w.unordered {
 		r.subject, r.state = subjectOf(a.Event)
 	}
-	if err := r.look(ctx); err != nil {
-		return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: looking the event up: %w", err))
+	if err := r.loadState(ctx); err != nil {
+		return a.end(ittybit.OutcomeFailed, explain(fmt.Errorf("riverevents: reading the event's state: %w", err)))
 	}
-	if skip := r.skipped(); skip != nil {
-		return a.skip(skip)
+	if r.skipped() != nil {
+		return r.finish(ctx, a, nil)
 	}
 	defer r.abandon(ctx) // after an error or a panic
 	next, ok := w.named[a.Job.Args.Name]
@@ -152,7 +151,7 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 		next = w.next
 	}
 	err = next.HandleEvent(context.WithValue(ctx, runKey{}, r), a.Event)
-	return r.conclude(ctx, a, err)
+	return r.finish(ctx, a, err)
 }
 
 // keyOf gives the key of a job's event. A job that somebody inserted without one must not be taken for a repeat of another.
@@ -163,52 +162,57 @@ func keyOf(job *river.Job[Args]) string {
 	return storable(job.Args.Key)
 }
 
-// conclude does what a handler's error asks for, and gives River its word for it.
-func (r *run) conclude(ctx context.Context, a *Attempt, err error) error {
-	if skip := r.skipped(); skip != nil {
-		if errors.Is(skip, ErrStale) {
-			if err := r.settle(ctx, OutcomeStale); err != nil {
-				return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: marking the event as stale: %w", err))
-			}
-		}
-		return a.skip(skip)
-	}
-	outcome, after := ittybit.OutcomeOf(err)
-	cancelled := (*river.JobCancelError)(nil)
-	if errors.As(err, &cancelled) {
-		outcome = ittybit.OutcomeDiscarded
-	}
-	if snoozed := (*river.JobSnoozeError)(nil); errors.As(err, &snoozed) {
-		outcome, after = ittybit.OutcomeRetryLater, snoozed.Duration
-	}
+// finish does what a handler's error asks for, and gives River its form of it.
+func (r *run) finish(ctx context.Context, a *Attempt, err error) error {
+	outcome, after := r.outcomeOf(err)
 	switch outcome {
-	case ittybit.OutcomeHandled, ittybit.OutcomeDuplicate:
-		if err := r.settle(ctx, ittybit.OutcomeHandled); err != nil {
-			return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: the handler succeeded, but its work could not be committed: %w", err))
-		}
-		if skip := r.skipped(); skip != nil && !errors.Is(skip, ErrStale) {
-			return a.skip(skip)
-		}
-		return a.end(outcome, nil)
-	case ittybit.OutcomeDiscarded:
-		r.abandon(ctx)
-		if markErr := r.settle(ctx, ittybit.OutcomeDiscarded); markErr != nil {
-			return a.end(ittybit.OutcomeFailed, fmt.Errorf("riverevents: marking the event as discarded: %w", errors.Join(markErr, err)))
-		}
-		if skip := r.skipped(); skip != nil && !errors.Is(skip, ErrStale) {
-			return a.skip(skip)
-		}
-		_ = a.end(outcome, err)
-		if cancelled != nil {
-			return err
-		}
-		return river.JobCancel(err)
 	case ittybit.OutcomeRetryLater:
 		_ = a.end(outcome, err)
 		return river.JobSnooze(after)
-	default:
-		return a.end(outcome, err)
+	case ittybit.OutcomeFailed:
+		return a.end(outcome, explain(err))
+	case ittybit.OutcomeDiscarded:
+		r.abandon(ctx)
 	}
+	if !isDuplicate(r.skipped()) { // else another run wrote the mark
+		mark := outcome
+		if outcome == ittybit.OutcomeDuplicate { // the handler says so, and what it wrote stays
+			mark = ittybit.OutcomeHandled
+		}
+		if markErr := r.settle(ctx, mark); markErr != nil {
+			return a.end(ittybit.OutcomeFailed,
+				explain(fmt.Errorf("riverevents: committing the event as %s: %w", mark, errors.Join(markErr, err))))
+		}
+	}
+	switch {
+	case isDuplicate(r.skipped()): // another run was first
+		return a.end(ittybit.OutcomeDuplicate, nil)
+	case outcome == ittybit.OutcomeDiscarded:
+		_ = a.end(outcome, err)
+		if cancelled := (*river.JobCancelError)(nil); errors.As(err, &cancelled) {
+			return err
+		}
+		return river.JobCancel(err)
+	default:
+		return a.end(outcome, nil)
+	}
+}
+
+// outcomeOf says what an attempt comes to, whose handler returned err if it was called.
+func (r *run) outcomeOf(err error) (outcome ittybit.Outcome, after time.Duration) {
+	switch skip := r.skipped(); {
+	case errors.Is(skip, ErrStale):
+		return OutcomeStale, 0
+	case skip != nil:
+		return ittybit.OutcomeDuplicate, 0
+	}
+	if snoozed := (*river.JobSnoozeError)(nil); errors.As(err, &snoozed) {
+		return ittybit.OutcomeRetryLater, snoozed.Duration
+	}
+	if cancelled := (*river.JobCancelError)(nil); errors.As(err, &cancelled) {
+		return ittybit.OutcomeDiscarded, 0
+	}
+	return ittybit.OutcomeOf(err)
 }
 
 // end notes what became of the attempt, and gives the error back.
@@ -217,33 +221,25 @@ func (a *Attempt) end(outcome ittybit.Outcome, err error) error {
 	return err
 }
 
-// skip notes that the event was not to be handled.
-func (a *Attempt) skip(why error) error {
-	if errors.Is(why, ErrStale) {
-		return a.end(OutcomeStale, nil)
-	}
-	return a.end(ittybit.OutcomeDuplicate, nil)
-}
-
-// tell logs the attempt, and calls the observer. A panic of either must not decide what becomes of the job.
-func (w *worker) tell(ctx context.Context, a *Attempt) {
+// notify logs the attempt, and calls the observer. A panic of either must not decide what becomes of the job.
+func (w *worker) notify(ctx context.Context, a *Attempt) {
 	ctx = context.WithoutCancel(ctx)
-	survive(func() { w.log(ctx, a) })
+	recoverPanic(func() { w.log(ctx, a) })
 	if w.observer == nil {
 		return
 	}
-	reason, stack := survive(func() { w.observer(ctx, *a) })
+	reason, stack := recoverPanic(func() { w.observer(ctx, *a) })
 	if reason == nil || w.logger == nil {
 		return
 	}
-	survive(func() {
+	recoverPanic(func() {
 		w.logger.LogAttrs(ctx, slog.LevelError, "ittybit: the observer panicked", slog.Int64("job", a.Job.ID),
-			slog.String("error", redact.Text(fmt.Sprint(reason))), slog.String("stack", redact.Text(stack)))
+			slog.String("error", redacted(fmt.Sprint(reason))), slog.String("stack", redacted(stack)))
 	})
 }
 
-// survive calls fn and gives what it panicked with.
-func survive(fn func()) (reason any, stack string) {
+// recoverPanic calls fn and gives what it panicked with.
+func recoverPanic(fn func()) (reason any, stack string) {
 	defer func() {
 		if reason = recover(); reason != nil {
 			stack = string(debug.Stack())
@@ -262,7 +258,7 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 	attrs := []slog.Attr{
 		slog.String("outcome", string(a.Outcome)),
 		slog.Duration("duration", a.Duration),
-		slog.String("key", redact.Text(a.Job.Args.Key)),
+		slog.String("key", redacted(a.Job.Args.Key)),
 		slog.Int64("job", a.Job.ID),
 		slog.Int("attempt", a.Job.Attempt),
 		slog.Int("max_attempts", a.Job.MaxAttempts),
@@ -271,13 +267,13 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 		attrs = append(attrs, slog.String("name", a.Job.Args.Name))
 	}
 	if a.Event != nil {
-		attrs = append(attrs, slog.String("event", redact.Text(string(a.Event.Type))))
+		attrs = append(attrs, slog.String("event", redacted(string(a.Event.Type))))
 	}
 	if a.Err != nil {
-		attrs = append(attrs, slog.String("error", redact.Text(fmt.Sprint(a.Err)))) // fmt bears an error that panics
+		attrs = append(attrs, slog.String("error", redacted(fmt.Sprint(a.Err)))) // fmt bears an error that panics
 	}
 	if w.logger.Enabled(ctx, slog.LevelDebug) {
-		attrs = append(attrs, slog.String("payload", redact.Text(string(a.Job.Args.Payload))))
+		attrs = append(attrs, slog.String("payload", redacted(string(a.Job.Args.Payload))))
 	}
 	w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
 }

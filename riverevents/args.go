@@ -11,8 +11,9 @@ import (
 // Kind is the kind of the jobs that [Enqueue] inserts.
 const Kind = "ittybit_event"
 
-// Args are the arguments of a job: an event on its way to [Worker]. [Enqueue] makes them. A job with the
-// Key of an event that was handled is completed without being worked; one without a Key is an event of its own.
+// Args are the arguments of a job: an event on its way to [Worker]. [Enqueue] makes them. A job
+// with the Key of an event that was handled is completed without being worked; one without a Key is
+// an event of its own.
 type Args struct {
 	Name     string            `json:"name,omitempty"` // of the endpoint: see WithName
 	Key      string            `json:"key"`            // names the event, in the table of events

@@ -43,8 +43,9 @@ func BenchmarkEnqueue(b *testing.B) {
 	})
 }
 
-// BenchmarkWork compares how many events eight workers handle, each of which writes a row, with plain River workers:
-// one that writes the row by itself, and one that writes it in one transaction with the completion of its job.
+// BenchmarkWork compares how many events eight workers handle, each of which writes a row, with
+// plain River workers: one that writes the row by itself, and one that writes it in one transaction
+// with the completion of its job.
 func BenchmarkWork(b *testing.B) {
 	for name, worker := range map[string]func(q *queue) river.Worker[riverevents.Args]{
 		"plain River": func(q *queue) river.Worker[riverevents.Args] {

@@ -14,11 +14,12 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// Check finds what would make deliveries or workers fail, or an event that was acknowledged be lost, and says what to do
-// about each: call it at start-up, after [Migrate]. These are missing tables of this package or of River's, missing
-// rights, a read-only server, a pooler in transaction mode where named prepared statements fail,
-// synchronous_commit or fsync being off, an encoding other than UTF8, and timeouts below
-// [ittybit.DefaultProcessingTimeout]. The error joins one for each problem.
+// Check finds what would make deliveries or workers fail, or an event that was acknowledged be
+// lost, and says what to do about each: call it at start-up, after [Migrate]. These are missing
+// tables of this package or of River's, missing rights, a read-only server, a pooler in transaction
+// mode where named prepared statements fail, synchronous_commit or fsync being off, an encoding
+// other than UTF8, and timeouts below [ittybit.DefaultProcessingTimeout]. The error joins one for
+// each problem.
 //
 // It opens two connections of its own, one after the other, and writes nothing.
 func Check(ctx context.Context, client *river.Client[pgx.Tx]) error {
@@ -114,7 +115,8 @@ func (c *checker) settings() {
 	}
 }
 
-// namedStatements runs one statement with an argument on two connections, as the pool is configured to.
+// namedStatements runs one statement with an argument on two connections, as the pool is configured
+// to.
 func (c *checker) namedStatements() error {
 	tx, err := begin(c.ctx, c.client)
 	if err != nil {
@@ -137,7 +139,8 @@ func (c *checker) namedStatements() error {
 	return nil
 }
 
-// explain adds to an error of the database's what can be done about it. What the error means to a receiver stays.
+// explain adds to an error of the database's what can be done about it. What the error means to a
+// receiver stays.
 func explain(err error) error {
 	var of *pgconn.PgError
 	if !errors.As(err, &of) {

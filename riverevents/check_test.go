@@ -63,7 +63,8 @@ func completed(t testing.TB, n int) *ittybit.Event {
 	return e
 }
 
-// Through a pooler in transaction mode: refused, with the cure, by pgx's default; and each effect once with the cure.
+// Through a pooler in transaction mode: refused, with the cure, by pgx's default; and each effect
+// once with the cure.
 func TestPooler(t *testing.T) {
 	direct := pgtest.Database(t)
 	q := openQueue(t, direct, "")
@@ -138,7 +139,8 @@ func enqueueAll(t *testing.T, h ittybit.EventHandler, first, events int, again f
 	all.Wait()
 }
 
-// once takes an event that was enqueued before, by a delivery whose commit's response was lost, for enqueued.
+// once takes an event that was enqueued before, by a delivery whose commit's response was lost, for
+// enqueued.
 func once(err error) error {
 	if errors.Is(err, ittybit.ErrAlreadyHandled) {
 		return nil

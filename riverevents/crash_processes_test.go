@@ -39,8 +39,8 @@ const (
 	roleWorker   = "worker"
 )
 
-// play is the main function of a process that the crash test starts. It ends when it is interrupted, or when the test has
-// ended, which closes its standard input, or when it is killed.
+// play is the main function of a process that the crash test starts. It ends when it is
+// interrupted, or when the test has ended, which closes its standard input, or when it is killed.
 func play(role string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -24,12 +24,14 @@ const (
 	crashKills  = 30
 	// longVariable makes the crash test ten times as long: ITTYBIT_TEST_CRASH=long.
 	longVariable = "ITTYBIT_TEST_CRASH"
-	// crashRescueAfter is after how long a job whose worker was killed is run again; River's default is an hour.
+	// crashRescueAfter is after how long a job whose worker was killed is run again; River's
+	// default is an hour.
 	crashRescueAfter = 2 * time.Second
 )
 
-// A local Ittybit delivers events, each twice at the same moment, out of order, hanging up in one attempt of five, to a
-// receiver process, and two worker processes handle them. All of these are killed at random moments and started again.
+// A local Ittybit delivers events, each twice at the same moment, out of order, hanging up in one
+// attempt of five, to a receiver process, and two worker processes handle them. All of these are
+// killed at random moments and started again.
 func TestCrash_everyAcknowledgedEventHasOneEffectInSpiteOfSIGKILL(t *testing.T) {
 	start := time.Now()
 	factor := 1
@@ -106,7 +108,8 @@ func TestCrash_everyAcknowledgedEventHasOneEffectInSpiteOfSIGKILL(t *testing.T) 
 	local.Close()
 	delivered := time.Since(start)
 
-	// What the last of the killed has left behind is rescued when River's leader looks next, which a new leader does at once.
+	// What the last of the killed has left behind is rescued when River's leader looks next, which
+	// a new leader does at once.
 	time.Sleep(crashRescueAfter)
 	for i, p := range processes {
 		if p.role == roleWorker {

@@ -16,9 +16,9 @@
 //
 // # What is guaranteed
 //
-// Nothing that was acknowledged is lost: [Enqueue] commits the event's key and its job in
-// one transaction, and only then is the delivery answered 200. While the database is away
-// it is answered 503, and comes again. A commit is as durable as PostgreSQL is told to make it: with
+// Nothing that was acknowledged is lost: [Enqueue] commits the event's key and its job in one
+// transaction, and only then is the delivery answered 200. While the database is away it is
+// answered 503, and comes again. A commit is as durable as PostgreSQL is told to make it: with
 // synchronous_commit off, a crash of its machine can lose what was acknowledged just before.
 //
 // An event is enqueued once. Its key is in a table of this package, which outlives River's
@@ -49,7 +49,8 @@
 // # What errors do
 //
 //   - nil: the job is completed.
-//   - [ittybit.RetryLater], and River's JobSnooze: the job is snoozed, which uses up none of its attempts.
+//   - [ittybit.RetryLater], and River's JobSnooze: the job is snoozed, which uses up none of its
+//     attempts.
 //   - [ittybit.Discard], and River's JobCancel: the job ends in River's state cancelled, with
 //     the error in its row, and the event is marked as discarded. River's state discarded is
 //     left for jobs whose attempts are used up: a mistake to look into, where Discard is a
@@ -74,13 +75,14 @@
 //
 // Both grow until [Prune] is called.
 //
-// Supabase serves the tables of the schema public to anybody who has the project's public key, unless row level
-// security is on. Payloads are in River's tables: keep all of them in a schema of their own, by Config.Schema.
+// Supabase serves the tables of the schema public to anybody who has the project's public key,
+// unless row level security is on. Payloads are in River's tables: keep all of them in a schema of
+// their own, by Config.Schema.
 //
 // # Setting up River
 //
-// A job whose worker was killed stays "running" until River rescues it: an hour after it was
-// begun, by default, or longer where Config.JobTimeout is. Set Config.RescueStuckJobsAfter to a
-// little more than the longest that handlers may take, and Config.JobTimeout or [WithTimeout] to that.
-// A worker without a timeout (-1) is never rescued, so don't use one.
+// A job whose worker was killed stays "running" until River rescues it: an hour after it was begun,
+// by default, or longer where Config.JobTimeout is. Set Config.RescueStuckJobsAfter to a little
+// more than the longest that handlers may take, and Config.JobTimeout or [WithTimeout] to that. A
+// worker without a timeout (-1) is never rescued, so don't use one.
 package riverevents

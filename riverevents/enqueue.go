@@ -20,12 +20,14 @@ import (
 const (
 	// retryAfterFailure is how long the sender is asked to wait while the database is away.
 	retryAfterFailure = 5 * time.Second
-	// cleanupTimeout is how long it may take to end a transaction when the context of the work is over.
+	// cleanupTimeout is how long it may take to end a transaction when the context of the work is
+	// over.
 	cleanupTimeout = 5 * time.Second
 	// maxName bounds what goes into an index, whose entries PostgreSQL limits to a third of a
 	// page.
 	maxName = 512
-	// inTransaction is how PostgreSQL's protocol names a transaction in which no statement has failed.
+	// inTransaction is how PostgreSQL's protocol names a transaction in which no statement has
+	// failed.
 	inTransaction = 'T'
 )
 
@@ -78,9 +80,9 @@ func WithKey(key func(*ittybit.Event) string) EnqueueOption {
 }
 
 // WithMetadata adds what fn gives to the job's arguments, for the worker to find in
-// [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. NUL and what is not
-// UTF-8, which PostgreSQL refuses, become U+FFFD. River's middleware for insertion (otelriver's, say) sees
-// the same context as fn, and needs no such option. A nil function panics.
+// [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. NUL and what is
+// not UTF-8, which PostgreSQL refuses, become U+FFFD. River's middleware for insertion
+// (otelriver's, say) sees the same context as fn, and needs no such option. A nil function panics.
 func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]string) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		if fn == nil {
@@ -97,8 +99,8 @@ func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]stri
 // Workers will do. A nil client panics.
 //
 // What River itself refuses (because the client has Workers, but none for these jobs, or because of
-// a queue's name that is none) is a mistake that waiting does not mend: the error is not RetryLater (500).
-// So it is with an event that has no payload, because it was made by hand.
+// a queue's name that is none) is a mistake that waiting does not mend: the error is not RetryLater
+// (500). So it is with an event that has no payload, because it was made by hand.
 func Enqueue(client *river.Client[pgx.Tx], opts ...EnqueueOption) ittybit.EventHandler {
 	if client == nil {
 		panic("riverevents: Enqueue: nil client")
@@ -149,7 +151,8 @@ type refusedError struct{ err error }
 func (e *refusedError) Error() string { return e.err.Error() }
 func (e *refusedError) Unwrap() error { return e.err }
 
-// clean gives metadata as PostgreSQL's jsonb takes it: without NUL. What is not UTF-8, JSON can't hold.
+// clean gives metadata as PostgreSQL's jsonb takes it: without NUL. What is not UTF-8, JSON can't
+// hold.
 func clean(metadata map[string]string) map[string]string {
 	cleaned := make(map[string]string, len(metadata))
 	for name, value := range metadata {
@@ -188,7 +191,8 @@ func (q *enqueuer) insert(ctx context.Context, args Args) error {
 	return tx.Commit(ctx)
 }
 
-// txUsable reports whether a transaction still can: an error of the database's, or of the way to it, would have ended it.
+// txUsable reports whether a transaction still can: an error of the database's, or of the way to
+// it, would have ended it.
 func txUsable(tx pgx.Tx) bool {
 	conn := tx.Conn().PgConn()
 	return !conn.IsClosed() && conn.TxStatus() == inTransaction

@@ -44,7 +44,8 @@ type queue struct {
 	client *river.Client[pgx.Tx] // only inserts
 }
 
-// newQueue makes a schema of the test's own on the common server: it takes a second to make a database.
+// newQueue makes a schema of the test's own on the common server: it takes a second to make a
+// database.
 func newQueue(t testing.TB) *queue {
 	t.Helper()
 	server := os.Getenv(serverVariable)

@@ -14,8 +14,8 @@ import (
 // serverVariable is where pgtest looks for a server.
 const serverVariable = "ITTYBIT_TEST_POSTGRES"
 
-// TestMain is also the entry of the processes that the crash test starts and kills. Where no server is given, it starts
-// one for all tests; where none is installed, pgtest says so and skips.
+// TestMain is also the entry of the processes that the crash test starts and kills. Where no server
+// is given, it starts one for all tests; where none is installed, pgtest says so and skips.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role))

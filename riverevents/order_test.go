@@ -170,8 +170,8 @@ func TestOrder_withoutTheCheckEachEventIsHandled(t *testing.T) {
 	assert.Equal(t, 0, value[int](q, "SELECT count(*) FROM ittybit_river_subject"))
 }
 
-// Without Tx nothing is known of a newer event until the handler has done its work: what it did is done, and so it is
-// marked as handled, but the newer state stays the newest.
+// Without Tx nothing is known of a newer event until the handler has done its work: what it did is
+// done, and so it is marked as handled, but the newer state stays the newest.
 func TestOrder_withoutTxTheNewestStateStays(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)

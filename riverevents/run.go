@@ -82,8 +82,8 @@ type run struct {
 	hasNewest  bool
 }
 
-// loadState finds out, without a lock, whether the event is to be handled, and sets skip where it is
-// not. Its error is the database's.
+// loadState finds out, without a lock, whether the event is to be handled, and sets skip where it
+// is not. Its error is the database's.
 func (r *run) loadState(ctx context.Context) error {
 	var outcome, kept *string
 	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.loadState, r.job.Args.Name, r.key, r.subject)
@@ -94,9 +94,9 @@ func (r *run) loadState(ctx context.Context) error {
 	return nil
 }
 
-// decideSkip sets skip where an event with this outcome, about a subject in this state, is not to be
-// handled. One that was discarded may be, if somebody has its job tried again: nothing of it
-// was written.
+// decideSkip sets skip where an event with this outcome, about a subject in this state, is not to
+// be handled. One that was discarded may be, if somebody has its job tried again: nothing of it was
+// written.
 func (r *run) decideSkip(outcome, kept *string) {
 	if outcome != nil && *outcome != string(ittybit.OutcomeDiscarded) {
 		r.skip = ittybit.ErrAlreadyHandled

@@ -82,8 +82,8 @@ func migrate(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	return tx.Commit(ctx)
 }
 
-// migrated reports whether all of it is there. To make an index that is there, though in vain, would wait for all who write
-// to its table, and have everybody else wait behind it.
+// migrated reports whether all of it is there. To make an index that is there, though in vain,
+// would wait for all who write to its table, and have everybody else wait behind it.
 func migrated(ctx context.Context, client *river.Client[pgx.Tx]) (there bool, err error) {
 	prefix := prefixOf(client.Schema())
 	row := client.Driver().GetExecutor().QueryRow(ctx,

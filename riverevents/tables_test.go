@@ -30,7 +30,8 @@ func TestMigrate_canBeCalledAgainAndAtOnce(t *testing.T) {
 	assert.Empty(t, q.outcome(done1), "what is there stays")
 }
 
-// Who writes to a table has whoever makes an index for it wait, and everybody who comes later behind that.
+// Who writes to a table has whoever makes an index for it wait, and everybody who comes later
+// behind that.
 func TestMigrate_whereAllIsThereWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)

@@ -95,8 +95,8 @@ func TestTx_holdsNothingBeforeItIsCalled(t *testing.T) {
 	w.next(river.EventKindJobCompleted)
 }
 
-// twoRuns has one event run twice at once, as when a worker was thought to be dead: the second run begins while the first
-// is between its beginning and its first write.
+// twoRuns has one event run twice at once, as when a worker was thought to be dead: the second run
+// begins while the first is between its beginning and its first write.
 func twoRuns(t *testing.T, second func(ctx context.Context, e *ittybit.Event) error) {
 	q := newQueue(t)
 	wrote, goOn := make(chan struct{}), make(chan struct{})

@@ -58,8 +58,8 @@ func WithLogger(logger *slog.Logger) WorkerOption {
 	return workerOption(func(w *worker) { w.logger = logger })
 }
 
-// WithObserver calls fn after each attempt, for metrics, in the worker's goroutine. A panic in fn is
-// logged and goes no further. A nil function panics.
+// WithObserver calls fn after each attempt, for metrics, in the worker's goroutine. A panic in fn
+// is logged and goes no further. A nil function panics.
 func WithObserver(fn func(context.Context, Attempt)) WorkerOption {
 	return workerOption(func(w *worker) {
 		if fn == nil {
@@ -154,7 +154,8 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 	return r.finish(ctx, a, err)
 }
 
-// keyOf gives the key of a job's event. A job that somebody inserted without one must not be taken for a repeat of another.
+// keyOf gives the key of a job's event. A job that somebody inserted without one must not be taken
+// for a repeat of another.
 func keyOf(job *river.Job[Args]) string {
 	if job.Args.Key == "" {
 		return "job:" + strconv.FormatInt(job.ID, 10)
@@ -221,7 +222,8 @@ func (a *Attempt) end(outcome ittybit.Outcome, err error) error {
 	return err
 }
 
-// notify logs the attempt, and calls the observer. A panic of either must not decide what becomes of the job.
+// notify logs the attempt, and calls the observer. A panic of either must not decide what becomes
+// of the job.
 func (w *worker) notify(ctx context.Context, a *Attempt) {
 	ctx = context.WithoutCancel(ctx)
 	recoverPanic(func() { w.log(ctx, a) })

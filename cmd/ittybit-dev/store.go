@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS deliveries_id ON deliveries (id);
 CREATE INDEX IF NOT EXISTS deliveries_latest ON deliveries (number) WHERE latest = 1;
 CREATE INDEX IF NOT EXISTS deliveries_state ON deliveries (state, number) WHERE latest = 1;
-CREATE INDEX IF NOT EXISTS deliveries_task ON deliveries (task_id, number);`
+CREATE INDEX IF NOT EXISTS deliveries_task ON deliveries (task_id, number);
+CREATE INDEX IF NOT EXISTS deliveries_url ON deliveries (url, number);`
 
 // openStore opens the database in a directory, which it makes if it is not there.
 func openStore(ctx context.Context, dir string) (*sqliteStore, error) {

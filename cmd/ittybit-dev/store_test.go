@@ -30,7 +30,7 @@ func TestStore_givesBackWhatItWasGiven(t *testing.T) {
 		record(1, "a", 1, false), record(2, "b", 1, true), record(3, "a", 2, true), record(4, "c", 1, false),
 	} {
 		if i == 3 {
-			d.StatusCode, d.ResponseHeader, d.ResponseBody, d.Err, d.Final = 0, nil, []byte{}, errors.New("refused"), true
+			d.StatusCode, d.ResponseHeader, d.ResponseBody, d.Err, d.Final = 0, nil, nil, errors.New("refused"), true
 		}
 		require.NoError(t, store.Add(d))
 		all = append(all, d)

@@ -403,6 +403,9 @@ func (s *AutomationsService) List(ctx context.Context, params AutomationListPara
 
 // All iterates over the automations from the page that params choose to the last one,
 // fetching pages as it goes. An error is yielded alone, and last.
+//
+// To delete them, collect the ids first: what is deleted meanwhile pushes others to pages that
+// were fetched already, and those are passed over.
 func (s *AutomationsService) All(ctx context.Context, params AutomationListParams, opts ...RequestOption) iter.Seq2[*Automation, error] {
 	return all(ctx, func() (*Page[Automation], error) { return s.List(ctx, params, opts...) })
 }

@@ -121,6 +121,11 @@ func Fake(t *testing.T, answer func(n int, req *http.Request) (*http.Response, e
 	return client, recorder
 }
 
+// HTTPClient is an http.Client whose transport is respond, called with 1.
+func HTTPClient(respond func(n int, req *http.Request) (*http.Response, error)) *http.Client {
+	return &http.Client{Transport: RoundTripper(func(req *http.Request) (*http.Response, error) { return respond(1, req) })}
+}
+
 // Response makes an answer; header is name, value, name, value, …
 func Response(status int, body string, header ...string) (*http.Response, error) {
 	resp := &http.Response{StatusCode: status, Header: make(http.Header), Body: io.NopCloser(strings.NewReader(body))}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -386,4 +387,20 @@ func TestDefaults_areAsDocumented(t *testing.T) {
 		assert.Equal(t, durations[0], durations[1], name)
 	}
 	assert.Equal(t, 100_000, ittybit.DefaultDeduplicatorCapacity)
+}
+
+func TestVerify_isSharedByManyGoroutines(t *testing.T) {
+	v := webhookVerifier(t, ittybit.WithSecrets("old"))
+	var group sync.WaitGroup
+	for i := range 200 {
+		group.Go(func() {
+			body := []byte("body " + strconv.Itoa(i))
+			for _, secret := range []string{webhookSecret, "old"} {
+				header := ittybit.SignWebhook(secret, signedAt, body)
+				assert.NoError(t, v.Verify(body, header))
+				assert.ErrorIs(t, v.Verify([]byte("another"), header), ittybit.ErrSignatureMismatch)
+			}
+		})
+	}
+	group.Wait()
 }

@@ -3,12 +3,12 @@ package ittybit_test
 import (
 	"context"
 	"errors"
+	"hash"
+	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,67 +75,6 @@ func (b *webhookSlowBody) Read(p []byte) (int, error) {
 
 func (b *webhookSlowBody) Close() error { return nil }
 
-func TestWebhookHandler_goesOnWhenTheSenderHangsUp(t *testing.T) {
-	started, hungUp := make(chan struct{}), make(chan struct{})
-	results := make(chan error, 1)
-	recorder := newWebhookRecorder()
-	h := webhookHandler(t, ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
-		close(started)
-		<-hungUp
-		results <- ctx.Err()
-		return nil
-	}), ittybit.WithObserver(recorder.observe))
-	srv := webhookServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		go func() {
-			<-r.Context().Done() // the server has seen it
-			close(hungUp)
-		}()
-		h.ServeHTTP(w, r)
-	}))
-	ctx, hangUp := context.WithCancel(t.Context())
-	go func() { <-started; hangUp() }()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, srv.URL, strings.NewReader(webhookPageBody))
-	require.NoError(t, err)
-	r.Header.Set(ittybit.SignatureHeader, signedHeader(webhookPageBody))
-	require.ErrorIs(t, webhookDo(srv.Client(), r).Err, context.Canceled)
-
-	require.NoError(t, webhookReceive(t, results), "work that is nearly done is finished")
-	assert.Equal(t, ittybit.OutcomeHandled, recorder.next(t).Outcome)
-}
-
-func TestWebhookHandler_isWaitedForByShutdown(t *testing.T) {
-	started, finish := make(chan struct{}), make(chan struct{})
-	recorder := newWebhookRecorder()
-	h := webhookHandler(t, ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
-		close(started)
-		<-finish
-		return nil
-	}), ittybit.WithObserver(recorder.observe))
-	srv := webhookServer(t, h)
-	answers := webhookBackground(srv, webhookPageBody)
-	webhookReceive(t, started)
-
-	down := make(chan error, 1)
-	go func() { down <- srv.Config.Shutdown(context.Background()) }()
-	// Once it takes no more connections, Shutdown is waiting.
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-		if err == nil {
-			assert.NoError(t, conn.Close())
-		}
-		return err != nil
-	}, webhookPatience, time.Millisecond)
-	webhookStillOpen(t, down, "Shutdown must wait for the handler")
-	webhookStillOpen(t, answers, "the handler has not returned")
-
-	close(finish)
-	require.NoError(t, webhookReceive(t, down))
-	answer := webhookReceive(t, answers)
-	require.NoError(t, answer.Err)
-	assert.Equal(t, http.StatusOK, answer.Status)
-	assert.Equal(t, ittybit.OutcomeHandled, recorder.next(t).Outcome)
-}
-
 func webhookBoom(context.Context, *ittybit.Event) error { panic("boom") }
 
 func TestWebhookHandler_takesErrAbortHandlerAsAnyPanic(t *testing.T) {
@@ -180,39 +119,6 @@ func TestWebhookHandler_leaksNothingWhereTheHandlerEndsItsGoroutine(t *testing.T
 	// Neither the one place in flight nor the claim is lost.
 	assert.Equal(t, http.StatusOK, webhookDeliver(t, srv, webhookPageBody).Status)
 	assert.Equal(t, ittybit.OutcomeHandled, recorder.next(t).Outcome)
-}
-
-func TestWebhookHandler_boundsWhatIsInFlight(t *testing.T) {
-	const limit = 3
-	started, finish := make(chan struct{}, 10), make(chan struct{})
-	recorder := newWebhookRecorder()
-	srv := webhookServer(t, webhookHandler(t, ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
-		started <- struct{}{}
-		<-finish
-		return nil
-	}), ittybit.WithMaxInFlight(limit), ittybit.WithObserver(recorder.observe)))
-	var running []<-chan webhookAnswer
-	for range limit {
-		running = append(running, webhookBackground(srv, webhookPageBody))
-		webhookReceive(t, started)
-	}
-
-	answer := webhookDeliver(t, srv, webhookPageBody)
-	assert.Equal(t, http.StatusServiceUnavailable, answer.Status)
-	assert.Equal(t, "1", answer.Header.Get("Retry-After"))
-	assert.Equal(t, ittybit.OutcomeOverloaded, recorder.next(t).Outcome)
-	unsigned := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, "junk")
-	assert.Equal(t, http.StatusUnauthorized, unsigned.Status, "a stranger does not learn how busy it is")
-	recorder.next(t)
-
-	close(finish)
-	for _, answers := range running {
-		assert.Equal(t, http.StatusOK, webhookReceive(t, answers).Status)
-	}
-	for range limit {
-		recorder.next(t)
-	}
-	assert.Equal(t, http.StatusOK, webhookDeliver(t, srv, webhookPageBody).Status, "there is room again")
 }
 
 func TestWebhookHandler_handlesOnceWhatFailsTwice(t *testing.T) {
@@ -320,94 +226,6 @@ func TestWebhookHandler_letsAHandlerCallSeveralMuxesAtOnce(t *testing.T) {
 	}
 }
 
-func TestWebhookHandler_isSharedByManyGoroutines(t *testing.T) {
-	const senders, events = 200, 50
-	var mu sync.Mutex
-	tries, handled := map[string]int{}, map[string]int{}
-	mux := ittybit.NewEventMux()
-	mux.OnTaskCompleted(ittybit.TaskKindNSFW, func(_ context.Context, e *ittybit.Event) error {
-		mu.Lock()
-		defer mu.Unlock()
-		tries[e.Task.ID]++
-		switch tries[e.Task.ID] {
-		case 1:
-			return errors.New("not yet")
-		case 2:
-			panic("nor now")
-		}
-		handled[e.Task.ID]++
-		return nil
-	})
-	recorder := newWebhookRecorder()
-	store := ittybit.NewMemoryDeduplicator(0, 0)
-	h := webhookHandler(t, ittybit.Deduplicate(store, mux), ittybit.WithObserver(recorder.observe), ittybit.WithProcessingTimeout(time.Hour))
-	srv := webhookServer(t, h)
-	transport, ok := srv.Client().Transport.(*http.Transport)
-	require.True(t, ok)
-	transport.MaxConnsPerHost, transport.MaxIdleConnsPerHost = senders, senders
-
-	start := make(chan struct{})
-	failures := make(chan string, senders*10)
-	var group sync.WaitGroup
-	for i := range senders {
-		group.Go(func() {
-			body := webhookTask("task_"+strconv.Itoa(i%events), "completed")
-			<-start
-			for range 10 { // Ittybit tries again until it gets a 200
-				answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body))
-				if answer.Err != nil {
-					failures <- answer.Err.Error()
-					return
-				}
-				if answer.Status == http.StatusOK {
-					break
-				}
-			}
-			// Somebody else is knocking all the while.
-			if got := webhookSend(srv.Client(), http.MethodPost, srv.URL, body, ittybit.SignWebhook("stranger", time.Now(), []byte(body))); got.Status != http.StatusUnauthorized {
-				failures <- "a stranger got " + strconv.Itoa(got.Status)
-			}
-		})
-	}
-	close(start)
-	group.Wait()
-	close(failures)
-	for failure := range failures {
-		assert.Fail(t, failure)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	require.Len(t, handled, events)
-	for id, times := range handled {
-		assert.Equal(t, 1, times, id)
-		assert.Equal(t, 3, tries[id], id)
-	}
-	outcomes := map[ittybit.Outcome]int{}
-	for range senders*2 + 2*events {
-		outcomes[recorder.next(t).Outcome]++
-	}
-	assert.Equal(t, map[ittybit.Outcome]int{
-		ittybit.OutcomeHandled: events, ittybit.OutcomeFailed: events, ittybit.OutcomePanicked: events,
-		ittybit.OutcomeDuplicate: senders - events, ittybit.OutcomeSignatureMismatch: senders,
-	}, outcomes)
-}
-
-func TestVerify_isSharedByManyGoroutines(t *testing.T) {
-	v := webhookVerifier(t, ittybit.WithSecrets("old"))
-	var group sync.WaitGroup
-	for i := range 200 {
-		group.Go(func() {
-			body := []byte("body " + strconv.Itoa(i))
-			for _, secret := range []string{webhookSecret, "old"} {
-				header := ittybit.SignWebhook(secret, signedAt, body)
-				assert.NoError(t, v.Verify(body, header))
-				assert.ErrorIs(t, v.Verify([]byte("another"), header), ittybit.ErrSignatureMismatch)
-			}
-		})
-	}
-	group.Wait()
-}
-
 func TestWebhookHandler_observesAgeAndWhatIsInFlight(t *testing.T) {
 	recorder := newWebhookRecorder()
 	entered, leave := make(chan struct{}), make(chan struct{})
@@ -458,4 +276,195 @@ func TestWebhookHandler_observesWhyADeliveryWasOneTooMany(t *testing.T) {
 	require.ErrorContains(t, refused.Err, "too many deliveries")
 	assert.Nil(t, refused.Event)
 	assert.Equal(t, ittybit.OutcomeHandled, recorder.next(t).Outcome)
+}
+
+func TestMiddleware_givesBackWhatItTakes(t *testing.T) {
+	large := strings.Repeat("x", 4<<20)
+	h := webhookMiddleware(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, ittybit.WithMaxBodyBytes(8<<20))
+	signature := signedHeader(large)
+	for n := range 20 { // 20 × 4 MiB are more than may be held at once
+		r := signedRequest(large)
+		want := "status 204"
+		if r.Header.Set(ittybit.SignatureHeader, signature); n%2 == 1 {
+			r.Header.Set(ittybit.SignatureHeader, "junk")
+			want = "status 401"
+		}
+		w := newWebhookWire()
+		h.ServeHTTP(w, r)
+		require.Contains(t, w.calls, want)
+	}
+}
+
+// webhookMiddleware wraps next with the clock of real life.
+func webhookMiddleware(tb testing.TB, next http.HandlerFunc, opts ...ittybit.VerifierOption) http.Handler {
+	tb.Helper()
+	v, err := ittybit.NewWebhookVerifier(webhookSecret, opts...)
+	require.NoError(tb, err)
+	return v.Middleware(next)
+}
+
+func TestMiddleware_handsOnTheVerifiedRequest(t *testing.T) {
+	for name, chunked := range map[string]bool{"with a length": false, "chunked": true} {
+		t.Run(name, func(t *testing.T) {
+			large := `{"x":"` + strings.Repeat("x", 100_000) + `"}`
+			calls := 0
+			mux := http.NewServeMux()
+			mux.Handle("/hooks/{name}", webhookMiddleware(t, func(w http.ResponseWriter, r *http.Request) {
+				calls++
+				body, err := io.ReadAll(r.Body)
+				assert.NoError(t, err)
+				assert.Equal(t, large, string(body))
+				assert.EqualValues(t, len(large), r.ContentLength)
+				assert.Empty(t, r.TransferEncoding)
+				assert.Equal(t, "nsfw", r.PathValue("name"))
+				assert.Equal(t, "1", r.URL.Query().Get("ref"))
+				assert.NotEmpty(t, r.Header.Get(ittybit.SignatureHeader))
+				assert.NoError(t, r.Context().Err())
+				n, err := r.Body.Read(make([]byte, 1))
+				assert.Zero(t, n)
+				assert.ErrorIs(t, err, io.EOF)
+				assert.NoError(t, r.Body.Close())
+				_, err = r.Body.Read(make([]byte, 1))
+				assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+				w.WriteHeader(http.StatusTeapot)
+			}))
+			srv := webhookServer(t, mux)
+			var body io.Reader = strings.NewReader(large)
+			if chunked {
+				body = io.MultiReader(body) // net/http can't tell its length
+			}
+			r, err := http.NewRequest(http.MethodPut, srv.URL+"/hooks/nsfw?ref=1", body) // the method is next's business
+			require.NoError(t, err)
+			r.Header.Set(ittybit.SignatureHeader, signedHeader(large))
+			answer := webhookDo(srv.Client(), r)
+			require.NoError(t, answer.Err)
+			assert.Equal(t, http.StatusTeapot, answer.Status)
+			assert.Equal(t, 1, calls)
+		})
+	}
+}
+
+func TestMiddleware_refuses(t *testing.T) {
+	const body = `{"id":"task_1"}`
+	tests := map[string]struct {
+		opts   []ittybit.VerifierOption
+		body   string
+		header string
+		status int
+	}{
+		"missing":        {nil, body, "", 401},
+		"malformed":      {nil, body, "junk", 401},
+		"wrong":          {nil, body, ittybit.SignWebhook("stranger", time.Now(), []byte(body)), 401},
+		"too old":        {nil, body, signedAgo(time.Hour)(body)[0], 401},
+		"too large":      {[]ittybit.VerifierOption{ittybit.WithMaxBodyBytes(14)}, body, signedHeader(body), 413},
+		"over the limit": {nil, strings.Repeat("x", ittybit.DefaultMaxBodyBytes+1), "", 413},
+		"over budget":    {[]ittybit.VerifierOption{ittybit.WithMaxBodyBytes(1 << 30)}, strings.Repeat("x", ittybit.DefaultMaxBufferedBytes+1), "", 503},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			h := webhookMiddleware(t, func(http.ResponseWriter, *http.Request) { t.Error("next must not be reached") }, tt.opts...)
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(tt.body))
+			r.Header.Set(ittybit.SignatureHeader, tt.header)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			assert.Equal(t, tt.status, w.Code)
+			assert.Equal(t, http.StatusText(tt.status)+"\n", w.Body.String())
+			assert.Equal(t, tt.status == 503, w.Header().Get("Retry-After") == "1")
+		})
+	}
+}
+
+func TestMiddleware_takesTheBodyBackWhenNextHasReturned(t *testing.T) {
+	var kept io.ReadCloser
+	read := make(chan error, 1)
+	var group sync.WaitGroup
+	h := webhookMiddleware(t, func(_ http.ResponseWriter, r *http.Request) {
+		kept = r.Body
+		group.Go(func() { // one who goes on reading all the while, for the race detector
+			for {
+				if _, err := r.Body.Read(make([]byte, 1)); err == http.ErrBodyReadAfterClose { //nolint:errorlint // as net/http gives it
+					read <- err
+					return
+				}
+			}
+		})
+	})
+	large := strings.Repeat("x", 1000)
+	h.ServeHTTP(httptest.NewRecorder(), signedRequest(large))
+	// The buffer is used again meanwhile.
+	for range 20 {
+		other := webhookMiddleware(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) })
+		other.ServeHTTP(httptest.NewRecorder(), signedRequest(large))
+	}
+	require.ErrorIs(t, webhookReceive(t, read), http.ErrBodyReadAfterClose)
+	group.Wait()
+	n, err := kept.Read(make([]byte, 10))
+	assert.Zero(t, n)
+	require.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+	assert.NoError(t, kept.Close())
+}
+
+func TestMiddleware_isNotAcknowledgedByAnAdapterWhatNextDidNotFinish(t *testing.T) {
+	for name, end := range map[string]func(){
+		"a panic":                func() { panic("boom") },
+		"http.ErrAbortHandler":   func() { panic(http.ErrAbortHandler) },
+		"the end of a goroutine": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			reason := webhookServe(webhookMiddleware(t, func(http.ResponseWriter, *http.Request) { end() }), w, signedRequest("{}"))
+			assert.Equal(t, http.StatusInternalServerError, w.Code)
+			assert.Equal(t, name != "the end of a goroutine", reason != nil, "it goes on to whoever is around")
+
+			w = httptest.NewRecorder()
+			webhookServe(webhookMiddleware(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusAccepted)
+				end()
+			}), w, signedRequest("{}"))
+			assert.Equal(t, http.StatusAccepted, w.Code, "what next has written stands")
+		})
+	}
+	w := httptest.NewRecorder()
+	h := webhookMiddleware(t, func(http.ResponseWriter, *http.Request) { t.Error("next must not be reached") },
+		ittybit.WithSignedContent(func(hash.Hash, string, []byte) { panic("boom") }))
+	webhookServe(h, w, signedRequest("{}"))
+	assert.Equal(t, http.StatusInternalServerError, w.Code)
+	large := strings.Repeat("x", 60_000)
+	for range 2 * ittybit.DefaultMaxBufferedBytes / len(large) { // what a stranger can cause must not use the budget up
+		w = httptest.NewRecorder()
+		webhookServe(h, w, signedRequest(large))
+		require.Equal(t, http.StatusInternalServerError, w.Code)
+	}
+}
+
+func TestMiddleware_takesTheBodyBackAlsoAfterAPanic(t *testing.T) {
+	var kept io.Reader
+	h := webhookMiddleware(t, func(_ http.ResponseWriter, r *http.Request) {
+		kept = r.Body
+		panic(http.ErrAbortHandler)
+	})
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(httptest.NewRecorder(), signedRequest("{}")) })
+	_, err := kept.Read(make([]byte, 10))
+	assert.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+}
+
+func TestMiddleware_canStandInFrontOfAHandler(t *testing.T) {
+	recorder := newWebhookRecorder()
+	v, err := ittybit.NewWebhookVerifier(webhookSecret)
+	require.NoError(t, err)
+	srv := webhookServer(t, v.Middleware(webhookHandler(t, recorder)))
+	assert.Equal(t, http.StatusOK, webhookDeliver(t, srv, webhookPageBody).Status)
+	assert.Len(t, recorder.handled(), 1)
+}
+
+func TestMiddleware_leavesTheRequestItWasGivenAlone(t *testing.T) {
+	r := signedRequest("{}")
+	r = r.WithContext(context.WithValue(r.Context(), webhookValueKey{}, "trace"))
+	before := r.Body
+	h := webhookMiddleware(t, func(_ http.ResponseWriter, inner *http.Request) {
+		assert.NotSame(t, r, inner)
+		assert.Equal(t, "trace", inner.Context().Value(webhookValueKey{}))
+	})
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	assert.Equal(t, before, r.Body)
 }

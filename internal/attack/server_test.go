@@ -46,6 +46,7 @@ const (
 
 // TestMain is the server where the test has started itself as one.
 func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // what no test reads
 	if os.Getenv(serverVariable) == "" {
 		os.Exit(m.Run())
 	}

@@ -41,11 +41,12 @@ func signedAttacks() []attack {
 			run: func(s *sender) { s.deliver(nested(s, 5_000)) },
 		},
 		{
-			name: "signed, hostile values", workers: 4, pause: brief, must: []string{"200"},
+			// One that cannot be routed, because its kind or its status is not a string, is to come again.
+			name: "signed, hostile values", workers: 4, pause: brief, must: []string{"200"}, may: []string{"500"},
 			run: func(s *sender) { s.deliver(hostileTask(s)) },
 		},
 		{
-			name: "signed, hostile shapes", workers: 2, pause: brief, must: []string{"200"},
+			name: "signed, hostile shapes", workers: 2, pause: brief, must: []string{"200"}, may: []string{"500"}, // as above
 			run: func(s *sender) { s.deliver(hostileShape(s)) },
 		},
 		{

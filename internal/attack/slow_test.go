@@ -345,15 +345,7 @@ func TestWebhookHandler_cutsAStreamOfHTTP2OffAndNoOther(t *testing.T) {
 
 	// One delivery is being handled all the while, in the same connection.
 	const media = `{"id":"med_1","object":"media"}`
-	type result struct {
-		status int
-		err    error
-	}
-	other := make(chan result, 1)
-	go func() {
-		status, err := deliverTo(srv, media, sign(media))
-		other <- result{status, err}
-	}()
+	other := deliverAside(func() (int, error) { return deliverTo(srv, media, sign(media)) })
 	receive(t, blocked)
 	assert.Equal(t, http.StatusUnauthorized, post2(http.NoBody))
 	assert.Equal(t, http.StatusOK, deliver(t, srv, task("task_1")))

@@ -21,9 +21,9 @@ import (
 
 // Why a body was not read.
 var (
-	ErrTooLarge   = errors.New("the body is larger than allowed")
-	ErrOverBudget = errors.New("too many bytes are being read at once")
-	ErrTooSlow    = errors.New("the body did not arrive in time")
+	ErrTooLarge   = errors.New("ittybit: the body is larger than allowed")
+	ErrOverBudget = errors.New("ittybit: too many bytes are being read at once")
+	ErrTooSlow    = errors.New("ittybit: the body did not arrive in time")
 )
 
 const (

@@ -48,7 +48,10 @@ func classify(err error) error {
 	if errors.As(err, &limit) || errors.As(err, &status) && status.StatusCode() == http.StatusRequestEntityTooLarge {
 		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
-	return err
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrOverBudget) || errors.Is(err, ErrTooSlow) {
+		return err
+	}
+	return fmt.Errorf("ittybit: the body cannot be read: %w", err)
 }
 
 // lingerTimeout is how long the rest of a refused body is read, so that its sender gets to see the

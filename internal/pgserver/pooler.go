@@ -83,7 +83,6 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 400
-ignore_startup_parameters = extra_float_digits
 `, server.Hostname(), server.Port(), server.User.Username(), p.port, connections)
 	if err := os.WriteFile(p.file(), []byte(text), 0o644); err != nil { //nolint:gosec // PgBouncer runs as another user, and it is no secret
 		return err

@@ -21,6 +21,8 @@ type state struct {
 const (
 	stateVersion    = 1
 	chunkStateBytes = 5
+	// retriesPerChunk is how often each chunk in flight may be sent again until the next one is confirmed.
+	retriesPerChunk = 3
 )
 
 // tracker accounts for what was sent and confirmed. It is safe for concurrent use.
@@ -29,10 +31,12 @@ type tracker struct {
 	onProgress func(Progress)
 	onToken    func(string)
 
-	mu       sync.Mutex
-	chunks   []byte // chunkStateBytes each
-	before   []bool // confirmed before this upload began
-	progress Progress
+	mu           sync.Mutex
+	chunks       []byte // chunkStateBytes each
+	before       []bool // confirmed before this upload began
+	progress     Progress
+	retries      int  // since a chunk was confirmed
+	hasConfirmed bool // one of this upload, not of an earlier one
 }
 
 func newTracker(publicURL string, size int64, p Request) (*tracker, error) {
@@ -133,11 +137,21 @@ func (t *tracker) confirm(i int, sum uint32) {
 	chunk[0] = 1
 	binary.BigEndian.PutUint32(chunk[1:], sum)
 	_, length := t.bounds(i)
+	t.retries, t.hasConfirmed = 0, true
 	t.progress.Confirmed += length
 	t.report()
 	if t.onToken != nil {
 		t.onToken(t.encode())
 	}
+}
+
+// isProgressing notes that a PUT is to be sent again, and reports whether the upload makes progress
+// all the same: a chunk was confirmed, and each of those in flight was not sent again too often since.
+func (t *tracker) isProgressing(inFlight int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.retries++
+	return t.hasConfirmed && t.retries <= retriesPerChunk*inFlight
 }
 
 // finish notes that Ittybit has the file.

@@ -182,6 +182,9 @@ func (s *session) httpRequest(part part, body *partBody) pipeline.Request {
 		Method: http.MethodPut, URL: s.request.Target, Header: header, Anonymous: s.request.Anonymous,
 		Stream: body.open, ContentLength: part.length, Patient: true,
 	}
+	if part.chunk { // which draws on no retry budget while the upload makes progress
+		req.Progressing = func() bool { return s.tracker.isProgressing(s.request.Concurrency) }
+	}
 	if part.finishes {
 		req.Decoder = pipeline.DecoderFunc(func(resp pipeline.Response) error { return s.decode(part, resp) })
 	}

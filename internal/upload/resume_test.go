@@ -1,4 +1,4 @@
-package ittybit_test
+package upload_test
 
 import (
 	"bufio"
@@ -325,4 +325,43 @@ func TestUpload_givesTheRefusalOfAnyTransport(t *testing.T) {
 		}
 	}
 	assert.Zero(t, users.ExpectContinueTimeout, "the user's own is not changed")
+}
+
+// 300 chunks, each of which is answered 503 three times: more retries than a client has for a host
+// that is down, and all of them were worth it.
+func TestUpload_drawsOnNoRetryBudgetWhileItMakesProgress(t *testing.T) {
+	const chunks = 300
+	for _, concurrency := range []int{1, 4} {
+		data := uploadBytes(21, chunks*uploadKiB)
+		storage := newUploadStorage(t)
+		var mu sync.Mutex
+		failures := map[int64]int{}
+		storage.setHook(func(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			if failures[put.Start] == 3 {
+				return false
+			}
+			failures[put.Start]++
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		})
+		params := uploadChunked(storage, bytes.NewReader(data), 0)
+		params.Concurrency = concurrency
+		_, err := uploadClient(t).Files.Upload(t.Context(), params)
+		require.NoError(t, err)
+		assert.Len(t, storage.all(), 4*chunks)
+		assert.Equal(t, data, storage.file("/dir/x.mp4"))
+	}
+}
+
+func TestUpload_drawsOnTheRetryBudgetWhereNothingIsConfirmed(t *testing.T) {
+	storage := newUploadStorage(t)
+	storage.setHook(uploadAnswer(0, -1, http.StatusServiceUnavailable, ""))
+	client := uploadClient(t)
+	for range 100 {
+		_, err := client.Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(uploadBytes(22, 2*uploadKiB)), 0))
+		require.ErrorIs(t, err, ittybit.ErrServer)
+	}
+	assert.Less(t, len(storage.all()), 100+200, "of 300 retries about 150")
 }

@@ -1,4 +1,4 @@
-package ittybit_test
+package upload_test
 
 import (
 	"bytes"
@@ -203,7 +203,7 @@ func TestUpload_keepsTheSignatureOutOfErrorsAndLogs(t *testing.T) {
 				return true
 			})
 			var log testLog
-			uploader, err := ittybit.NewUploader(uploadQuick, ittybit.WithLogger(log.logger()))
+			uploader, err := ittybit.NewUploader(uploadQuick, ittybit.WithLogger(log.Logger()))
 			require.NoError(t, err)
 			for upload, do := range map[string]func(context.Context, ittybit.UploadParams, ...ittybit.RequestOption) (*ittybit.UploadResult, error){
 				"client": uploadClient(t).Files.Upload, "uploader": uploader.Upload,

@@ -1,4 +1,4 @@
-package ittybit_test
+package upload_test
 
 import (
 	"bytes"

@@ -55,13 +55,16 @@ func (a *Automation) objectID() string { return a.ID }
 
 func (a *Automation) fromJSON(text []byte) error { return decodeObject(a, "automation", text) }
 
+// TriggerKind says what a trigger waits for. It is an open type.
+type TriggerKind string
+
 // TriggerKindEvent is the one kind of trigger that API version 2025-08-20 has.
-const TriggerKindEvent = "event"
+const TriggerKindEvent TriggerKind = "event"
 
 // Trigger says what sets an automation off. [OnEvent] makes one.
 type Trigger struct {
-	Kind  string    `json:"kind,omitempty"`
-	Event EventType `json:"event,omitempty"`
+	Kind  TriggerKind `json:"kind,omitempty"`
+	Event EventType   `json:"event,omitempty"`
 
 	// Extra are further members; those read from the API are kept here.
 	Extra map[string]any `json:"-"`

@@ -20,15 +20,47 @@ const (
 	FileObjectIntelligence FileObject = "intelligence" // what was found out: JSON behind URL
 )
 
+// FileKind says what is in a file. It is an open type: a track or intelligence is of the kind of
+// the task that made it, such as subtitles or nsfw.
+type FileKind string
+
+// The kinds of sources (API version 2025-08-20).
+const (
+	FileKindVideo FileKind = "video"
+	FileKindImage FileKind = "image"
+	FileKindAudio FileKind = "audio"
+)
+
+// FileStatus says whether a file can be used. It is an open type.
+type FileStatus string
+
+// The statuses of files (API version 2025-08-20).
+const (
+	FileStatusWaiting    FileStatus = "waiting"
+	FileStatusProcessing FileStatus = "processing"
+	FileStatusReady      FileStatus = "ready"
+	FileStatusFailed     FileStatus = "failed"
+)
+
+// Orientation is the shape of a picture. It is an open type.
+type Orientation string
+
+// The orientations (API version 2025-08-20).
+const (
+	OrientationLandscape Orientation = "landscape"
+	OrientationPortrait  Orientation = "portrait"
+	OrientationSquare    Orientation = "square"
+)
+
 // File is a file of a media object, and what a task takes in and puts out. Members
 // that Ittybit did not send are zero; RawJSON has everything.
 type File struct {
 	ID           string         `json:"id"`
 	MediaID      string         `json:"media_id,omitempty"`
 	Object       FileObject     `json:"object,omitempty"`
-	Kind         string         `json:"kind,omitempty"` // video, image, audio; tracks and intelligence have kinds of their own
+	Kind         FileKind       `json:"kind,omitempty"`
 	Type         string         `json:"type,omitempty"` // MIME type
-	Status       string         `json:"status,omitempty"`
+	Status       FileStatus     `json:"status,omitempty"`
 	URL          string         `json:"url,omitempty"`
 	Filename     string         `json:"filename,omitempty"`
 	Folder       string         `json:"folder,omitempty"`
@@ -38,7 +70,7 @@ type File struct {
 	Codec        string         `json:"codec,omitempty"`
 	Container    string         `json:"container,omitempty"`
 	Format       string         `json:"format,omitempty"`
-	Orientation  string         `json:"orientation,omitempty"` // landscape, portrait or square
+	Orientation  Orientation    `json:"orientation,omitempty"`
 	Placeholder  string         `json:"placeholder,omitempty"`
 	Background   string         `json:"background,omitempty"`
 	CreatedBy    string         `json:"created_by,omitempty"`

@@ -13,7 +13,7 @@ import (
 type Media struct {
 	ID         string            `json:"id"`
 	Object     string            `json:"object,omitempty"` // "media"
-	Kind       string            `json:"kind,omitempty"`   // video, image or audio; empty for a media without files
+	Kind       FileKind          `json:"kind,omitempty"`   // empty for a media without files
 	Title      string            `json:"title,omitempty"`
 	Alt        string            `json:"alt,omitempty"`
 	Width      int               `json:"width,omitempty"`    // pixels

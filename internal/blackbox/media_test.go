@@ -23,7 +23,7 @@ func TestMedia_readsTheDocumentedAnswer(t *testing.T) {
 	client, _ := apitest.Fake(t, apitest.Always(200, body))
 	media, err := client.Media.Get(t.Context(), "med_1")
 	require.NoError(t, err)
-	assert.Equal(t, []any{"med_1", "media", "video", "T", "A", 1920, 1080, 63.2, "", "prj_1", "auto_1"},
+	assert.Equal(t, []any{"med_1", "media", ittybit.FileKindVideo, "T", "A", 1920, 1080, 63.2, "", "prj_1", "auto_1"},
 		[]any{media.ID, media.Object, media.Kind, media.Title, media.Alt, media.Width, media.Height, media.Duration, media.Background, media.ProjectID, media.AutomationID})
 	assert.Equal(t, map[string]string{"thumb": "https://you.ittybit.net/t.png"}, media.URLs)
 	assert.Equal(t, json.Number("12345678901234567890"), media.Metadata["big"])
@@ -32,7 +32,7 @@ func TestMedia_readsTheDocumentedAnswer(t *testing.T) {
 	assert.JSONEq(t, body, string(media.RawJSON()))
 	require.Len(t, media.Files, 1)
 	file := media.Files[0]
-	assert.Equal(t, []any{"h264", "mp4", 90.0, 1500, 23.976, int64(9007199254740992), 5000000, true, "ready", json.Number("1.50")},
+	assert.Equal(t, []any{"h264", "mp4", 90.0, 1500, 23.976, int64(9007199254740992), 5000000, true, ittybit.FileStatusReady, json.Number("1.50")},
 		[]any{file.Codec, file.Container, file.Rotation, file.Frames, file.FPS, file.Filesize, file.Bitrate, file.Original, file.Status, file.Metadata["n"]})
 	assert.Equal(t, int64(1735689601), file.Updated.Unix())
 	assert.Contains(t, string(file.RawJSON()), `"brand_new":1`)

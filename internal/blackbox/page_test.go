@@ -85,7 +85,7 @@ func TestPage_linkThatCannotBeReadIsAnError(t *testing.T) {
 		client, _ := apitest.Fake(t, apitest.Always(200, apitest.Page("a"), "Links", "<"+link+`>; rel="next"`))
 		_, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 		require.ErrorContains(t, err, "ittybit: the ", link)
-		require.ErrorContains(t, err, "link to the next page can't be parsed", link)
+		require.ErrorContains(t, err, "link to the next page cannot be parsed", link)
 	}
 }
 

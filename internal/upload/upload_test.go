@@ -42,7 +42,7 @@ func TestUpload_sendsASmallFileWithOnePut(t *testing.T) {
 	assert.Equal(t, storage.URL+"/a%20b/%C3%BC.mp4", result.URL)
 	require.NotNil(t, result.File)
 	assert.Equal(t, "file_1", result.File.ID)
-	assert.Equal(t, "video", result.File.Kind)
+	assert.Equal(t, ittybit.FileKindVideo, result.File.Kind)
 	assert.Equal(t, result.URL, result.File.URL)
 	assert.True(t, result.File.Created.Equal(time.Date(2024, 1, 1, 10, 10, 10, 101_000_000, time.UTC)), result.File.Created.String())
 }

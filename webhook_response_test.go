@@ -212,7 +212,8 @@ func webhookFails(err error) ittybit.EventHandlerFunc {
 	return func(context.Context, *ittybit.Event) error { return err }
 }
 
-// webhookServe calls h in a goroutine of its own, which it may end, and gives what it panicked with.
+// webhookServe calls h in a goroutine of its own, which it may end, and gives what it panicked
+// with.
 func webhookServe(h http.Handler, w http.ResponseWriter, r *http.Request) (reason any) {
 	done := make(chan struct{})
 	go func() {
@@ -255,8 +256,8 @@ func TestWebhookHandler_respondsInWritersThatPanicWhenFlushed(t *testing.T) {
 	}
 }
 
-// webhookAdapter stands for adapters that answer 200 where no status was set, whatever became of the
-// handler, and for recovering middlewares that do.
+// webhookAdapter stands for adapters that respond with 200 where no status was set, whatever became
+// of the handler, and for recovering middlewares that do.
 func webhookAdapter(h http.Handler, r *http.Request) (status int) {
 	w := httptest.NewRecorder()
 	webhookServe(h, w, r)

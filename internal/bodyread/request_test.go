@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -75,4 +76,86 @@ func TestRespond_saysAStatusAndNothingElse(t *testing.T) {
 		assert.Equal(t, tt.retryAfter, w.Header().Get("Retry-After"))
 		assert.Equal(t, fmt.Sprint(len(text)), w.Header().Get("Content-Length"))
 	}
+}
+
+// wire is a ResponseWriter that notes its deadlines, from now; 0 is none.
+type wire struct {
+	*httptest.ResponseRecorder
+	reads, writes []time.Duration
+}
+
+func (w *wire) SetReadDeadline(at time.Time) error {
+	w.reads = append(w.reads, fromNow(at))
+	return nil
+}
+
+func (w *wire) SetWriteDeadline(at time.Time) error {
+	w.writes = append(w.writes, fromNow(at))
+	return nil
+}
+
+func fromNow(at time.Time) time.Duration {
+	if at.IsZero() {
+		return 0
+	}
+	return time.Until(at)
+}
+
+// requestTo makes a request that came by a server with these timeouts.
+func requestTo(server *http.Server, body io.Reader) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, "/", body)
+	return r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, server))
+}
+
+func TestReadRequest_setsADeadlineAndTakesItBack(t *testing.T) {
+	for _, tt := range []struct {
+		server time.Duration // its ReadTimeout
+		want   []time.Duration
+	}{
+		{0, []time.Duration{time.Minute, 0}}, {time.Hour, []time.Duration{time.Minute, 0}},
+		{time.Minute, nil}, {time.Second, nil}, // the server's own comes first
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &wire{ResponseRecorder: httptest.NewRecorder()}
+			reader := bodyread.NewReader(100, bodyread.NewBudget(1<<20))
+			body, err := reader.ReadRequest(w, requestTo(&http.Server{ReadTimeout: tt.server}, strings.NewReader("{}")), time.Now(), time.Minute)
+			require.NoError(t, err)
+			assert.Equal(t, "{}", string(body.Bytes()))
+			assert.Equal(t, tt.want, w.reads)
+			assert.Empty(t, w.Header())
+		})
+	}
+	body, err := bodyread.NewReader(100, bodyread.NewBudget(1<<20)).ReadRequest(httptest.NewRecorder(), &http.Request{}, time.Now(), time.Minute)
+	require.NoError(t, err, "a request that no server has read")
+	assert.Empty(t, body.Bytes())
+}
+
+func TestCloseAfterReply_waitsAMomentForTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for major, want := range map[int]string{1: "close", 2: ""} {
+			w := &wire{ResponseRecorder: httptest.NewRecorder()}
+			r := requestTo(new(http.Server), strings.NewReader("{}"))
+			r.ProtoMajor = major
+			bodyread.CloseAfterReply(w, r)
+			assert.Equal(t, want, w.Header().Get("Connection"), "in HTTP/2 it would end the other streams")
+			assert.Equal(t, []time.Duration{500 * time.Millisecond}, w.reads)
+		}
+		w := &wire{ResponseRecorder: httptest.NewRecorder()}
+		bodyread.CloseAfterReply(w, requestTo(new(http.Server), http.NoBody))
+		assert.Empty(t, w.reads, "there is nothing to wait for")
+		assert.Empty(t, w.Header())
+	})
+}
+
+func TestLimitSending_leavesAServersOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tt := range []struct {
+			server time.Duration
+			want   []time.Duration
+		}{{0, []time.Duration{5 * time.Second}}, {time.Hour, nil}, {time.Second, nil}} {
+			w := &wire{ResponseRecorder: httptest.NewRecorder()}
+			bodyread.LimitSending(w, requestTo(&http.Server{WriteTimeout: tt.server}, http.NoBody))
+			assert.Equal(t, tt.want, w.writes)
+		}
+	})
 }

@@ -39,7 +39,7 @@ func TestVerify_doesNotAllocateWhenItSucceeds(t *testing.T) {
 			"several values": "v0=x, v1=00, " + inHex + ",v2=y",
 		} {
 			for secrets, opts := range map[string][]ittybit.VerifierOption{
-				"1 secret": nil, "2 secrets": {ittybit.WithSecrets("old")},
+				"1 secret": nil, "2 secrets": {ittybit.WithSecrets("the_old_test_key")},
 			} {
 				t.Run(size+", "+form+", "+secrets, func(t *testing.T) {
 					v := webhookVerifier(t, opts...)
@@ -54,7 +54,7 @@ func TestVerify_doesNotAllocateWhenItSucceeds(t *testing.T) {
 		}
 		// The last of several secrets: all of them are tried.
 		t.Run(size+", rotated", func(t *testing.T) {
-			v, err := ittybit.NewWebhookVerifier("new", ittybit.WithSecrets(webhookSecret), ittybit.WithClock(signedClock))
+			v, err := ittybit.NewWebhookVerifier("the_new_test_key", ittybit.WithSecrets(webhookSecret), ittybit.WithClock(signedClock))
 			require.NoError(t, err)
 			require.NoError(t, v.Verify(body, inHex))
 			assert.Zero(t, testing.AllocsPerRun(100, func() {

@@ -156,7 +156,7 @@ func TestWebhookLog_saysHowARefusedSignatureFits(t *testing.T) {
 	var log testLog
 	h := webhookHandler(t, ittybit.EventHandlerFunc(webhookNothing), ittybit.WithLogger(log.logger()))
 	r := signedRequest(webhookPageBody)
-	r.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook("stranger", time.Now(), []byte(webhookPageBody)))
+	r.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook("a key of a stranger", time.Now(), []byte(webhookPageBody)))
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	assert.Contains(t, log.String(), "No scheme matches: the key is wrong")
 	assert.NotContains(t, log.String(), webhookSecret)
@@ -217,7 +217,7 @@ func TestWebhookLog_writesOneLineADelivery(t *testing.T) {
 		"failed":      {fails(failure), "", "ERROR", "failed", 500, "the database is away"},
 		"retry later": {fails(ittybit.RetryLater(time.Minute, failure)), "", "WARN", "retry_later", 503, "the database is away"},
 		"unsigned":    {nil, "junk", "WARN", "signature_malformed", 401, "malformed"},
-		"wrong":       {nil, ittybit.SignWebhook("stranger", time.Now(), nil), "WARN", "signature_mismatch", 401, "does not match"},
+		"wrong":       {nil, ittybit.SignWebhook("a key of a stranger", time.Now(), nil), "WARN", "signature_mismatch", 401, "does not match"},
 		"expired":     {nil, signedAgo(time.Hour)(webhookPageBody)[0], "ERROR", "signature_expired", 401, "outside the tolerance"},
 	}
 	for name, tt := range tests {
@@ -412,7 +412,7 @@ func TestWebhookLog_isNeverSilentWithoutALogger(t *testing.T) {
 		"aborted":      {webhookEnd["aborted"].next, "", "ERROR", []string{"panicked", "abort Handler", "stack"}},
 		"ended":        {webhookEnd["goroutine ended"].next, "", "ERROR", []string{"aborted", "runtime.Goexit"}},
 		"late success": {late, "", "WARN", []string{"handled", "later than the 5s", "Deduplicate", "6s"}},
-		"wrong key":    {webhookNothing, ittybit.SignWebhook("stranger", time.Now(), []byte(webhookPageBody)), "WARN", []string{"signature_mismatch", "the key is wrong", "Explain"}},
+		"wrong key":    {webhookNothing, ittybit.SignWebhook("a key of a stranger", time.Now(), []byte(webhookPageBody)), "WARN", []string{"signature_mismatch", "the key is wrong", "Explain"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := defaultLog(t)

@@ -16,7 +16,7 @@ import (
 )
 
 func ExampleNewClient() {
-	client, err := ittybit.NewClient("your-api-key", // os.Getenv("ITTYBIT_API_KEY"), mostly
+	client, err := ittybit.NewClient("your-ittybit-api-key", // os.Getenv("ITTYBIT_API_KEY"), mostly
 		ittybit.WithUserAgent("your-app/1.2"),
 		ittybit.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, nil))),
 		ittybit.WithHTTPClient(&http.Client{Timeout: 30 * time.Second}), // of each attempt
@@ -58,7 +58,7 @@ func ExampleAPIError() {
 
 // What can't be meant is refused before anything is sent.
 func ExampleParamError() {
-	client, err := ittybit.NewClient("your-api-key")
+	client, err := ittybit.NewClient("your-ittybit-api-key")
 	if err != nil {
 		panic(err)
 	}
@@ -152,7 +152,7 @@ func ExampleClient_Do() {
 		_, _ = io.WriteString(w, `{"id":"job_1","object":"job","kind":"video","status":"queued","created_at":1767225600000}`)
 	}))
 	defer api.Close()
-	client, err := ittybit.NewClient("your-api-key", ittybit.WithBaseURL(api.URL))
+	client, err := ittybit.NewClient("your-ittybit-api-key", ittybit.WithBaseURL(api.URL))
 	if err != nil {
 		panic(err)
 	}
@@ -173,11 +173,11 @@ func ExampleClient_Do() {
 		fmt.Println(e.Job.ID, e.Job.Status, string(e.Job.Output))
 		return nil
 	})
-	webhook, err := ittybit.NewWebhookHandler("your-api-key", events)
+	webhook, err := ittybit.NewWebhookHandler("your-ittybit-api-key", events)
 	if err != nil {
 		panic(err)
 	}
-	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your-api-key", map[string]any{
+	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your-ittybit-api-key", map[string]any{
 		"id": job.ID, "object": "job", "kind": job.Kind, "status": "succeeded", "output": "https://example.com/talk.mp4",
 	}))
 	// Output:

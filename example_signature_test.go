@@ -20,7 +20,7 @@ import (
 
 func ExampleSignWebhook() {
 	body := []byte(`{"id":"task_123abc"}`)
-	header := ittybit.SignWebhook("your API key", time.Unix(1736512520, 0), body)
+	header := ittybit.SignWebhook("your Ittybit API key", time.Unix(1736512520, 0), body)
 	timestamp, _, _ := strings.Cut(header, ",")
 	fmt.Println(ittybit.SignatureHeader, timestamp)
 	// Output: Ittybit-Signature t=1736512520
@@ -28,15 +28,15 @@ func ExampleSignWebhook() {
 
 // In a framework that does not speak net/http: give Verify the raw body and the header.
 func ExampleWebhookVerifier_Verify() {
-	verifier, err := ittybit.NewWebhookVerifier("your API key")
+	verifier, err := ittybit.NewWebhookVerifier("your Ittybit API key")
 	if err != nil {
 		panic(err)
 	}
 	body := []byte(`{"id":"task_123abc","object":"task","status":"completed"}`)
 	for _, header := range []string{
-		ittybit.SignWebhook("your API key", time.Now(), body),
-		ittybit.SignWebhook("your API key", time.Now().Add(-time.Hour), body),
-		ittybit.SignWebhook("another key", time.Now(), body),
+		ittybit.SignWebhook("your Ittybit API key", time.Now(), body),
+		ittybit.SignWebhook("your Ittybit API key", time.Now().Add(-time.Hour), body),
+		ittybit.SignWebhook("another Ittybit key", time.Now(), body),
 		"",
 	} {
 		switch err := verifier.Verify(body, header); {
@@ -58,7 +58,7 @@ func ExampleWebhookVerifier_Verify() {
 }
 
 func ExampleWebhookVerifier_Middleware() {
-	verifier, err := ittybit.NewWebhookVerifier("your API key")
+	verifier, err := ittybit.NewWebhookVerifier("your Ittybit API key")
 	if err != nil {
 		panic(err)
 	}
@@ -87,9 +87,9 @@ func ExampleWebhookVerifier_Middleware() {
 	handler := verifier.Middleware(yours)
 
 	forged := httptest.NewRecorder()
-	handler.ServeHTTP(forged, ittybittest.NewWebhookRequest("another key", `{}`))
+	handler.ServeHTTP(forged, ittybittest.NewWebhookRequest("another Ittybit key", `{}`))
 	genuine := httptest.NewRecorder()
-	handler.ServeHTTP(genuine, ittybittest.NewWebhookRequest("your API key", `{}`))
+	handler.ServeHTTP(genuine, ittybittest.NewWebhookRequest("your Ittybit API key", `{}`))
 	fmt.Println(forged.Code, genuine.Code)
 	// Output:
 	// verified: unknown
@@ -97,12 +97,12 @@ func ExampleWebhookVerifier_Middleware() {
 }
 
 func ExampleWebhookVerifier_Explain() {
-	verifier, err := ittybit.NewWebhookVerifier("your API key", ittybit.WithClock(func() time.Time { return time.Unix(1736512522, 0) }))
+	verifier, err := ittybit.NewWebhookVerifier("your Ittybit API key", ittybit.WithClock(func() time.Time { return time.Unix(1736512522, 0) }))
 	if err != nil {
 		panic(err)
 	}
 	body := []byte(`{"id":"task_123abc"}`)
-	header := ittybit.SignWebhook("your API key", time.Unix(1736512520, 0), body)
+	header := ittybit.SignWebhook("your Ittybit API key", time.Unix(1736512520, 0), body)
 	fmt.Print(verifier.Explain(body, header))
 	// Output:
 	// Verify accepts this delivery.
@@ -113,43 +113,43 @@ func ExampleWebhookVerifier_Explain() {
 
 // While the API key is being rotated, both keys are good.
 func ExampleWithSecrets() {
-	verifier, err := ittybit.NewWebhookVerifier("new key", ittybit.WithSecrets("old key"))
+	verifier, err := ittybit.NewWebhookVerifier("the new Ittybit key", ittybit.WithSecrets("the old Ittybit key"))
 	if err != nil {
 		panic(err)
 	}
 	body := []byte(`{"id":"task_123abc"}`)
-	for _, key := range []string{"new key", "old key", "key of somebody else"} {
+	for _, key := range []string{"the new Ittybit key", "the old Ittybit key", "key of somebody else"} {
 		err := verifier.Verify(body, ittybit.SignWebhook(key, time.Now(), body))
 		fmt.Println(key+":", err == nil)
 	}
 	// Output:
-	// new key: true
-	// old key: true
+	// the new Ittybit key: true
+	// the old Ittybit key: true
 	// key of somebody else: false
 }
 
 // Where repeats do no harm, signatures may be older.
 func ExampleWithTolerance() {
-	verifier, err := ittybit.NewWebhookVerifier("your API key", ittybit.WithTolerance(72*time.Hour))
+	verifier, err := ittybit.NewWebhookVerifier("your Ittybit API key", ittybit.WithTolerance(72*time.Hour))
 	if err != nil {
 		panic(err)
 	}
 	body := []byte(`{"id":"task_123abc"}`)
-	header := ittybit.SignWebhook("your API key", time.Now().Add(-time.Hour), body)
+	header := ittybit.SignWebhook("your Ittybit API key", time.Now().Add(-time.Hour), body)
 	fmt.Println(verifier.Verify(body, header))
 	// Output: <nil>
 }
 
 // Another reading of what is signed, should Ittybit publish one: here the body alone.
 func ExampleWithSignedContent() {
-	verifier, err := ittybit.NewWebhookVerifier("your API key", ittybit.WithSignedContent(func(mac hash.Hash, _ string, body []byte) {
+	verifier, err := ittybit.NewWebhookVerifier("your Ittybit API key", ittybit.WithSignedContent(func(mac hash.Hash, _ string, body []byte) {
 		_, _ = mac.Write(body) // a hash takes everything
 	}))
 	if err != nil {
 		panic(err)
 	}
 	body := []byte(`{"id":"task_123abc"}`)
-	mac := hmac.New(sha256.New, []byte("your API key"))
+	mac := hmac.New(sha256.New, []byte("your Ittybit API key"))
 	_, _ = mac.Write(body)
 	header := fmt.Sprintf("t=%d,v1=%x", time.Now().Unix(), mac.Sum(nil))
 	fmt.Println(verifier.Verify(body, header))

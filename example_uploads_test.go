@@ -115,7 +115,7 @@ func ExampleSignedURLsService_Create() {
 }
 
 func ExampleSignURL() {
-	signed, err := ittybit.SignURL("your API key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "holidays/beach.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
+	signed, err := ittybit.SignURL("your Ittybit API key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "holidays/beach.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	if err != nil {
 		panic(err)
 	}

@@ -24,7 +24,7 @@ func ExampleNewWebhookHandler() {
 		fmt.Println(e.Task.ID, nsfw.IsNSFW)
 		return nil
 	})
-	webhook, err := ittybit.NewWebhookHandler("your API key", events)
+	webhook, err := ittybit.NewWebhookHandler("your Ittybit API key", events)
 	if err != nil {
 		panic(err)
 	}
@@ -32,7 +32,7 @@ func ExampleNewWebhookHandler() {
 	mux.Handle("POST /ittybit-webhook", webhook)
 
 	// What Ittybit would send.
-	delivery := ittybittest.NewWebhookRequest("your API key",
+	delivery := ittybittest.NewWebhookRequest("your Ittybit API key",
 		`{"id":"task_123abc","object":"task","kind":"nsfw","status":"completed","results":{"is_nsfw":true,"confidence":0.97}}`)
 	answer := httptest.NewRecorder()
 	mux.ServeHTTP(answer, delivery)
@@ -46,25 +46,25 @@ func ExampleRetryLater() {
 	handler := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
 		return ittybit.RetryLater(30*time.Second, errors.New("the database is being migrated"))
 	})
-	webhook, err := ittybit.NewWebhookHandler("your API key", handler)
+	webhook, err := ittybit.NewWebhookHandler("your Ittybit API key", handler)
 	if err != nil {
 		panic(err)
 	}
 	answer := httptest.NewRecorder()
-	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest("your API key", `{"id":"task_1","object":"task","status":"completed"}`))
+	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","status":"completed"}`))
 	fmt.Println(answer.Code, answer.Header().Get("Retry-After"))
 	// Output: 503 30
 }
 
 func ExampleDiscard() {
-	webhook, err := ittybit.NewWebhookHandler("your API key", ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
+	webhook, err := ittybit.NewWebhookHandler("your Ittybit API key", ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
 		return ittybit.Discard(errors.New("a task of a customer who has left")) // it would never succeed
 	}))
 	if err != nil {
 		panic(err)
 	}
 	answer := httptest.NewRecorder()
-	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest("your API key", `{"id":"task_1","object":"task","status":"completed"}`))
+	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","status":"completed"}`))
 	fmt.Println(answer.Code)
 	// Output: 200
 }
@@ -73,13 +73,13 @@ func ExampleDiscard() {
 func ExampleWithObserver() {
 	counts := make(map[ittybit.Outcome]int) // a counter of your metrics library, mostly, for deliveries come concurrently
 	nothing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
-	webhook, err := ittybit.NewWebhookHandler("your API key", nothing, ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) {
+	webhook, err := ittybit.NewWebhookHandler("your Ittybit API key", nothing, ittybit.WithObserver(func(_ context.Context, d ittybit.Delivery) {
 		counts[d.Outcome]++
 	}))
 	if err != nil {
 		panic(err)
 	}
-	for _, key := range []string{"your API key", "another key", "your API key"} {
+	for _, key := range []string{"your Ittybit API key", "another Ittybit key", "your Ittybit API key"} {
 		webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest(key, `{"id":"task_1","object":"task","status":"completed"}`))
 	}
 	fmt.Println(counts[ittybit.OutcomeHandled], counts[ittybit.OutcomeSignatureMismatch])
@@ -96,10 +96,10 @@ func ExampleWithLogger() {
 			return a
 		},
 	}))
-	webhook, err := ittybit.NewWebhookHandler("your API key", ittybit.NewEventMux(), ittybit.WithLogger(logger))
+	webhook, err := ittybit.NewWebhookHandler("your Ittybit API key", ittybit.NewEventMux(), ittybit.WithLogger(logger))
 	if err != nil {
 		panic(err)
 	}
-	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your API key", `{"id":"task_1","object":"task","kind":"nsfw","status":"completed"}`))
+	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","kind":"nsfw","status":"completed"}`))
 	// Output: level=INFO msg="ittybit: webhook" outcome=ignored status=200 body_bytes=66 event=task.completed key=task:task_1:completed
 }

@@ -1,6 +1,7 @@
 package ittybit_test
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -33,6 +34,14 @@ func signedMAC(timestamp, body string) []byte {
 	mac := hmac.New(sha256.New, []byte(webhookSecret))
 	mac.Write([]byte(timestamp + "." + body))
 	return mac.Sum(nil)
+}
+
+// signedWithNoKey signs with an empty key, which anybody has. In FIPS 140-3 mode nobody can.
+func signedWithNoKey(t time.Time, body []byte) string {
+	if fips140.Enforced() {
+		return ittybit.SignWebhook("a key that nobody uses", t, body)
+	}
+	return ittybit.SignWebhook("", t, body)
 }
 
 func signedHex(timestamp, body string) string {
@@ -232,18 +241,18 @@ func TestVerify_checksTheSignatureBeforeTheClock(t *testing.T) {
 func TestVerify_knowsItsKeys(t *testing.T) {
 	body := []byte("body")
 	headers := map[string]string{}
-	for _, secret := range []string{webhookSecret, "old", "older", "stranger"} {
+	for _, secret := range []string{webhookSecret, "the_old_test_key", "an_even_older_test_key", "a key of a stranger"} {
 		headers[secret] = ittybit.SignWebhook(secret, signedAt, body)
 	}
 	v := webhookVerifier(t)
-	assert.ErrorIs(t, v.Verify(body, headers["old"]), ittybit.ErrSignatureMismatch)
+	assert.ErrorIs(t, v.Verify(body, headers["the_old_test_key"]), ittybit.ErrSignatureMismatch)
 
-	rotating := webhookVerifier(t, ittybit.WithSecrets("old"), ittybit.WithSecrets("older"))
+	rotating := webhookVerifier(t, ittybit.WithSecrets("the_old_test_key"), ittybit.WithSecrets("an_even_older_test_key"))
 	assert.NoError(t, rotating.Verify(body, headers[webhookSecret]))
-	assert.NoError(t, rotating.Verify(body, headers["old"]))
-	assert.NoError(t, rotating.Verify(body, headers["older"]))
-	assert.ErrorIs(t, rotating.Verify(body, headers["stranger"]), ittybit.ErrSignatureMismatch)
-	assert.ErrorIs(t, rotating.Verify(body, ittybit.SignWebhook("", signedAt, body)), ittybit.ErrSignatureMismatch)
+	assert.NoError(t, rotating.Verify(body, headers["the_old_test_key"]))
+	assert.NoError(t, rotating.Verify(body, headers["an_even_older_test_key"]))
+	assert.ErrorIs(t, rotating.Verify(body, headers["a key of a stranger"]), ittybit.ErrSignatureMismatch)
+	assert.ErrorIs(t, rotating.Verify(body, signedWithNoKey(signedAt, body)), ittybit.ErrSignatureMismatch)
 }
 
 func TestVerify_takesTheBareFormOnlyWhereAllowed(t *testing.T) {
@@ -286,7 +295,7 @@ func TestVerify_takesOtherSignedContent(t *testing.T) {
 
 func TestWebhookVerifier_zeroValueAcceptsNothing(t *testing.T) {
 	var v ittybit.WebhookVerifier
-	assert.ErrorIs(t, v.Verify(nil, ittybit.SignWebhook("", time.Now(), nil)), ittybit.ErrSignatureMismatch)
+	assert.ErrorIs(t, v.Verify(nil, signedWithNoKey(time.Now(), nil)), ittybit.ErrSignatureMismatch)
 }
 
 func TestNewWebhookVerifier_refusesWhatMakesNoSense(t *testing.T) {
@@ -296,18 +305,18 @@ func TestNewWebhookVerifier_refusesWhatMakesNoSense(t *testing.T) {
 		param  string
 	}{
 		"no secret":             {"", nil, "apiKey"},
-		"a file's newline":      {"key\n", nil, "secret"},
-		"a space in front":      {" key", nil, "secret"},
-		"a no-break space":      {"key\u00a0", nil, "secret"},
-		"an empty second key":   {"key", []ittybit.VerifierOption{ittybit.WithSecrets("old", "")}, "secret"},
-		"a newline in another":  {"key", []ittybit.VerifierOption{ittybit.WithSecrets("old\r\n")}, "secret"},
-		"no tolerance":          {"key", []ittybit.VerifierOption{ittybit.WithTolerance(0)}, "tolerance"},
-		"a negative tolerance":  {"key", []ittybit.VerifierOption{ittybit.WithTolerance(-time.Second)}, "tolerance"},
-		"a nil clock":           {"key", []ittybit.VerifierOption{ittybit.WithClock(nil)}, "clock"},
-		"a body limit of zero":  {"key", []ittybit.VerifierOption{ittybit.WithMaxBodyBytes(0)}, "max body bytes"},
-		"a negative body limit": {"key", []ittybit.VerifierOption{ittybit.WithMaxBodyBytes(-1)}, "max body bytes"},
-		"nil signed content":    {"key", []ittybit.VerifierOption{ittybit.WithSignedContent(nil)}, "signed content"},
-		"a nil option":          {"key", []ittybit.VerifierOption{nil}, "opts"},
+		"a file's newline":      {webhookSecret + "\n", nil, "secret"},
+		"a space in front":      {" " + webhookSecret, nil, "secret"},
+		"a no-break space":      {webhookSecret + "\u00a0", nil, "secret"},
+		"an empty second key":   {webhookSecret, []ittybit.VerifierOption{ittybit.WithSecrets("the_old_test_key", "")}, "secret"},
+		"a newline in another":  {webhookSecret, []ittybit.VerifierOption{ittybit.WithSecrets("the_old_test_key\r\n")}, "secret"},
+		"no tolerance":          {webhookSecret, []ittybit.VerifierOption{ittybit.WithTolerance(0)}, "tolerance"},
+		"a negative tolerance":  {webhookSecret, []ittybit.VerifierOption{ittybit.WithTolerance(-time.Second)}, "tolerance"},
+		"a nil clock":           {webhookSecret, []ittybit.VerifierOption{ittybit.WithClock(nil)}, "clock"},
+		"a body limit of zero":  {webhookSecret, []ittybit.VerifierOption{ittybit.WithMaxBodyBytes(0)}, "max body bytes"},
+		"a negative body limit": {webhookSecret, []ittybit.VerifierOption{ittybit.WithMaxBodyBytes(-1)}, "max body bytes"},
+		"nil signed content":    {webhookSecret, []ittybit.VerifierOption{ittybit.WithSignedContent(nil)}, "signed content"},
+		"a nil option":          {webhookSecret, []ittybit.VerifierOption{nil}, "opts"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -349,12 +358,12 @@ func TestNewWebhookVerifier_refusesAnEmptyKeyAsNewClientDoes(t *testing.T) {
 }
 
 func TestWebhookVerifier_isNeverPrintedWithItsSecrets(t *testing.T) {
-	v := webhookVerifier(t, ittybit.WithSecrets("another_secret"))
-	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithSecrets("another_secret"))
+	v := webhookVerifier(t, ittybit.WithSecrets("another_test_secret"))
+	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithSecrets("another_test_secret"))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%x", "%X", "%q", "%t"} {
 		for _, value := range []any{v, *v, h, []any{v, h}, struct{ V, H any }{v, h}, map[string]any{"v": v, "h": h}} {
 			text := fmt.Sprintf(verb, value)
-			for _, secret := range []string{webhookSecret, "another_secret"} {
+			for _, secret := range []string{webhookSecret, "another_test_secret"} {
 				assert.NotContains(t, text, secret, "%s of %T", verb, value)
 				assert.NotContains(t, strings.ToLower(text), hex.EncodeToString([]byte(secret)), "%s of %T", verb, value)
 				assert.NotContains(t, text, strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"), "%s of %T", verb, value)

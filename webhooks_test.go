@@ -64,11 +64,13 @@ func TestWebhookHandler_answers(t *testing.T) {
 		"over the budget": {
 			opts: []ittybit.WebhookOption{ittybit.WithMaxBufferedBytes(1024)}, status: 503, outcome: ittybit.OutcomeOverBudget, retryAfter: "1",
 		},
-		"no signature":           {header: func(string) []string { return nil }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
-		"blank signature":        {header: func(string) []string { return []string{"  "} }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
-		"malformed signature":    {header: func(string) []string { return []string{webhookCanary} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
-		"bare signature":         {header: func(string) []string { return []string{strings.Repeat("0", 64)} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
-		"wrong signature":        {header: func(body string) []string { return []string{ittybit.SignWebhook("stranger", time.Now(), []byte(body))} }, status: 401, outcome: ittybit.OutcomeSignatureMismatch, err: ittybit.ErrSignatureMismatch},
+		"no signature":        {header: func(string) []string { return nil }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
+		"blank signature":     {header: func(string) []string { return []string{"  "} }, status: 401, outcome: ittybit.OutcomeSignatureMissing, err: ittybit.ErrSignatureMissing},
+		"malformed signature": {header: func(string) []string { return []string{webhookCanary} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
+		"bare signature":      {header: func(string) []string { return []string{strings.Repeat("0", 64)} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
+		"wrong signature": {header: func(body string) []string {
+			return []string{ittybit.SignWebhook("a key of a stranger", time.Now(), []byte(body))}
+		}, status: 401, outcome: ittybit.OutcomeSignatureMismatch, err: ittybit.ErrSignatureMismatch},
 		"signature of another":   {header: func(string) []string { return []string{signedHeader("{}")} }, status: 401, outcome: ittybit.OutcomeSignatureMismatch, err: ittybit.ErrSignatureMismatch},
 		"signed too long ago":    {header: signedAgo(time.Hour), status: 401, outcome: ittybit.OutcomeSignatureExpired, err: ittybit.ErrSignatureExpired},
 		"signed in the future":   {header: signedAgo(-time.Hour), status: 401, outcome: ittybit.OutcomeSignatureExpired, err: ittybit.ErrSignatureExpired},
@@ -76,8 +78,10 @@ func TestWebhookHandler_answers(t *testing.T) {
 		"two header lines":       {next: handled, header: func(body string) []string { return strings.SplitN(signedHeader(body), ",", 2) }, status: 200, outcome: ittybit.OutcomeHandled},
 		"two whole header lines": {header: func(body string) []string { return []string{signedHeader(body), signedHeader(body)} }, status: 401, outcome: ittybit.OutcomeSignatureMalformed, err: ittybit.ErrSignatureMalformed},
 		"two keys, one of them in use": {
-			next: handled, opts: []ittybit.WebhookOption{ittybit.WithSecrets("old")},
-			header: func(body string) []string { return []string{ittybit.SignWebhook("old", time.Now(), []byte(body))} }, status: 200, outcome: ittybit.OutcomeHandled,
+			next: handled, opts: []ittybit.WebhookOption{ittybit.WithSecrets("the_old_test_key")},
+			header: func(body string) []string {
+				return []string{ittybit.SignWebhook("the_old_test_key", time.Now(), []byte(body))}
+			}, status: 200, outcome: ittybit.OutcomeHandled,
 		},
 		"signed, no JSON":         {body: webhookCanary, status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
 		"signed, no object":       {body: `["` + webhookCanary + `"]`, status: 400, outcome: ittybit.OutcomeMalformedEvent, err: ittybit.ErrMalformedEvent},
@@ -190,7 +194,7 @@ func TestWebhookHandler_knowsOnlyVerifiedDeliveries(t *testing.T) {
 	store := new(webhookStore)
 	recorder := newWebhookRecorder()
 	srv := webhookServer(t, webhookHandler(t, ittybit.Deduplicate(store, recorder)))
-	for _, header := range []string{"", "junk", ittybit.SignWebhook("stranger", time.Now(), []byte(webhookPageBody)), signedAgo(time.Hour)("")[0]} {
+	for _, header := range []string{"", "junk", ittybit.SignWebhook("a key of a stranger", time.Now(), []byte(webhookPageBody)), signedAgo(time.Hour)("")[0]} {
 		answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, header)
 		require.NoError(t, answer.Err)
 		assert.Equal(t, http.StatusUnauthorized, answer.Status)

@@ -2,11 +2,14 @@ package signature_test
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"hash"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/signature"
 )
 
 // signedClock stands still at signedAt.
@@ -163,13 +167,13 @@ func signedTellsNothing(t *testing.T, text, secret string, content, key []byte) 
 }
 
 func TestExplain_saysThatNothingMatches(t *testing.T) {
-	v := publicVerifier(t, ittybit.WithSecrets("another_key"))
+	v := publicVerifier(t, ittybit.WithSecrets("another_test_key"))
 	body := []byte("body")
 	tests := map[string]struct {
 		header   string
 		contains []string
 	}{
-		"a wrong key":      {ittybit.SignWebhook("stranger", signedAt, body), []string{"does not match", "the key is wrong, or the body was changed"}},
+		"a wrong key":      {ittybit.SignWebhook("a key of a stranger", signedAt, body), []string{"does not match", "the key is wrong, or the body was changed"}},
 		"a changed body":   {ittybit.SignWebhook(secret, signedAt, []byte("bodz")), []string{"the key is wrong, or the body was changed"}},
 		"nothing":          {"", []string{"is missing", "Header: 0 bytes", "no timestamp (t=)", "no signature value"}},
 		"no v1":            {"t=1736512522", []string{"is malformed", "no signature value"}},
@@ -184,7 +188,7 @@ func TestExplain_saysThatNothingMatches(t *testing.T) {
 			for _, part := range tt.contains {
 				assert.Contains(t, text, part)
 			}
-			for _, secret := range []string{secret, "another_key"} {
+			for _, secret := range []string{secret, "another_test_key"} {
 				signedTellsNothing(t, text, secret, []byte("1736512522.body"), []byte(secret))
 				signedTellsNothing(t, text, secret, body, []byte(secret))
 			}
@@ -193,10 +197,10 @@ func TestExplain_saysThatNothingMatches(t *testing.T) {
 }
 
 func TestExplain_namesTheSecretByItsPlace(t *testing.T) {
-	v := publicVerifier(t, ittybit.WithSecrets("old_key"))
-	text := v.Explain([]byte("body"), ittybit.SignWebhook("old_key", signedAt, []byte("body")))
+	v := publicVerifier(t, ittybit.WithSecrets("the_old_test_key"))
+	text := v.Explain([]byte("body"), ittybit.SignWebhook("the_old_test_key", signedAt, []byte("body")))
 	assert.Contains(t, text, "with secret 2 as given")
-	assert.NotContains(t, text, "old_key")
+	assert.NotContains(t, text, "the_old_test_key")
 }
 
 func TestExplain_knowsOtherSignedContent(t *testing.T) {
@@ -218,11 +222,14 @@ func TestExplain_knowsOtherSignedContent(t *testing.T) {
 }
 
 func TestExplain_isTheSameEachTime(t *testing.T) {
-	v, err := ittybit.NewWebhookVerifier("whsec_c2VjcmV0", ittybit.WithSecrets("whsec_b3RoZXI="), ittybit.WithClock(func() time.Time { return signedAt }))
+	const decoded = "a secret of 20 bytes"
+	encoded := base64.StdEncoding.EncodeToString([]byte(decoded))
+	other := "whsec_" + base64.StdEncoding.EncodeToString([]byte("another of 19 bytes"))
+	v, err := ittybit.NewWebhookVerifier("whsec_"+encoded, ittybit.WithSecrets(other), ittybit.WithClock(func() time.Time { return signedAt }))
 	require.NoError(t, err)
-	header := ittybit.SignWebhook("whsec_c2VjcmV0", signedAt, []byte("body")) + ",v1=" +
-		strings.TrimPrefix(ittybit.SignWebhook("secret", signedAt, []byte("body")), "t=1736512522,v1=") + ",v1=" +
-		strings.TrimPrefix(ittybit.SignWebhook("c2VjcmV0", signedAt, []byte("body")), "t=1736512522,v1=")
+	header := ittybit.SignWebhook("whsec_"+encoded, signedAt, []byte("body")) + ",v1=" +
+		strings.TrimPrefix(ittybit.SignWebhook(decoded, signedAt, []byte("body")), "t=1736512522,v1=") + ",v1=" +
+		strings.TrimPrefix(ittybit.SignWebhook(encoded, signedAt, []byte("body")), "t=1736512522,v1=")
 	first := v.Explain([]byte("body"), header)
 	assert.Equal(t, 3, strings.Count(first, "Matches:"), first)
 	for range 50 {
@@ -289,6 +296,9 @@ func TestExplain_takesNothingForAMatchThatIsNone(t *testing.T) {
 	text := publicVerifier(t).Explain(body, "t=1736512522,v1="+hex.EncodeToString(mac))
 	assert.Contains(t, text, "No scheme matches", "all but the last bit is the same")
 
+	if fips140.Enforced() {
+		return // nobody can sign with a key of no bytes
+	}
 	// A secret that is nothing but padding stands for no key: anybody can sign with that.
 	v, err := ittybit.NewWebhookVerifier("==", ittybit.WithClock(signedClock))
 	require.NoError(t, err)
@@ -369,4 +379,46 @@ func TestExplain_thePlanThatItGivesForABinarySecretWorks(t *testing.T) {
 		assert.Contains(t, text, "Verify accepts")
 		assert.Contains(t, text, "with secret 2 as given")
 	}
+}
+
+// Under GODEBUG=fips140=only, crypto/hmac panics for keys of fewer than 14 bytes.
+func TestExplain_triesNoKeyThatFIPSRefuses(t *testing.T) {
+	encoded := base64.StdEncoding.EncodeToString([]byte("short")) // whsec_ and eight characters
+	v, err := ittybit.NewWebhookVerifier("whsec_"+encoded, ittybit.WithClock(signedClock))
+	require.NoError(t, err)
+	mac := hmac.New(sha256.New, []byte("whsec_"+encoded))
+	mac.Write([]byte("1736512522.body"))
+	text := v.Explain([]byte("body"), "t=1736512522,v1="+hex.EncodeToString(mac.Sum(nil)))
+	assert.Contains(t, text, "with secret 1 as given")
+}
+
+func TestKeyAllowed(t *testing.T) {
+	assert.True(t, signature.KeyAllowed(signature.MinFIPSKey))
+	for length := range signature.MinFIPSKey {
+		assert.Equal(t, !fips140.Enforced(), signature.KeyAllowed(length), length)
+	}
+}
+
+// A process in FIPS mode, which a test can't switch to, refuses a short secret and panics nowhere.
+func TestFIPS(t *testing.T) {
+	if fips140.Enforced() {
+		for _, secret := range []string{"x", strings.Repeat("x", 13)} {
+			var refused *ittybit.ParamError
+			_, err := ittybit.NewWebhookVerifier(secret)
+			require.ErrorAs(t, err, &refused)
+			assert.Contains(t, err.Error(), "shorter than 14 bytes")
+			_, err = ittybit.NewWebhookHandler(secret, ittybit.NewEventMux())
+			require.ErrorAs(t, err, &refused)
+			_, err = ittybit.NewWebhookVerifier(strings.Repeat("x", 14), ittybit.WithSecrets(secret))
+			require.ErrorAs(t, err, &refused)
+			_, err = ittybit.NewWebhookVerifier(strings.Repeat("x", 14), ittybit.WithSecretBytes([]byte(secret)))
+			require.ErrorAs(t, err, &refused)
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run", "^(TestFIPS|TestExplain|TestKeyAllowed|TestKeys|TestVerify|TestSign)") //nolint:gosec // this program itself
+	cmd.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	assert.Contains(t, string(output), "PASS")
 }

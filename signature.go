@@ -414,12 +414,15 @@ func checkTextSecret(secret string) error {
 	return checkSecret([]byte(secret))
 }
 
+// fipsReason is what is wrong with a key that crypto/hmac would panic for.
+const fipsReason = "is shorter than 14 bytes, which FIPS 140-3 mode (GODEBUG=fips140=only) refuses"
+
 func checkSecret(secret []byte) error {
 	switch {
 	case len(secret) == 0:
 		return &ParamError{Param: "secret", Reason: "is empty; an empty secret would accept anybody's webhooks"}
 	case !signature.KeyAllowed(len(secret)):
-		return &ParamError{Param: "secret", Reason: fmt.Sprintf("is shorter than %d bytes, which FIPS 140-3 mode (GODEBUG=fips140=only) refuses", signature.MinFIPSKey)}
+		return &ParamError{Param: "secret", Reason: fipsReason}
 	}
 	return nil
 }

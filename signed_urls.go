@@ -18,6 +18,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/internal/redact"
+	"github.com/ittybit/ittybit-go/internal/signature"
 )
 
 // SignedURLMethod is what a signed URL is good for. It is an open type; net/http's names
@@ -167,6 +168,8 @@ func SignURL(apiKey string, params SignURLParams) (*SignedURL, error) {
 		return nil, missingAPIKey()
 	case strings.TrimSpace(apiKey) != apiKey, strings.ContainsFunc(apiKey, unicode.IsControl):
 		return nil, &ParamError{Param: "apiKey", Reason: "has white space around it, or control characters; was it read from a file with a newline at its end?"}
+	case !signature.KeyAllowed(len(apiKey)):
+		return nil, &ParamError{Param: "apiKey", Reason: fipsReason}
 	}
 	origin, err := parseDomain("Domain", params.Domain, nil)
 	if err != nil {

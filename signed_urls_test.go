@@ -90,11 +90,11 @@ func TestSignedURLs_refuseAnExpiryThatCanOnlyBeMilliseconds(t *testing.T) {
 		_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
 		clientParamError(t, err, "Expiry")
 		require.ErrorContains(t, err, "milliseconds")
-		_, err = ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: expiry, Method: "get"})
+		_, err = ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: expiry, Method: "get"})
 		clientParamError(t, err, "Expiry")
 	}
 	assert.Zero(t, seen.count())
-	_, err := ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: time.Unix(99_999_999_999, 0), Method: "get"})
+	_, err := ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: time.Unix(99_999_999_999, 0), Method: "get"})
 	require.NoError(t, err)
 }
 
@@ -131,14 +131,14 @@ func TestSignedURLs_expiryAtItsBorder(t *testing.T) {
 		for _, expiry := range []time.Time{now, now.Add(-time.Hour), now.Add(499 * time.Millisecond), now.Truncate(time.Second), time.Unix(0, 0)} {
 			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
 			clientParamError(t, err, "Expiry")
-			_, err = ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: expiry, Method: "get"})
+			_, err = ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: expiry, Method: "get"})
 			clientParamError(t, err, "Expiry")
 		}
 		assert.Zero(t, seen.count())
 		for _, after := range []time.Duration{500 * time.Millisecond, time.Second, 100 * 365 * 24 * time.Hour} {
 			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: now.Add(after)})
 			assert.NoError(t, err, after)
-			_, err = ittybit.SignURL("key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: now.Add(after), Method: "get"})
+			_, err = ittybit.SignURL("ittybit_test_key", ittybit.SignURLParams{Domain: "you.ittybit.net", Path: "a.mp4", Expiry: now.Add(after), Method: "get"})
 			assert.NoError(t, err, after)
 		}
 	})

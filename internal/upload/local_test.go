@@ -240,7 +240,7 @@ func TestUpload_againstTheLocalIttybit_saysWhyItIsRefused(t *testing.T) {
 	}{
 		"expired": {query: "expiry=1700000000&method=put", signingKey: clientKey, status: 403, sentinel: ittybit.ErrForbidden,
 			words: "the signature is expired since 2023-11-14T22:13:20Z"},
-		"wrong signature": {query: "expiry=" + soon + "&method=put", signingKey: "another key", status: 403, sentinel: ittybit.ErrForbidden,
+		"wrong signature": {query: "expiry=" + soon + "&method=put", signingKey: "another ittybit key", status: 403, sentinel: ittybit.ErrForbidden,
 			words: "the signature is not valid"},
 		"wrong method": {query: "expiry=" + soon + "&method=get", signingKey: clientKey, status: 403, sentinel: ittybit.ErrForbidden,
 			words: `the signature is for another method: "get", not "put"`},
@@ -260,7 +260,7 @@ func TestUpload_againstTheLocalIttybit_saysWhyItIsRefused(t *testing.T) {
 				if test.query != "" {
 					query, signature := localSigned(test.signingKey, "dir/a.mp4", test.query)
 					transport, secret = localQuery{transport, query}, signature
-					own, err := ittybit.SignURL("another key", ittybit.SignURLParams{Domain: local.StorageURL, Path: "dir/a.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
+					own, err := ittybit.SignURL("another ittybit key", ittybit.SignURLParams{Domain: local.StorageURL, Path: "dir/a.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 					require.NoError(t, err)
 					params.SignedURL = own.URL
 				} else {

@@ -399,12 +399,12 @@ func TestDefaults_areAsDocumented(t *testing.T) {
 }
 
 func TestVerify_isSharedByManyGoroutines(t *testing.T) {
-	v := webhookVerifier(t, ittybit.WithSecrets("old"))
+	v := webhookVerifier(t, ittybit.WithSecrets("the_old_test_key"))
 	var group sync.WaitGroup
 	for i := range 200 {
 		group.Go(func() {
 			body := []byte("body " + strconv.Itoa(i))
-			for _, secret := range []string{webhookSecret, "old"} {
+			for _, secret := range []string{webhookSecret, "the_old_test_key"} {
 				header := ittybit.SignWebhook(secret, signedAt, body)
 				assert.NoError(t, v.Verify(body, header))
 				assert.ErrorIs(t, v.Verify([]byte("another"), header), ittybit.ErrSignatureMismatch)

@@ -253,7 +253,7 @@ func TestWebhookHandler_observesAgeAndWhatIsInFlight(t *testing.T) {
 	late := recorder.next(t)
 	assert.Equal(t, ittybit.OutcomeSignatureExpired, late.Outcome)
 	assert.True(t, old.Equal(late.Signed), "authentic, if late: %v", late.Signed)
-	require.NoError(t, webhookSend(srv.Client(), http.MethodPost, srv.URL, body, ittybit.SignWebhook("stranger", old, []byte(body))).Err)
+	require.NoError(t, webhookSend(srv.Client(), http.MethodPost, srv.URL, body, ittybit.SignWebhook("a key of a stranger", old, []byte(body))).Err)
 	assert.Zero(t, recorder.next(t).Signed, "a stranger's time means nothing")
 
 	close(leave)
@@ -354,7 +354,7 @@ func TestMiddleware_refuses(t *testing.T) {
 	}{
 		"missing":        {nil, body, "", 401},
 		"malformed":      {nil, body, "junk", 401},
-		"wrong":          {nil, body, ittybit.SignWebhook("stranger", time.Now(), []byte(body)), 401},
+		"wrong":          {nil, body, ittybit.SignWebhook("a key of a stranger", time.Now(), []byte(body)), 401},
 		"too old":        {nil, body, signedAgo(time.Hour)(body)[0], 401},
 		"too large":      {[]ittybit.VerifierOption{ittybit.WithMaxBodyBytes(14)}, body, signedHeader(body), 413},
 		"over the limit": {nil, strings.Repeat("x", ittybit.DefaultMaxBodyBytes+1), "", 413},

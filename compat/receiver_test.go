@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -140,9 +141,7 @@ func serveRow(name string) {
 		says := announcement{Records: records.Addr().String()}
 		serve := r.function
 		if r.server != nil {
-			free := listen()
-			says.Address = free.Addr().String()
-			_ = free.Close() // some listen by themselves only
+			says.Address = freeAddress()
 			serve = func(h http.Handler) error { return r.server(says.Address, h) }
 		}
 		line, err := json.Marshal(says)
@@ -165,6 +164,19 @@ func listen() net.Listener {
 		panic(err)
 	}
 	return listener
+}
+
+// freeAddress is one that nobody listens on, for servers that listen by themselves. It is below
+// the ports that systems give out by themselves, so that no other process gets it meanwhile.
+func freeAddress() string {
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close()
+			return address
+		}
+	}
+	panic("no port is free")
 }
 
 func (r *receiver) serveRecords(w http.ResponseWriter, req *http.Request) {

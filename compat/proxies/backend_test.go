@@ -39,6 +39,7 @@ type backend struct {
 type backendConfig struct {
 	idle        time.Duration // IdleTimeout; 0 is 10 s
 	readTimeout time.Duration // of the handler; 0 is its default
+	maxBody     int64         // the same
 	work        time.Duration // what handling takes
 	err         error         // what it returns, its work done
 	dies        bool          // it closes the connection in place of a response, its work done
@@ -51,6 +52,9 @@ func startBackend(t *testing.T, cfg backendConfig) *backend {
 	var options []ittybit.WebhookOption
 	if cfg.readTimeout > 0 {
 		options = append(options, ittybit.WithReadTimeout(cfg.readTimeout))
+	}
+	if cfg.maxBody > 0 {
+		options = append(options, ittybit.WithMaxBodyBytes(cfg.maxBody))
 	}
 	handle := ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
 		time.Sleep(cfg.work)

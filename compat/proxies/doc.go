@@ -3,6 +3,7 @@
 // tests.
 //
 //	go test -race ./...
+//	go test -race -tags long ./...   # also the proxies' own timeouts: five minutes
 //
 // The tests start the programs on loopback, as a user that is not root, and skip those that are
 // not installed; where ITTYBIT_TEST_REQUIRE_PROXIES names their programs ("nginx haproxy"), they

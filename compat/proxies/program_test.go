@@ -3,6 +3,7 @@ package proxies
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -111,13 +112,20 @@ func waitUntilListening(t *testing.T, address string, exited <-chan struct{}, lo
 	}
 }
 
-// freeAddress is one that nobody listens on.
+// freeAddress is one that nobody listens on, for a program that listens by itself. It is below the
+// ports that systems give out by themselves, so that no other test gets it meanwhile.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		listener, err := net.Listen("tcp", address)
+		if err == nil {
+			_ = listener.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // each makes a line for each backend.

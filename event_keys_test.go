@@ -82,7 +82,7 @@ func TestEventKey_differsForEveryOtherHappening(t *testing.T) {
 // webhookTables reads the tables below a heading of the documentation: their rows' cells.
 func webhookTable(t *testing.T, heading string) [][]string {
 	t.Helper()
-	text, err := os.ReadFile("docs/receiving-webhooks.md")
+	text, err := os.ReadFile("docs/webhooks.md")
 	require.NoError(t, err)
 	_, section, found := strings.Cut(string(text), "\n"+heading+"\n")
 	require.True(t, found, heading)

@@ -318,3 +318,48 @@ func forwardedFor(header http.Header) string {
 	}
 	return cutClaim(strings.Join(lines, ", "))
 }
+
+// notify writes the log line of an event that [Reconcile] has handed on, and calls the observer. What was
+// handled before is of interest only at Debug.
+func (r *reconciliation) notify(ctx context.Context, d Delivery, stack []byte) {
+	level := levelOf(d.Outcome)
+	if d.Outcome == OutcomeDuplicate || d.Outcome == OutcomeIgnored {
+		level = slog.LevelDebug
+	}
+	attrs := []slog.Attr{
+		slog.String("outcome", string(d.Outcome)), slog.Duration("duration", d.Duration),
+		slog.String("event", r.redacted(string(d.Event.Type))), slog.String("key", r.redacted(d.Event.Key())),
+	}
+	if d.Err != nil {
+		attrs = append(attrs, slog.String("error", r.redacted(fmt.Sprint(d.Err))))
+	}
+	if stack != nil {
+		attrs = append(attrs, slog.String("stack", r.redacted(string(stack))))
+	}
+	r.log(ctx, level, "ittybit: reconciled", attrs...)
+	observe(ctx, r.cfg.observer, d, r.cfg.logger, r.redacted)
+}
+
+func (r *reconciliation) logReport(ctx context.Context, err error) {
+	level := slog.LevelInfo
+	if err != nil || r.report.Failed > 0 {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{
+		slog.Int("handled", r.report.Handled), slog.Int("duplicates", r.report.Duplicates),
+		slog.Int("ignored", r.report.Ignored), slog.Int("discarded", r.report.Discarded), slog.Int("failed", r.report.Failed),
+		slog.Int("unfinished", r.report.Unfinished), slog.Int("gone", r.report.Gone), slog.Int("unknown", r.report.Unknown),
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", r.redacted(err.Error())))
+	}
+	r.log(ctx, level, "ittybit: reconciliation", attrs...)
+}
+
+func (r *reconciliation) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
+	if logger := r.cfg.logger; logger != nil {
+		recoverPanic(func() { logger.LogAttrs(ctx, level, message, attrs...) })
+	}
+}
+
+func (r *reconciliation) redacted(text string) string { return r.client.pipeline.Redacted(text) }

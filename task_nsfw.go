@@ -93,11 +93,11 @@ func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
 		}
 	}
 	scored := false
-	for _, member := range []struct {
+	for _, category := range []struct {
 		name   string
 		signal *NSFWSignal
 	}{{"nudity", r.Nudity}, {"sexual", r.Sexual}, {"violence", r.Violence}, {"gore", r.Gore}} {
-		switch signal := member.signal; {
+		switch signal := category.signal; {
 		case signal == nil:
 		case signal.Detected != nil:
 			said = true
@@ -105,7 +105,7 @@ func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
 		case signal.Score != nil:
 			scored = true
 		default:
-			note(member.name, errors.New("is neither a number nor a boolean"))
+			note(category.name, errors.New("is neither a number nor a boolean"))
 		}
 	}
 	if o.Has("categories") {

@@ -279,7 +279,7 @@ func (o WorkflowOptions) MarshalJSON() ([]byte, error) {
 
 func notNegative(param string, value float64) error {
 	if !(value >= 0 && value <= math.MaxFloat64) { // the negation also catches NaN
-		return &ParamError{Param: param, Reason: "is negative or no number"}
+		return &ParamError{Param: param, Reason: "must not be negative"}
 	}
 	return nil
 }
@@ -380,7 +380,7 @@ func checkOptions(param string, kind TaskKind, options TaskOptions, insecure ins
 }
 
 // Layer is something that is laid over a picture, such as a logo or a line of text. API
-// version 2025-08-20 names the option "layers", and no more; the members here are those
+// version 2025-08-20 names the option "layers", and no more; the fields here are those
 // that the video and image pages of later versions show, which are not known whole.
 type Layer struct {
 	Kind     string  `json:"kind,omitempty"` // image or text
@@ -391,11 +391,11 @@ type Layer struct {
 	Color    string  `json:"color,omitempty"`
 	Position string  `json:"position,omitempty"` // such as center, top or left
 
-	// Extra are further members; those read from the API are kept here, their numbers as
+	// Extra are further fields; those read from the API are kept here, their numbers as
 	// [json.Number]. A name that has a field of its own is a [*ParamError].
 	Extra map[string]any `json:"-"`
 
-	preserved []jsonx.Field // members that were read and would not be written the same
+	preserved []jsonx.Field // fields that were read and would not be written the same
 }
 
 // MarshalJSON implements [json.Marshaler].

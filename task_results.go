@@ -32,13 +32,13 @@ type ConditionsResults struct {
 	Continue bool `json:"continue"`
 }
 
-// Conditions gives the results of a conditions task. Without any of their members it is
+// Conditions gives the results of a conditions task. Without any of their fields it is
 // [ErrNoResults].
 func (t *Task) Conditions() (*ConditionsResults, error) {
 	return taskResults[ConditionsResults](t, TaskKindConditions)
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. JSON without any of the members is
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without any of the fields is
 // [ErrNoResults].
 func (r *ConditionsResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindConditions, data)
@@ -123,7 +123,7 @@ func (t *Task) Description() (*DescriptionResults, error) {
 	// be the one that the task was created with.
 	var own resultPlace
 	if o, err := strict.Open(t.raw); err == nil && o.Has("title", "tags") && (t.Kind == TaskKindDescription || t.Kind == "summary") {
-		own = resultPlace{"members", t.raw}
+		own = resultPlace{"fields", t.raw}
 	}
 	return taskResults[DescriptionResults](t, TaskKindDescription, own)
 }
@@ -289,7 +289,7 @@ func marshalTrack(file File, more any) ([]byte, error) {
 // results is the pointer to a type of results.
 type results[T any] interface {
 	*T
-	// read fills the results from the members of an object, and reports whether that
+	// read fills the results from the fields of an object, and reports whether that
 	// object holds results of their kind at all.
 	read(o *strict.Object) (found bool)
 }

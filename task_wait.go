@@ -121,7 +121,7 @@ func (o outageOption) applyReconcile(c *reconcileConfig) error {
 // ends at the first failure. Meanwhile polls go on at least every 30 seconds, or as Retry-After
 // asks; one that asks for more than d ends the wait at once.
 //
-// Failures that another poll may mend are: no connection, 408, 425, 429, every 5xx, an answer that
+// Failures that another poll may mend are: no connection, 408, 425, 429, every 5xx, a response that
 // can't be read, and a refusal that is not in Ittybit's own form, as a proxy's page. A wrong
 // certificate or scheme, and what Ittybit itself refuses (401, 403, 404 …), end the wait at once.
 func WithMaxOutage(d time.Duration) OutageOption { return outageOption(d) }
@@ -252,29 +252,29 @@ func withLastFailure(ctxErr, err error) error {
 
 // mayRecover reports whether a call that failed with err may succeed a while later.
 func mayRecover(err error) bool {
-	var answer *APIError
-	if !errors.As(err, &answer) {
+	var apiErr *APIError
+	if !errors.As(err, &apiErr) {
 		return !errors.As(err, new(*ParamError)) && !pipeline.IsPermanent(err)
 	}
-	switch code := answer.StatusCode; code {
+	switch code := apiErr.StatusCode; code {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
 	default:
-		return code >= 500 || !isFromIttybit(answer)
+		return code >= 500 || !isFromIttybit(apiErr)
 	}
 }
 
 // isFromIttybit reports whether the API itself has refused something, in one of its own forms, and
 // not a proxy, or a server that is just being replaced: these have other words, or none.
-func isFromIttybit(answer *APIError) bool {
-	kind, message := decodeErrorBody(answer.Body)
+func isFromIttybit(apiErr *APIError) bool {
+	kind, message := decodeErrorBody(apiErr.Body)
 	return kind != "" || message != ""
 }
 
 func retryAfterOf(err error) time.Duration {
-	var answer *APIError
-	if errors.As(err, &answer) {
-		return answer.RetryAfter
+	var apiErr *APIError
+	if errors.As(err, &apiErr) {
+		return apiErr.RetryAfter
 	}
 	return 0
 }

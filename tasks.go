@@ -104,7 +104,7 @@ func (s TaskStatus) meaning() (rank int, end TaskStatus) {
 	return rankUnknown, ""
 }
 
-// Task is a piece of work on a file. Members that Ittybit did not send are zero;
+// Task is a piece of work on a file. Fields that Ittybit did not send are zero;
 // RawJSON has everything.
 type Task struct {
 	ID       string     `json:"id"`
@@ -254,7 +254,7 @@ func (w *taskWire) read(data []byte) error {
 	return object.Err()
 }
 
-// scan goes through the members once. What is nested stays as it is.
+// scan goes through the fields once. What is nested stays as it is.
 func (w *taskWire) scan(o *jsonx.Object) {
 	for o.Next() {
 		switch string(o.Name()) {
@@ -318,7 +318,7 @@ func (w *taskWire) scan(o *jsonx.Object) {
 	}
 }
 
-// finish moves what scan has found into the task. What can't be read is told to o; the
+// finish moves what scan has found into the task. What can not be decoded is reported to o; the
 // rest is there all the same.
 func (w *taskWire) finish(o *jsonx.Object) {
 	t := w.Task
@@ -391,7 +391,7 @@ type TaskCreateParams struct {
 	// Options are those of the kind, such as [ImageOptions]. They stand beside Kind
 	// on the wire.
 	Options TaskOptions `json:"-"`
-	// Extra are further members, for what this SDK does not know yet. A name that it
+	// Extra are further fields, for what this SDK does not know yet. A name that it
 	// does know is a [*ParamError].
 	Extra map[string]any `json:"-"`
 }
@@ -404,7 +404,7 @@ func (p TaskCreateParams) check(insecure insecureHosts) error {
 	case p.URL == "" && p.FileID == "":
 		return &ParamError{Param: "URL", Reason: "or FileID is required"}
 	case p.URL != "" && p.FileID != "":
-		return &ParamError{Param: "URL", Reason: "and FileID exclude each other"}
+		return &ParamError{Param: "URL", Reason: "and FileID are mutually exclusive"}
 	case p.WebhookURL != "":
 		if err := insecure.checkWebhookURL("WebhookURL", p.WebhookURL); err != nil {
 			return err
@@ -419,7 +419,7 @@ func (p TaskCreateParams) check(insecure insecureHosts) error {
 	return nil
 }
 
-// MarshalJSON puts the options and the extra members beside the others, where API
+// MarshalJSON puts the options and the extra fields beside the others, where API
 // version 2025-08-20 wants them.
 func (p TaskCreateParams) MarshalJSON() ([]byte, error) {
 	type plain TaskCreateParams
@@ -438,9 +438,7 @@ type TaskListParams struct {
 type TasksService struct{ client *Client }
 
 // Create starts a task. What is wrong with params is a [*ParamError], before anything
-// is sent. An error that matches [ErrOutcomeUnknown] means that the task may exist. A
-// task that exists, but whose answer has a member that can't be read, comes back together
-// with the error.
+// is sent. An error that matches [ErrOutcomeUnknown] means that the task may exist.
 func (s *TasksService) Create(ctx context.Context, params TaskCreateParams, opts ...RequestOption) (*Task, error) {
 	if err := params.check(s.client.insecure); err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ const (
 var (
 	// ErrUploadIncomplete is matched where Ittybit has not kept all chunks of an upload
 	// that it had confirmed, or describes a file of another size; that file comes back, too.
-	// Upload the file again without the token. Where the answer to the last chunk was lost,
+	// Upload the file again without the token. Where the response to the last chunk was lost,
 	// the file may be there all the same.
 	ErrUploadIncomplete = upload.ErrIncomplete
 
@@ -41,7 +41,7 @@ var (
 	// the token.
 	ErrUploadChanged = upload.ErrChanged
 
-	// ErrUploadUnconfirmed is matched where the answer that completes an upload is a success,
+	// ErrUploadUnconfirmed is matched where the response that completes an upload is a success,
 	// and describes no file: something on the way may have answered in Ittybit's place. The
 	// result comes back together with it. Look whether the file is there, or go on with the
 	// token of the [*UploadError]: of a file in chunks only the last one is sent again.
@@ -102,7 +102,7 @@ type UploadProgress struct {
 type UploadResult struct {
 	// URL is where the file was put, without a signature.
 	URL string
-	// File is nil where Ittybit has confirmed the upload with an empty answer, as it is seen
+	// File is nil where Ittybit has confirmed the upload with an empty response, as it is seen
 	// to do for signed URLs; and beside an error that says why.
 	File *File
 }
@@ -126,10 +126,10 @@ func (e *UploadError) Error() string { return e.Err.Error() }
 func (e *UploadError) Unwrap() error { return e.Err }
 
 // Upload uploads a file, with one PUT or, above a threshold, in chunks, each of which is
-// tried again on its own. Its memory does not grow with the file's size.
+// sent again on its own. Its memory does not grow with the file's size.
 //
 // What is wrong with params is a [*ParamError], before anything is sent. Any later failure
-// is an [*UploadError], which has the token to resume with; an answer that is not a success
+// is an [*UploadError], which has the token to resume with; a response that is not a success
 // is in it as an [*APIError]: [ErrForbidden], for one, where a signature is wrong or has
 // expired. A body that ends before its Size is [io.ErrUnexpectedEOF].
 //

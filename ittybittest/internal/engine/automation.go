@@ -49,20 +49,12 @@ func (e *Engine) CreateAutomation(body ordered.Object) (ordered.Object, error) {
 
 // GetAutomation gives an automation.
 func (e *Engine) GetAutomation(id string) (ordered.Object, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	a, ok := e.automations.get(id)
-	if !ok {
-		return nil, notFound("Automation", id)
-	}
-	return showAutomation(a), nil
+	return getFrom(e, &e.automations, "Automation", id, showAutomation)
 }
 
 // ListAutomations gives a page of the automations.
 func (e *Engine) ListAutomations(w Window) ([]ordered.Object, int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return show(&e.automations, w, nil, showAutomation)
+	return pageOf(e, &e.automations, w, showAutomation)
 }
 
 // UpdateAutomation changes the fields that were sent.

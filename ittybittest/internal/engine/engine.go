@@ -144,6 +144,27 @@ func (l *list[T]) all() []T {
 	return items
 }
 
+// getFrom gives an item of a list as the API shows it.
+func getFrom[T any](e *Engine, l *list[T], kind, id string, show func(T) ordered.Object) (ordered.Object, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	item, ok := l.get(id)
+	if !ok {
+		return nil, notFound(kind, id)
+	}
+	return show(item), nil
+}
+
+// pageOf gives a page of a list.
+func pageOf[T any](e *Engine, l *list[T], w Window, showItem func(T) ordered.Object) ([]ordered.Object, int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return show(l, w, nil, showItem)
+}
+
+// itself shows a file: it is stored as it is shown.
+func itself(file ordered.Object) ordered.Object { return file }
+
 // Window is a part of a list: a page of so many items. Pages count from 1.
 type Window struct{ Page, Limit int64 }
 

@@ -75,20 +75,12 @@ func (e *Engine) Uploaded(name, escaped, mime string, size int64, replaced strin
 
 // GetFile gives a file.
 func (e *Engine) GetFile(id string) (ordered.Object, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	file, ok := e.files.get(id)
-	if !ok {
-		return nil, notFound("File", id)
-	}
-	return file, nil
+	return getFrom(e, &e.files, "File", id, itself)
 }
 
 // ListFiles gives a page of the files.
 func (e *Engine) ListFiles(w Window) ([]ordered.Object, int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return show(&e.files, w, nil, func(file ordered.Object) ordered.Object { return file })
+	return pageOf(e, &e.files, w, itself)
 }
 
 // UpdateFile changes the fields that were sent. The url follows the folder and the filename,

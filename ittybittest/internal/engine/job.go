@@ -62,13 +62,7 @@ func (e *Engine) CreateJob(body ordered.Object) (ordered.Object, error) {
 
 // GetJob gives a job.
 func (e *Engine) GetJob(id string) (ordered.Object, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	j, ok := e.jobs.get(id)
-	if !ok {
-		return nil, notFound("Job", id)
-	}
-	return showJob(j), nil
+	return getFrom(e, &e.jobs, "Job", id, showJob)
 }
 
 // ListJobs gives so many jobs after the one with that id, the newest first.

@@ -33,20 +33,12 @@ func (e *Engine) CreateMedia(body ordered.Object) (ordered.Object, error) {
 
 // GetMedia gives a media object.
 func (e *Engine) GetMedia(id string) (ordered.Object, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	m, ok := e.media.get(id)
-	if !ok {
-		return nil, notFound("Media", id)
-	}
-	return e.showMedia(m), nil
+	return getFrom(e, &e.media, "Media", id, e.showMedia)
 }
 
 // ListMedia gives a page of the media objects.
 func (e *Engine) ListMedia(w Window) ([]ordered.Object, int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return show(&e.media, w, nil, e.showMedia)
+	return pageOf(e, &e.media, w, e.showMedia)
 }
 
 // UpdateMedia changes the fields that were sent.

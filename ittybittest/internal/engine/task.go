@@ -83,13 +83,7 @@ func (e *Engine) begin(t *Task) ordered.Object {
 
 // GetTask gives a task.
 func (e *Engine) GetTask(id string) (ordered.Object, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t, ok := e.tasks.get(id)
-	if !ok {
-		return nil, notFound("Task", id)
-	}
-	return e.showTask(t), nil
+	return getFrom(e, &e.tasks, "Task", id, e.showTask)
 }
 
 // ListTasks gives a page of the tasks of a status and a kind, where these are not "".

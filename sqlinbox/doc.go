@@ -122,5 +122,7 @@
 //	seq          the order of Replay: in Postgres the transaction's id, in SQLite a number that grows.
 //	             Rows from before this column have 0.
 //
+// A second table, ittybit_inbox_reconcile, has the checkpoint of [Inbox.Reconcile].
+//
 // Times have microseconds; in SQLite they are text in UTC, as 2025-01-10T12:34:56.000000Z.
 package sqlinbox

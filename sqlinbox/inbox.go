@@ -141,3 +141,19 @@ const MinPruneAge = core.MinPruneAge
 func (in *Inbox) Prune(ctx context.Context, olderThan time.Duration) (int64, error) {
 	return in.core.Prune(ctx, olderThan)
 }
+
+// Reconcile runs [ittybit.Reconcile] at once and then every so often, until ctx ends: it hands
+// events whose webhook never came to next, as deliveries would. next is the handler itself, or what
+// [Inbox.Wrap] made of it. Each process of a fleet may call it: one at a time runs, and another one
+// takes over a minute after that one was killed. The checkpoint is stored in a table beside the
+// inbox, under the endpoint's name, so that params.Checkpoint counts only the first time. A process
+// that was stopped and goes on can't store an older one, because another one has the lease by then.
+//
+// It returns the cause of ctx's end, or an [*ittybit.ParamError]. Everything else is logged (what
+// the database refuses, to [log/slog.Default]), and is done in the next run.
+func (in *Inbox) Reconcile(
+	ctx context.Context, client *ittybit.Client, next ittybit.EventHandler, every time.Duration,
+	params ittybit.ReconcileParams, opts ...ittybit.ReconcileOption,
+) error {
+	return in.core.Reconcile(ctx, client, next, every, params, opts)
+}

@@ -21,7 +21,7 @@ func (in *Inbox) Check(ctx context.Context) error {
 	case !found.table:
 		c.add("the table %s is missing: %s", in.table.Quoted, migrateFix)
 	case !found.current():
-		c.add("the table %s lacks a column or an index: %s", in.table.Quoted, upgradeFix)
+		c.add("the table %s lacks a column, an index or the table of checkpoints: %s", in.table.Quoted, upgradeFix)
 	}
 	in.dialect.check(in, c)
 	return errors.Join(c.problems...)

@@ -35,7 +35,7 @@ type Dialect struct {
 type statements struct {
 	create        []string // makes the table and its indexes where they are missing
 	upgrade       []string // from the layout before seq, followed by create
-	layout        string   // whether the table, its column seq and its indexes are there
+	layout        string   // whether the table, its column seq, and its indexes and the checkpoints are there
 	migrationLock string   // keeps other migrations waiting; empty where making a table does so
 	lock          string   // makes the transaction the one that writes; empty where many may
 	insert        string
@@ -45,6 +45,7 @@ type statements struct {
 	keyColumn     string // event_key in a list of columns
 	adopt         string // takes over the rows of another cluster; empty where there is none
 	bound         string // gives the seq that no transaction under way can be below; empty: none
+	reconcile     reconcileStatements
 	next          string // gives when the first event was received that Replay left out
 }
 
@@ -79,6 +80,8 @@ func (d *Dialect) Table(name string) (Table, error) {
 const (
 	receivedSuffix = "_received_at"
 	replaySuffix   = "_replay"
+	// reconcileSuffix is that of the table of checkpoints.
+	reconcileSuffix = "_reconcile"
 )
 
 // index names an index, which lies in the schema of its table.

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Schema gives the statements that make the table and its indexes where they are missing.
+// Schema gives the statements that make what is missing.
 func (in *Inbox) Schema() string { return strings.Join(in.sql.create, ";\n\n") + ";\n" }
 
 // layout says what there is of the table.
@@ -48,9 +48,11 @@ func (in *Inbox) Migrate(ctx context.Context) error {
 }
 
 func (in *Inbox) layoutStatement(found *layout) Statement {
-	args := []any{in.table.Name, in.table.index(receivedSuffix), in.table.index(replaySuffix)}
+	args := []any{in.table.Name, in.table.index(receivedSuffix), in.table.index(replaySuffix), in.table.index(reconcileSuffix)}
 	if in.dialect.Schemas {
-		args = []any{in.table.Quoted, in.table.quotedIndex(receivedSuffix), in.table.quotedIndex(replaySuffix)}
+		args = []any{
+			in.table.Quoted, in.table.quotedIndex(receivedSuffix), in.table.quotedIndex(replaySuffix), in.table.quotedIndex(reconcileSuffix),
+		}
 	}
 	return Statement{SQL: in.sql.layout, Args: args, Into: []any{&found.table, &found.seq, &found.indexes}}
 }

@@ -23,15 +23,17 @@ func postgresStatements(t Table) statements {
 	// seq is the transaction's id, from a counter of the whole cluster. Rows from before the
 	// column have 0, without a rewrite of the table.
 	const seq = "bigint NOT NULL DEFAULT txid_current()"
+	reconcile := newReconcileStatements(t, "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 	return statements{
-		create: createStatements(t, "text", "bytea", "timestamptz", seq),
+		create:    append(createStatements(t, "text", "bytea", "timestamptz", seq), reconcile.table),
+		reconcile: reconcile,
 		upgrade: []string{
 			"ALTER TABLE " + t.Quoted + " ADD COLUMN seq bigint NOT NULL DEFAULT 0",
 			"ALTER TABLE " + t.Quoted + " ALTER COLUMN seq SET DEFAULT txid_current()",
 		},
 		layout: `SELECT to_regclass($1) IS NOT NULL,
 			EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'seq' AND NOT attisdropped),
-			to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL`,
+			to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL AND to_regclass($4) IS NOT NULL`,
 		// Two that make one table at the same time would fail, IF NOT EXISTS or not.
 		migrationLock: "SELECT pg_advisory_xact_lock(" + strconv.FormatInt(lockNumber(t), 10) + ")",
 		insert: `INSERT INTO ` + t.Quoted + ` (name, event_key, event_type, subject_id, outcome, error, payload, received_at, handled_at)

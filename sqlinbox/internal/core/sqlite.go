@@ -22,12 +22,14 @@ var SQLite = &Dialect{
 const sqliteTime = "2006-01-02T15:04:05.000000Z"
 
 func sqliteStatements(t Table) statements {
+	reconcile := newReconcileStatements(t, "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")
 	return statements{
-		create:  createStatements(t, "text", "BLOB", "TEXT", "INTEGER NOT NULL DEFAULT 0"),
-		upgrade: []string{"ALTER TABLE " + t.Quoted + " ADD COLUMN seq INTEGER NOT NULL DEFAULT 0"},
+		create:    append(createStatements(t, "text", "BLOB", "TEXT", "INTEGER NOT NULL DEFAULT 0"), reconcile.table),
+		reconcile: reconcile,
+		upgrade:   []string{"ALTER TABLE " + t.Quoted + " ADD COLUMN seq INTEGER NOT NULL DEFAULT 0"},
 		layout: `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1),
 			EXISTS (SELECT 1 FROM pragma_table_info($1) WHERE name = 'seq'),
-			(SELECT count(*) = 2 FROM sqlite_master WHERE type = 'index' AND name IN ($2, $3))`,
+			(SELECT count(*) = 3 FROM sqlite_master WHERE name IN ($2, $3, $4))`,
 		lock: "DELETE FROM " + t.Quoted + " WHERE false",
 		// seq grows with every row: it is computed while the statement has the lock to write. It
 		// begins with the time, so that it goes on growing after every row was pruned.

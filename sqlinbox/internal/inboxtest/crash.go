@@ -53,8 +53,8 @@ func (s Server) setup(address string) receiverSetup {
 }
 
 // Crash kills a receiver's process at random moments, while a local Ittybit delivers to it with
-// duplicates, out of order, and with dropped connections. What was answered 200 must be in the database
-// after each kill, and at the end each event's effect once.
+// duplicates, out of order, and with dropped connections. What was answered 200 must be in the
+// database after each kill, and at the end each event's effect once.
 func Crash(t *testing.T, s Server) {
 	events, kills := 2000, 30
 	switch os.Getenv(crashVariable) {

@@ -38,6 +38,8 @@ type Inbox interface {
 	Check(ctx context.Context) error
 	Replay(ctx context.Context, next ittybit.EventHandler, params sqlinbox.ReplayParams) (sqlinbox.ReplayResult, error)
 	Prune(ctx context.Context, olderThan time.Duration) (int64, error)
+	Reconcile(ctx context.Context, client *ittybit.Client, next ittybit.EventHandler, every time.Duration,
+		params ittybit.ReconcileParams, opts ...ittybit.ReconcileOption) error
 }
 
 // Backend is a driver and a database of a test's own.

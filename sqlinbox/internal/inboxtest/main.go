@@ -11,8 +11,8 @@ import (
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 )
 
-// Main is for TestMain: it runs the tests, or the receiver that one of them has started. It fails where
-// the tests leave a goroutine behind.
+// Main is for TestMain: it runs the tests, or the receiver that one of them has started. It fails
+// where the tests leave a goroutine behind.
 func Main(m *testing.M) {
 	if setup := os.Getenv(receiverVariable); setup != "" {
 		if err := runReceiver(setup); err != nil {

@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(t testing.TB) *Backend) {
 		"checked":                           checked,
 		"synced":                            synced,
 		"restored from another cluster":     restored,
+		"reconciled by one at a time":       reconciledByOne,
+		"reconciled by one that was late":   reconciledLate,
 		"a handler that writes beyond Tx":   beyondTx,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -155,7 +155,7 @@ type TaskError struct {
 }
 
 // String names the task in a few words, for logs.
-func (t *Task) String() string {
+func (t Task) String() string {
 	return fmt.Sprintf("task %s (kind %s, status %s)", t.ID, t.Kind, t.Status)
 }
 

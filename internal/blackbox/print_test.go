@@ -1,0 +1,54 @@
+package blackbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
+)
+
+// Values are printed too, and since Go 1.27 raw JSON prints as text.
+func TestObjects_printNoSignatureWhateverIsPrinted(t *testing.T) {
+	const secret = "c2lnbmVkLXNlY3JldC12YWx1ZQ"
+	const signed = "https://you.ittybit.net/a.mp4?expiry=1&signature=" + secret
+	const text = `{"id":"x_1","url":"` + signed + `","input":"` + signed + `","output":{"id":"file_1","url":"` + signed + `"},"outputs":["` + signed + `"],
+		"results":{"url":"` + signed + `"},"files":[{"id":"file_2","url":"` + signed + `"}],"urls":{"a":"` + signed + `"},"options":{"url":"` + signed + `"},
+		"workflow":[{"kind":"webhook","url":"` + signed + `"}],"metadata":{"a":"` + signed + `"},"error":"` + signed + `"}`
+	read := func(to any) {
+		require.NoError(t, json.Unmarshal([]byte(text), to))
+	}
+	var task ittybit.Task
+	var file ittybit.File
+	var media ittybit.Media
+	var automation ittybit.Automation
+	var job ittybit.Job
+	var url ittybit.SignedURL
+	for _, to := range []any{&task, &file, &media, &automation, &job, &url} {
+		read(to)
+	}
+	client, _ := apitest.Fake(t, apitest.Always(200, `[`+text+`]`))
+	page, err := client.Files.List(t.Context(), ittybit.FileListParams{})
+	require.NoError(t, err)
+	event, err := ittybit.ParseEvent([]byte(`{"object":"task",` + text[1:]))
+	require.NoError(t, err)
+	for name, values := range map[string][]any{
+		"task": {task, &task}, "file": {file, &file}, "media": {media, &media}, "automation": {automation, &automation}, "job": {job, &job},
+		"signed URL": {url, &url}, "page": {*page, page}, "event": {*event, event}, "client": {*client, client},
+		"list": {[]ittybit.File{file}, []*ittybit.Media{&media}, map[string]ittybit.Job{"a": job}},
+	} {
+		for _, value := range values {
+			for _, verb := range []string{"%v", "%+v", "%s", "%q"} {
+				printed := fmt.Sprintf(verb, value)
+				assert.False(t, strings.Contains(printed, secret), "%s of %s (%T)", verb, name, value)
+				assert.False(t, strings.Contains(printed, apitest.Key), "%s of %s (%T)", verb, name, value)
+				assert.False(t, strings.Contains(printed, "99 50 108"), "%s of %s (%T): the same as numbers", verb, name, value)
+			}
+		}
+	}
+}

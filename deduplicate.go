@@ -167,8 +167,10 @@ const (
 
 // MemoryDeduplicator remembers events in memory: for one process, and only as long as
 // it lives. After a restart, an event that is delivered again is handled again. It is
-// safe for concurrent use.
+// safe for concurrent use, and must not be copied. The zero one is ready, and has the default
+// capacity and time.
 type MemoryDeduplicator struct {
+	once   sync.Once // sets up a zero one
 	shards []memoryShard
 	ttl    time.Duration
 }
@@ -178,6 +180,12 @@ type MemoryDeduplicator struct {
 // are not positive mean [DefaultDeduplicatorCapacity] and [DefaultDeduplicatorTTL]. Claims in
 // progress come on top and are never forgotten.
 func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator {
+	d := new(MemoryDeduplicator)
+	d.once.Do(func() { d.init(capacity, ttl) })
+	return d
+}
+
+func (d *MemoryDeduplicator) init(capacity int, ttl time.Duration) {
 	if capacity <= 0 {
 		capacity = DefaultDeduplicatorCapacity
 	}
@@ -188,13 +196,12 @@ func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator 
 	if capacity >= minShardedEntries {
 		shards = memoryShards
 	}
-	d := &MemoryDeduplicator{shards: make([]memoryShard, shards), ttl: ttl}
+	d.shards, d.ttl = make([]memoryShard, shards), ttl
 	for i := range d.shards {
 		d.shards[i].capacity = (capacity-1)/shards + 1
 		d.shards[i].handled = make(map[digest]int)
 		d.shards[i].claimed = make(map[digest]chan struct{})
 	}
-	return d
 }
 
 // digest stands for a key: half a SHA-256, so that keys may be long and nobody can
@@ -227,6 +234,7 @@ type handledKey struct {
 
 // Claim implements [Deduplicator].
 func (d *MemoryDeduplicator) Claim(ctx context.Context, key string) (Claim, error) {
+	d.once.Do(func() { d.init(0, 0) })
 	id, number := digestOf(key)
 	shard := &d.shards[number%uint32(len(d.shards))] //nolint:gosec // there are 16 shards at most
 	for {

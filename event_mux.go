@@ -23,8 +23,8 @@ type EventHandlerFunc func(ctx context.Context, e *Event) error
 // HandleEvent calls f.
 func (f EventHandlerFunc) HandleEvent(ctx context.Context, e *Event) error { return f(ctx, e) }
 
-// AnyTaskKind stands for every kind of task where an [EventMux] or a list is given one. It is
-// not a kind that a task can have.
+// AnyTaskKind stands for every kind of task where an [EventMux] is given one. A task can't be
+// created with it.
 const AnyTaskKind TaskKind = "*"
 
 // EventMux is an [EventHandler] that calls the most specific of its handlers: the one for

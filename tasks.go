@@ -401,6 +401,8 @@ func (p TaskCreateParams) check(insecure insecureHosts) error {
 	switch {
 	case p.Kind == "":
 		return &ParamError{Param: "Kind", Reason: "is required"}
+	case p.Kind == AnyTaskKind:
+		return &ParamError{Param: "Kind", Reason: "must be one kind: AnyTaskKind is for handlers"}
 	case p.URL == "" && p.FileID == "":
 		return &ParamError{Param: "URL", Reason: "or FileID is required"}
 	case p.URL != "" && p.FileID != "":

@@ -315,3 +315,10 @@ func TestTasksGet_answerWithoutIDIsAnError(t *testing.T) {
 		assert.Nil(t, task, body)
 	}
 }
+
+func TestTasksCreate_refusesTheKindOfNoTask(t *testing.T) {
+	client, err := ittybit.NewClient("ittybit_test_key")
+	require.NoError(t, err)
+	_, err = client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: ittybit.AnyTaskKind, URL: "https://example.com/a.mp4"})
+	clientParamError(t, err, "Kind")
+}

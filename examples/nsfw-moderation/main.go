@@ -26,7 +26,8 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
@@ -46,10 +47,12 @@ func main() {
 }
 
 func run(ctx context.Context, address string, local bool) error {
-	db, err := sql.Open("pgx", os.Getenv("DATABASE_URL"))
+	config, err := pgx.ParseConfig(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err
 	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // works through a pooler in transaction mode, too, such as Supabase's
+	db := stdlib.OpenDB(*config)
 	defer db.Close() //nolint:errcheck // everything was committed
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {

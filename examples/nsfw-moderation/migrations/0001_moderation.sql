@@ -27,3 +27,11 @@ CREATE TABLE IF NOT EXISTS "moderation"."ittybit_inbox" (
 CREATE INDEX IF NOT EXISTS "ittybit_inbox_received_at" ON "moderation"."ittybit_inbox" (name, received_at);
 
 CREATE INDEX IF NOT EXISTS "ittybit_inbox_replay" ON "moderation"."ittybit_inbox" (name, seq, received_at) WHERE payload IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS "moderation"."ittybit_inbox_reconcile" (
+	name       text   NOT NULL PRIMARY KEY,
+	lease      bigint NOT NULL,
+	held_until bigint NOT NULL,
+	next_run   bigint NOT NULL,
+	checkpoint text   NOT NULL
+);

@@ -55,7 +55,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		"POST /_local/tasks/{id}/{action}":    s.controlTask,
 		"PUT /_local/faults":                  s.controlFaults,
 		"DELETE /_local/faults":               s.controlFaults,
-		"POST /_local/reset":                  func(*http.Request) (int, any, error) { s.Reset(); return http.StatusNoContent, nil, nil },
+		"POST /_local/reset":                  func(*http.Request) (int, any, error) { s.Reset(); return http.StatusNoContent, nil, nil }, //nolint:contextcheck // it outlives the request
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			status, value, err := serve(r)
@@ -116,7 +116,7 @@ func writeControl(w http.ResponseWriter, status int, value any, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(ordered.Encode(value)) //nolint:gosec // it is JSON, and says so
+	_, _ = w.Write(ordered.Encode(value))
 }
 
 // readControl reads a JSON body into value; an empty one changes nothing.
@@ -129,7 +129,7 @@ func readControl(r *http.Request, value any) error {
 			err = errors.New("something follows the JSON object")
 		}
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return controlRefusal(http.StatusBadRequest, "The request body is not valid: %s.", err)
 	}
 	return nil
@@ -274,7 +274,7 @@ func (s *Server) controlResend(r *http.Request) (int, any, error) {
 
 // send sends a webhook, and waits for its first attempt if the caller wants to.
 func (s *Server) send(r *http.Request, address string, body []byte, wait bool) (int, any, error) {
-	id, ok := s.live.Load().sender.Send(address, body)
+	id, ok := s.live.Load().sender.Send(address, body) //nolint:contextcheck // a delivery outlives the request
 	if !ok {
 		return 0, nil, controlRefusal(http.StatusServiceUnavailable, "The server is closed.")
 	}

@@ -58,7 +58,7 @@ func served(t *testing.T, client *ittybit.Client, kind ittybit.TaskKind, extra m
 	assert.Equal(t, http.StatusOK, status)
 	assert.Equal(t, task.Output.Type, contentType)
 	assert.Equal(t, task.Output.Filesize, int64(len(body)))
-	assert.Equal(t, "ready", task.Output.Status)
+	assert.EqualValues(t, "ready", task.Output.Status)
 	return task, body
 }
 

@@ -63,7 +63,8 @@ func TestTaskCompleted_hasTheResultsOfItsKind(t *testing.T) {
 	chapters, err := read(ittybittest.TaskCompleted("chapters", nil)).Chapters()
 	require.NoError(t, err)
 	assert.Len(t, chapters.Chapters, 1)
-	assert.NotEqual(t, read(ittybittest.TaskCompleted("nsfw", nil)).ID, read(ittybittest.TaskCompleted("nsfw", nil)).ID)
+	one, other := ittybittest.TaskCompleted("nsfw", nil), ittybittest.TaskCompleted("nsfw", nil)
+	assert.NotEqual(t, read(one).ID, read(other).ID)
 }
 
 func TestNewWebhookRequestTo(t *testing.T) {

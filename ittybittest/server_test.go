@@ -197,7 +197,7 @@ func TestWithWebhookHosts(t *testing.T) {
 		remote := httptest.NewUnstartedServer(in)
 		remote.Listener = l
 		remote.Start()
-		defer remote.Close()
+		t.Cleanup(remote.Close)
 		a := open(t, ittybittest.WithWebhookHosts(ip))
 		a.create("/tasks", `{"kind":"nsfw","file_id":"f","webhook_url":"`+remote.URL+`"}`)
 		assert.True(t, waitFor(t, a.srv, final).Delivered())

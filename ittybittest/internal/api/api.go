@@ -123,9 +123,9 @@ func (a *API) failure(err error) *response {
 	case errors.As(err, &ofText), errors.As(err, &ofRange):
 		r.status, r.message = http.StatusBadRequest, err.Error()
 	case errors.Is(err, blobs.ErrFull):
-		r.status, r.message = http.StatusInsufficientStorage, err.Error()
+		r.status, r.message = http.StatusInsufficientStorage, "The storage is full."
 	case errors.Is(err, blobs.ErrEnded):
-		r.status, r.message = http.StatusConflict, err.Error()
+		r.status, r.message = http.StatusConflict, "The upload of this chunk has ended, or was restarted."
 	default:
 		a.Logger.Error("ittybittest: a request failed", "error", err)
 	}
@@ -151,7 +151,7 @@ func (f Fault) response(a *API) *response {
 // ServeAPI answers a request to the API: read it, let faults happen, answer.
 func (a *API) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	body, bodyErr := a.readBody(w, r)
+	body, bodyErr := a.readBody(w, r) //nolint:contextcheck // the end of the server, not of the request
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	fault := a.Fault(r)
 	if !a.Life.Pause(r.Context(), fault.Latency) || fault.Drop == DropBefore || fault.Drop == DropInBody {
@@ -206,7 +206,7 @@ func (resp *response) write(w http.ResponseWriter) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(resp.body)))
 	w.WriteHeader(resp.status)
-	_, _ = w.Write(resp.body) //nolint:gosec // it is JSON, and says so
+	_, _ = w.Write(resp.body)
 }
 
 // halfWriter sends half of a response's body, and then ends the request.

@@ -19,7 +19,7 @@ import (
 // ServeStorage uploads and downloads. Who may not is refused before a body is read.
 func (a *API) ServeStorage(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	defer a.endWithServer(w)()
+	defer a.endWithServer(w)() //nolint:contextcheck // the end of the server, not of the request
 	if allowBrowsers(w, r) {
 		return
 	}

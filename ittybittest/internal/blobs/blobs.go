@@ -17,9 +17,9 @@ const MaxLimit = 1_000_000_000_000_000
 
 var (
 	// ErrFull is the error of a body for which the limit has no room.
-	ErrFull = errors.New("The storage is full.") //nolint:staticcheck // it is the text of a response
+	ErrFull = errors.New("the storage is full")
 	// ErrEnded is the error of a chunk whose upload has ended or was restarted meanwhile.
-	ErrEnded = errors.New("The upload of this chunk has ended, or was restarted.") //nolint:staticcheck // as above
+	ErrEnded = errors.New("the upload of this chunk has ended, or was restarted")
 )
 
 // RangeError says why a chunk does not fit to those that are there.

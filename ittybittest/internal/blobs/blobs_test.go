@@ -31,9 +31,9 @@ func read(t *testing.T, st *Store, name string) string {
 	t.Helper()
 	f, err := st.Open(name)
 	require.NoError(t, err)
-	defer f.Close()
 	data, err := io.ReadAll(f)
 	require.NoError(t, err)
+	require.NoError(t, f.Close())
 	return string(data)
 }
 

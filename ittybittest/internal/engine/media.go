@@ -77,18 +77,19 @@ func (e *Engine) DeleteMedia(id string) ([]string, error) {
 func takeFields(body ordered.Object, texts ...string) (ordered.Object, error) {
 	fields := ordered.Object{}
 	for _, f := range body {
-		if f.Name == "metadata" && !ordered.IsNull(f.Value) {
+		switch {
+		case f.Name == "metadata" && !ordered.IsNull(f.Value):
 			if items, isArray := ordered.Array(f.Value); isArray && len(items) == 0 {
 				f.Value = json.RawMessage("{}")
 			}
 			if _, err := ordered.Parse(f.Value); err != nil {
 				return nil, invalid("metadata %s.", err)
 			}
-		} else if slices.Contains(texts, f.Name) {
+		case slices.Contains(texts, f.Name):
 			if _, err := body.Text(f.Name); err != nil {
 				return nil, err
 			}
-		} else if f.Name != "metadata" {
+		case f.Name != "metadata":
 			continue
 		}
 		fields = append(fields, f)

@@ -18,12 +18,12 @@ func (e *Engine) run(t *Task) (failed []*Task) {
 	if e.pause(t, quarter); e.Life.Over() {
 		return nil
 	}
-	e.advance(t, "processing", 0)
+	e.advance(t, 0)
 	var children []*Task
 	if t.kind == "workflow" && t.Unreachable == "" {
 		children = e.runWorkflow(t)
 	} else if e.pause(t, quarter) {
-		e.report(t, e.advance(t, "processing", 50))
+		e.report(t, e.advance(t, 50))
 		e.pause(t, e.TaskDuration-2*quarter)
 	}
 	if e.Life.Over() {
@@ -53,7 +53,7 @@ func (e *Engine) runWorkflow(t *Task) (failed []*Task) {
 		if i == all || t.hurry.Err() != nil {
 			break
 		}
-		payload := e.advance(t, "processing", 100*i/all)
+		payload := e.advance(t, 100*i/all)
 		if i == (all+1)/2 {
 			e.report(t, payload)
 		}
@@ -68,11 +68,11 @@ func (e *Engine) report(t *Task, payload []byte) {
 	}
 }
 
-// advance sets a task's status, and returns the task as a webhook shows it.
-func (e *Engine) advance(t *Task, status string, progress int) []byte {
+// advance sets the progress of a task that is processing, and returns the task as a webhook shows it.
+func (e *Engine) advance(t *Task, progress int) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t.Status, t.Progress, t.Updated = status, progress, time.Now()
+	t.Status, t.Progress, t.Updated = "processing", progress, time.Now()
 	shown := e.showTask(t)
 	e.Changed(shown)
 	return ordered.Encode(shown)
@@ -170,7 +170,7 @@ func (e *Engine) Control(id string, progress *int, chosen *Outcome, end bool) er
 	}
 	e.mu.Unlock()
 	if progress != nil {
-		e.report(t, e.advance(t, "processing", *progress))
+		e.report(t, e.advance(t, *progress))
 	}
 	if end {
 		t.finish()

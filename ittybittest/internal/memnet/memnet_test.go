@@ -2,7 +2,6 @@ package memnet
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -87,6 +86,6 @@ func TestConn_hasTheAddressesAndErrorsOfTCP(t *testing.T) {
 		_, err = client.Write([]byte("x"))
 		require.ErrorIs(t, err, syscall.EPIPE)
 		var op *net.OpError
-		assert.True(t, errors.As(err, &op))
+		assert.ErrorAs(t, err, &op)
 	})
 }

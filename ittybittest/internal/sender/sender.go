@@ -102,7 +102,7 @@ func (s *Sender) Send(url string, body []byte) (id string, ok bool) {
 	copies, window := s.Spread()
 	for n := range 1 + max(copies, 0) {
 		d := &delivery{Attempt: Attempt{ID: id, Copy: n, URL: url, Body: body}, begun: make(chan struct{})}
-		d.ctx, d.cancel = context.WithCancel(s.Life.Context())
+		d.ctx, d.cancel = context.WithCancel(s.Life.Context()) //nolint:fatcontext // each has its own
 		s.mu.Lock()
 		s.underWay[id] = append(s.underWay[id], d)
 		s.mu.Unlock()

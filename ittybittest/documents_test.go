@@ -69,7 +69,7 @@ func TestOutputs_ofIntelligenceServeTheirResults(t *testing.T) {
 		task, body := served(t, client, kind, nil)
 		assert.Equal(t, ittybit.FileObjectIntelligence, task.Output.Object)
 		assert.Equal(t, "application/json", task.Output.Type)
-		assert.Equal(t, string(kind), task.Output.Kind)
+		assert.EqualValues(t, kind, task.Output.Kind)
 		assert.Equal(t, "video-"+string(kind)+".json", task.Output.Filename)
 		doc := decode(t, string(body))
 		assert.Equal(t, []any{task.Output.ID, "intelligence", string(kind)}, []any{doc["id"], doc["object"], doc["kind"]})
@@ -213,14 +213,14 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, uploaded.File.ID, task.Input.ID)
 		assert.Equal(t, int64(5), task.Input.Filesize)
-		assert.Equal(t, "audio", task.Input.Kind)
+		assert.EqualValues(t, "audio", task.Input.Kind)
 		assert.Equal(t, uploaded.File.MediaID, task.Output.MediaID)
 		assert.Equal(t, "beach-speech.json", task.Output.Filename)
 
 		again, err := done(t, client, ittybit.TaskCreateParams{Kind: "ingest", URL: address})
 		require.NoError(t, err)
 		assert.Equal(t, uploaded.File.ID, again.Input.ID)
-		assert.Equal(t, []any{"audio", int64(5)}, []any{again.Output.Kind, again.Output.Filesize})
+		assert.Equal(t, []any{"audio", int64(5)}, []any{string(again.Output.Kind), again.Output.Filesize})
 		assert.NotEqual(t, uploaded.File.MediaID, again.Output.MediaID, "ingest makes media of its own")
 	}
 
@@ -262,8 +262,8 @@ func TestMedia_isOfTheKindOfItsFirstSource(t *testing.T) {
 		empty, err := f.client.Media.Get(t.Context(), media.ID)
 		require.NoError(t, err)
 		require.Len(t, empty.Files, 2)
-		assert.Equal(t, "nsfw", empty.Files[0].Kind)
-		assert.Equal(t, "image", empty.Kind, "what was found out of it is no media")
+		assert.EqualValues(t, "nsfw", empty.Files[0].Kind)
+		assert.EqualValues(t, "image", empty.Kind, "what was found out of it is no media")
 		assert.NotContains(t, empty.URLs, "original")
 	})
 	flows(t, func(t *testing.T, f flow) {
@@ -275,7 +275,7 @@ func TestMedia_isOfTheKindOfItsFirstSource(t *testing.T) {
 		}
 		media, err = f.client.Media.Get(t.Context(), media.ID)
 		require.NoError(t, err)
-		assert.Equal(t, "audio", media.Kind)
+		assert.EqualValues(t, "audio", media.Kind)
 		assert.Zero(t, media.Width)
 		assert.Equal(t, map[string]string{"original": media.Files[0].URL}, media.URLs)
 	})

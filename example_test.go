@@ -2,8 +2,13 @@ package ittybit_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"os"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
@@ -54,4 +59,174 @@ func Example() {
 	// Unordered output:
 	// created: nsfw
 	// nsfw: true
+}
+
+func ExampleNewClient() {
+	client, err := ittybit.NewClient("your-ittybit-api-key", // os.Getenv("ITTYBIT_API_KEY"), mostly
+		ittybit.WithUserAgent("your-app/1.2"),
+		ittybit.WithLogger(slog.New(slog.NewTextHandler(os.Stderr, nil))),
+		ittybit.WithHTTPClient(&http.Client{Timeout: 30 * time.Second}), // of each attempt
+		ittybit.WithRetryPolicy(ittybit.RetryPolicy{MaxAttempts: 6, MaxWait: time.Minute}),
+	)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(client) // never the key
+
+	_, err = ittybit.NewClient("")
+	fmt.Println(err)
+	// Output:
+	// ittybit.Client(https://api.ittybit.com)
+	// ittybit: apiKey is empty (set ITTYBIT_API_KEY)
+}
+
+// What Ittybit refuses is an APIError; errors.Is tells the reasons apart.
+func ExampleAPIError() {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	client, err := local.Client()
+	if err != nil {
+		panic(err)
+	}
+
+	_, err = client.Tasks.Get(context.Background(), "task_of_yesterday")
+	var answer *ittybit.APIError
+	switch {
+	case errors.Is(err, ittybit.ErrNotFound):
+		fmt.Println("there is no such task")
+	case errors.Is(err, ittybit.ErrRateLimited) && errors.As(err, &answer):
+		fmt.Println("come again in", answer.RetryAfter)
+	case errors.As(err, &answer):
+		fmt.Println(answer.StatusCode, answer.Message)
+	}
+	// Output: there is no such task
+}
+
+// What can't be meant is refused before anything is sent.
+func ExampleParamError() {
+	client, err := ittybit.NewClient("your-ittybit-api-key")
+	if err != nil {
+		panic(err)
+	}
+	_, err = client.Tasks.Create(context.Background(), ittybit.TaskCreateParams{
+		Kind:       ittybit.TaskKindNSFW,
+		URL:        "https://example.com/cat.jpg",
+		WebhookURL: "http://your-app.com/nsfw-webhook", // Ittybit rejects plain http
+	})
+	var wrong *ittybit.ParamError
+	if errors.As(err, &wrong) {
+		fmt.Println(wrong.Param)
+	}
+	// Output: WebhookURL
+}
+
+// A call whose outcome is unknown may be repeated with the same key.
+func ExampleWithIdempotencyKey() {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	local.FailRequests(1, ittybittest.RequestFault{Drop: ittybittest.DropAfter}) // it acts, and the answer is lost
+	client, err := local.Client()
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	params := ittybit.TaskCreateParams{Kind: ittybit.TaskKindVideo, URL: "https://example.com/talk.mov"}
+
+	_, err = client.Tasks.Create(ctx, params, ittybit.WithIdempotencyKey("order-42"))
+	fmt.Println("unknown:", errors.Is(err, ittybit.ErrOutcomeUnknown))
+	if _, err = client.Tasks.Create(ctx, params, ittybit.WithIdempotencyKey("order-42")); err != nil {
+		panic(err)
+	}
+	page, err := client.Tasks.List(ctx, ittybit.TaskListParams{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(len(page.Items), "task") // Ittybit documents such keys for a later version of its API only
+	// Output:
+	// unknown: true
+	// 1 task
+}
+
+func ExampleWithResponseInfo() {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	local.FailRequests(1, ittybittest.RequestFault{Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"0"}}})
+	client, err := local.Client()
+	if err != nil {
+		panic(err)
+	}
+
+	var info ittybit.ResponseInfo
+	if _, err := client.Media.List(context.Background(), ittybit.MediaListParams{}, ittybit.WithResponseInfo(&info)); err != nil {
+		panic(err)
+	}
+	fmt.Println(info.StatusCode, "after", info.Attempts, "attempts")
+	// Output: 200 after 2 attempts
+}
+
+func ExamplePage_Next() {
+	local := ittybittest.NewServer()
+	defer local.Close()
+	client, err := local.Client()
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	for range 5 {
+		if _, err := client.Media.Create(ctx, ittybit.MediaCreateParams{}); err != nil {
+			panic(err)
+		}
+	}
+
+	page, err := client.Media.List(ctx, ittybit.MediaListParams{Limit: 2})
+	for ; err == nil; page, err = page.Next(ctx) {
+		fmt.Println(len(page.Items))
+	}
+	if !errors.Is(err, ittybit.ErrNoMorePages) {
+		panic(err)
+	}
+	// Output:
+	// 2
+	// 2
+	// 1
+}
+
+// The jobs of the 2026 API have no typed method. Their webhooks are received like all others.
+func ExampleClient_Do() {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // stands for that API
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"id":"job_1","object":"job","kind":"video","status":"queued","created_at":1767225600000}`)
+	}))
+	defer api.Close()
+	client, err := ittybit.NewClient("your-ittybit-api-key", ittybit.WithBaseURL(api.URL))
+	if err != nil {
+		panic(err)
+	}
+	var job ittybit.Job
+	err = client.Do(context.Background(), http.MethodPost, "/jobs", map[string]any{
+		"kind":        "video",
+		"input":       "https://example.com/talk.mov",
+		"options":     map[string]any{"format": "mp4", "width": 1280},
+		"webhook_url": "https://your-app.com/ittybit-webhook",
+	}, &job, ittybit.WithAPIVersion("")) // that API documents no Accept-Version
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(job.ID, job.Status)
+
+	events := ittybit.NewEventMux()
+	events.On(ittybit.EventJobSucceeded, func(_ context.Context, e *ittybit.Event) error {
+		fmt.Println(e.Job.ID, e.Job.Status, string(e.Job.Output))
+		return nil
+	})
+	webhook, err := ittybit.NewWebhookHandler("your-ittybit-api-key", events)
+	if err != nil {
+		panic(err)
+	}
+	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your-ittybit-api-key", map[string]any{
+		"id": job.ID, "object": "job", "kind": job.Kind, "status": "succeeded", "output": "https://example.com/talk.mp4",
+	}))
+	// Output:
+	// job_1 queued
+	// job_1 succeeded "https://example.com/talk.mp4"
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
 // apiTasks is a client of tasks that end after so many polls as their id says: task_3 at
@@ -47,14 +48,6 @@ func apiTasks(t *testing.T, status string) (client *ittybit.Client, polls func()
 	}
 }
 
-func waitIDs(n int) []string {
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("task_%d", i)
-	}
-	return ids
-}
-
 func TestWaitAll_hasNoMoreThanEightPollsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 8
@@ -66,7 +59,7 @@ func TestWaitAll_hasNoMoreThanEightPollsInFlight(t *testing.T) {
 		ended := map[string]int{}
 		var waiting sync.WaitGroup
 		waiting.Go(func() {
-			for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(20), ittybit.WithPollRate(1e6)) {
+			for task, err := range client.Tasks.WaitAll(t.Context(), apitest.TaskIDs(20), ittybit.WithPollRate(1e6)) {
 				assert.NoError(t, err)
 				ended[task.ID]++
 			}
@@ -113,14 +106,14 @@ func TestWaitAll_pollsTheTaskThatHasWaitedLongest(t *testing.T) {
 			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":%q}`, id, []string{"processing", "completed"}[n/10]))
 		})
 		ended := 0
-		for _, err := range client.Tasks.WaitAll(t.Context(), waitIDs(3), ittybit.WithPollRate(1), ittybit.WithPollInterval(time.Millisecond)) {
+		for _, err := range client.Tasks.WaitAll(t.Context(), apitest.TaskIDs(3), ittybit.WithPollRate(1), ittybit.WithPollInterval(time.Millisecond)) {
 			require.NoError(t, err)
 			ended++
 		}
 		assert.Equal(t, 3, ended)
 		require.Len(t, order, 12)
 		for i := 0; i < len(order); i += 3 {
-			assert.ElementsMatch(t, waitIDs(3), order[i:i+3], "each of them once in three polls")
+			assert.ElementsMatch(t, apitest.TaskIDs(3), order[i:i+3], "each of them once in three polls")
 		}
 	})
 }
@@ -186,7 +179,7 @@ func TestWaitAll_reportsOnceThatItsContextHasEnded(t *testing.T) {
 		for range 50 { // which of them is seen first is left to chance
 			ctx, cancel := context.WithCancel(t.Context())
 			count := 0
-			for task, err := range client.Tasks.WaitAll(ctx, waitIDs(5)) {
+			for task, err := range client.Tasks.WaitAll(ctx, apitest.TaskIDs(5)) {
 				if count++; count == 1 {
 					require.NoError(t, err)
 					cancel()
@@ -196,7 +189,7 @@ func TestWaitAll_reportsOnceThatItsContextHasEnded(t *testing.T) {
 				var unfinished *ittybit.UnfinishedError
 				require.ErrorAs(t, err, &unfinished)
 				assert.Nil(t, task)
-				assert.Equal(t, waitIDs(5)[1:], unfinished.IDs)
+				assert.Equal(t, apitest.TaskIDs(5)[1:], unfinished.IDs)
 			}
 			assert.Equal(t, 2, count)
 			cancel()
@@ -363,93 +356,4 @@ func TestUnfinishedError_namesOneTaskAndCountsMany(t *testing.T) {
 	require.EqualError(t, err, "ittybit: task task_1 X was not seen to end: ittybit: not found")
 	require.ErrorIs(t, err, ittybit.ErrNotFound)
 	require.EqualError(t, &ittybit.UnfinishedError{IDs: []string{"task_1", "task_2"}, Err: context.Canceled}, "ittybit: 2 tasks were not seen to end: context canceled")
-}
-
-func TestWaitAll_outlivesAnOutage(t *testing.T) {
-	const tasks = 200
-	for _, name := range []string{"no connection", "503", "429", "a proxy's 404"} {
-		t.Run(name, func(t *testing.T) {
-			failure := waitFailures[name]
-			synctest.Test(t, func(t *testing.T) {
-				client, _ := waitAway(t, 9*time.Minute, failure)
-				ended := 0
-				for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(tasks)) {
-					require.NoError(t, err)
-					assert.True(t, task.Succeeded())
-					ended++
-				}
-				assert.Equal(t, tasks, ended)
-			})
-			synctest.Test(t, func(t *testing.T) {
-				failures := 0
-				client, _ := waitAway(t, 11*time.Minute, func() (*http.Response, error) {
-					failures++
-					return failure()
-				})
-				start := time.Now()
-				var ids []string
-				for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(tasks)) {
-					var unfinished *ittybit.UnfinishedError
-					require.ErrorAs(t, err, &unfinished)
-					require.ErrorContains(t, err, "nothing has succeeded for 10m")
-					ids = append(ids, unfinished.IDs...)
-					require.NotNil(t, task)
-					assert.Equal(t, task.ID, unfinished.IDs[0])
-					assert.InDelta(t, 14, task.Progress, 1, "its last state")
-				}
-				assert.ElementsMatch(t, waitIDs(tasks), ids)
-				assert.GreaterOrEqual(t, time.Since(start), 25*time.Minute)
-				assert.Less(t, time.Since(start), 26*time.Minute)
-				assert.Less(t, failures, 10*60, "an API that is away is not flooded: fewer than one request a second")
-			})
-		})
-	}
-}
-
-func TestWaitAll_oneTaskThatFailsForEverHoldsNoOthersUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		client, _ := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
-			id := strings.TrimPrefix(req.URL.Path, "/tasks/")
-			switch {
-			case id == "task_3":
-				return apiResponse(500, `{"message":"corrupted"}`)
-			case time.Since(start) < 30*time.Minute:
-				return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"processing"}`, id))
-			}
-			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, id))
-		})
-		var ended, lost []string
-		for task, err := range client.Tasks.WaitAll(t.Context(), waitIDs(20)) {
-			var unfinished *ittybit.UnfinishedError
-			if errors.As(err, &unfinished) {
-				require.ErrorIs(t, err, ittybit.ErrServer)
-				lost = append(lost, unfinished.IDs...)
-				continue
-			}
-			require.NoError(t, err)
-			ended = append(ended, task.ID)
-			assert.Less(t, time.Since(start), 31*time.Minute)
-		}
-		assert.Len(t, ended, 19)
-		assert.Equal(t, []string{"task_3"}, lost)
-		assert.Less(t, time.Since(start), 42*time.Minute, "ten minutes after the others")
-	})
-}
-
-func TestWaitAll_pollsNothingBeforeRetryAfter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		client, seen := apiFake(t, func(n int, req *http.Request) (*http.Response, error) {
-			if n == 1 {
-				return apiResponse(429, `{"message":"slow down"}`, "Retry-After", "120")
-			}
-			assert.GreaterOrEqual(t, time.Since(start), 120*time.Second)
-			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, strings.TrimPrefix(req.URL.Path, "/tasks/")))
-		})
-		for _, err := range client.Tasks.WaitAll(t.Context(), waitIDs(30), ittybit.WithPollRate(1e6)) {
-			require.NoError(t, err)
-		}
-		assert.Equal(t, 31, seen.count())
-	})
 }

@@ -109,3 +109,12 @@ func LinkedPage(next string, ids ...string) (*http.Response, error) {
 	}
 	return Response(200, Page(ids...), "Links", `<https://api.ittybit.com/tasks?`+next+`>; rel="next"`)
 }
+
+// TaskIDs gives n ids, from task_0 on.
+func TaskIDs(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("task_%d", i)
+	}
+	return ids
+}

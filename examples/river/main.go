@@ -6,8 +6,7 @@
 //	ITTYBIT_API_KEY=… go run ./examples/river endpoint
 //	go run ./examples/river worker
 //
-// All of them need DATABASE_URL, of a PostgreSQL; the endpoint listens at ADDR. examples/server shows
-// how tasks get its URL.
+// All of them need DATABASE_URL, of a PostgreSQL; the endpoint listens at ADDR.
 package main
 
 import (

@@ -3,8 +3,8 @@ package bodyread_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,13 +19,16 @@ import (
 
 var later = time.Now().Add(time.Hour)
 
-func text(size int) string {
-	var b strings.Builder
-	for b.Len() < size {
-		fmt.Fprintf(&b, "%d ", b.Len())
+// numbers is a text of which no part is like another.
+var numbers = sync.OnceValue(func() string {
+	var b []byte
+	for len(b) < 2<<20 {
+		b = append(strconv.AppendInt(b, int64(len(b)), 10), ' ')
 	}
-	return b.String()[:size]
-}
+	return string(b)
+})
+
+func text(size int) string { return numbers()[:size] }
 
 func TestRead_readsBodiesOfEverySize(t *testing.T) {
 	budget := bodyread.NewBudget(1 << 30)
@@ -216,7 +219,7 @@ func TestBody_releaseTwiceGivesBackOnce(t *testing.T) {
 }
 
 func TestRead_takesBodiesTooLargeForThePools(t *testing.T) {
-	const size = 65 << 20
+	const size = 5 << 20
 	budget := bodyread.NewBudget(1 << 30)
 	reader := bodyread.NewReader(size, budget)
 	body, err := reader.Read(bytes.NewReader(make([]byte, size)), -1, later)

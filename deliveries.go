@@ -30,7 +30,8 @@ type Delivery struct {
 	Event      *Event        // nil unless the delivery was verified and could be read
 	Err        error         // why it was not handled; nil where it was
 
-	// RemoteAddr is the other end of the connection, as [http.Request] has it: often a proxy.
+	// RemoteAddr is the other end of the connection, as [http.Request] has it: often a proxy, or
+	// what a middleware has put there from a header. It is cut to 200 bytes.
 	RemoteAddr string
 	// ForwardedFor is the X-Forwarded-For header, cut to 200 bytes. Whatever no proxy of yours has
 	// written there, the sender has claimed.
@@ -148,7 +149,7 @@ func (l *deliveryLog) write(ctx context.Context, d *delivery) {
 	switch {
 	case d.StatusCode == http.StatusOK && d.Duration > senderTimeout:
 		level, hint = max(level, slog.LevelWarn), hintLate
-	case d.Outcome == OutcomeIgnored && d.Event.Type == EventUnknown:
+	case d.Outcome == OutcomeIgnored && lacksObject(d.Event):
 		level, hint = slog.LevelWarn, hintUnknown // it does not come again, and somebody may have wanted it
 	}
 	if d.lines == 0 || !l.enabled(ctx, level) {
@@ -189,7 +190,7 @@ func (l *deliveryLog) writeSum(last *refusal, count int) {
 }
 
 func (l *deliveryLog) appendSender(attrs []slog.Attr, d *Delivery) []slog.Attr {
-	attrs = append(attrs, slog.String("remote_addr", d.RemoteAddr))
+	attrs = append(attrs, slog.String("remote_addr", l.redacted(d.RemoteAddr)))
 	if d.ForwardedFor != "" {
 		attrs = append(attrs, slog.String("forwarded_for", l.redacted(d.ForwardedFor)))
 	}
@@ -207,6 +208,20 @@ func (l *deliveryLog) appendReason(attrs []slog.Attr, err error, hint string, co
 		attrs = append(attrs, slog.Int("count", count))
 	}
 	return attrs
+}
+
+// lacksObject reports whether the payload of e does not have the object that its type is about, or
+// has a form that is not known.
+func lacksObject(e *Event) bool {
+	switch about, _, _ := strings.Cut(string(e.Type), "."); about {
+	case "task":
+		return e.Task == nil
+	case "media":
+		return e.Media == nil
+	case "job":
+		return e.Job == nil
+	}
+	return e.Type == EventUnknown
 }
 
 // levelOf: what is well is Info, what a stranger can cause at will or what goes away by

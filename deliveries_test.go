@@ -640,6 +640,47 @@ func TestDelivery_hasTheSendersAddress(t *testing.T) {
 	}
 }
 
+func TestDelivery_cutsAnAddressThatAMiddlewareHasTakenFromAHeader(t *testing.T) {
+	log, recorder := defaultLog(t), newWebhookRecorder()
+	h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithObserver(recorder.observe))
+	h.ServeHTTP(httptest.NewRecorder(), unsignedRequest("junk", strings.Repeat("z", 50_000)))
+	want := strings.Repeat("z", 200)
+	assert.Equal(t, want, recorder.next(t).RemoteAddr)
+	lines := webhookLogged(t, log)
+	require.Len(t, lines, 1)
+	assert.Equal(t, want, lines[0]["remote_addr"])
+}
+
+func TestWebhookLog_warnsOfAnIgnoredEventWithoutItsObject(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body  string
+		warns bool
+	}{
+		"a form that is not known":  {`{"hello":"world"}`, true},
+		"no data":                   {`{"id":"evt_1","object":"event","kind":"task.completed"}`, true},
+		"a task without an id":      {`{"id":"evt_2","object":"event","kind":"task.succeeded","data":{"status":"succeeded"}}`, true},
+		"data that is a list":       {`{"id":"evt_3","object":"event","kind":"task.failed","data":[]}`, true},
+		"no media":                  {`{"id":"evt_4","object":"event","kind":"media.created","data":null}`, true},
+		"no job":                    {`{"id":"evt_5","object":"event","kind":"job.failed"}`, true},
+		"a task of another kind":    {webhookTask("task_1", "completed"), false},
+		"media that nobody takes":   {`{"id":"med_1","object":"media"}`, false},
+		"a job that nobody takes":   {`{"id":"job_1","object":"job","status":"failed"}`, false},
+		"a type about other things": {`{"id":"evt_6","object":"event","kind":"run.created"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := defaultLog(t)
+			w := httptest.NewRecorder()
+			webhookHandler(t, ittybit.NewEventMux()).ServeHTTP(w, signedRequest(tt.body))
+			assert.Equal(t, http.StatusOK, w.Code)
+			var warned bool
+			for _, line := range webhookLogged(t, log) {
+				warned = warned || line["outcome"] == "ignored" && line["level"] == "WARN" && strings.Contains(line["hint"].(string), "OnUnhandled")
+			}
+			assert.Equal(t, tt.warns, warned)
+		})
+	}
+}
+
 func TestWebhookLog_hintsAtCommonMistakes(t *testing.T) {
 	var compressed bytes.Buffer
 	zip := gzip.NewWriter(&compressed)

@@ -290,7 +290,7 @@ type delivery struct {
 
 func newDelivery(log *deliveryLog, r *http.Request) *delivery {
 	d := &delivery{log: log, start: time.Now(), lines: 1}
-	d.RemoteAddr, d.ForwardedFor = r.RemoteAddr, forwardedFor(r.Header)
+	d.RemoteAddr, d.ForwardedFor = cutClaim(r.RemoteAddr), forwardedFor(r.Header)
 	return d
 }
 

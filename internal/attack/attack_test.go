@@ -59,7 +59,8 @@ func TestWebhookHandler_againstAHostileInternet(t *testing.T) {
 		seed, err = strconv.ParseUint(text, 10, 64)
 		require.NoError(t, err)
 	}
-	t.Logf("%s=%d", seedVariable, seed)
+	pace = measurePace()
+	t.Logf("%s=%d, timeouts x %d", seedVariable, seed, pace)
 	duration := attackTime
 	if testing.Short() {
 		duration = shortAttackTime
@@ -112,7 +113,7 @@ func (s *sender) attack(ctx context.Context, a *attack) {
 	for first, more := true, maxRoundsMore; first || !enough() && more > 0; first = false {
 		if ctx.Err() != nil {
 			more--
-		} else if !first && time.Until(end) < a.lasts && s.has(a.must) {
+		} else if !first && time.Until(end) < paced(a.lasts) && s.has(a.must) {
 			return
 		}
 		s.round(a, enough)
@@ -156,9 +157,9 @@ func sendGoodOnes(ctx context.Context, workers *sync.WaitGroup, newSender func(*
 	http2 := new(http.Protocols)
 	http2.SetUnencryptedHTTP2(true)
 	all := []*deliverer{
-		{name: "on one connection", client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{}}},
-		{name: "on a connection each", client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{DisableKeepAlives: true}}},
-		{name: "by HTTP/2", client: &http.Client{Timeout: answerWithin, Transport: &http.Transport{Protocols: http2}}},
+		{name: "on one connection", client: &http.Client{Timeout: paced(answerWithin), Transport: &http.Transport{}}},
+		{name: "on a connection each", client: &http.Client{Timeout: paced(answerWithin), Transport: &http.Transport{DisableKeepAlives: true}}},
+		{name: "by HTTP/2", client: &http.Client{Timeout: paced(answerWithin), Transport: &http.Transport{Protocols: http2}}},
 	}
 	for _, d := range all {
 		d.s = newSender(newTally())
@@ -173,7 +174,7 @@ func sendGoodOnes(ctx context.Context, workers *sync.WaitGroup, newSender func(*
 	return all
 }
 
-// deliver sends one good delivery, which is cut off after the five seconds that it has.
+// deliver sends one good delivery, which is cut off after the five seconds that it has, at pace 1.
 func (d *deliverer) deliver() {
 	next := d.s.good.next(d.s.name())
 	r, err := http.NewRequest(http.MethodPost, "http://"+d.s.target+webhookPath, strings.NewReader(next.body))
@@ -229,7 +230,7 @@ func startServer(t *testing.T) *attacked {
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	a := &attacked{cmd: exec.Command(binary)}
-	a.cmd.Env = append(os.Environ(), serverVariable+"=1")
+	a.cmd.Env = append(os.Environ(), serverVariable+"="+strconv.Itoa(pace))
 	a.cmd.Stderr = &a.stderr
 	a.in, err = a.cmd.StdinPipe()
 	require.NoError(t, err)

@@ -197,7 +197,7 @@ func neverReads(s *sender) {
 	_ = c.SetReadBuffer(4 << 10)
 	requests := strings.Repeat(whole("{}", ""), 100)
 	for {
-		_ = c.SetWriteDeadline(time.Now().Add(patience)) // the server takes its time to fill what there is between them
+		_ = c.SetWriteDeadline(time.Now().Add(paced(patience))) // the server takes its time to fill what there is between them
 		switch _, err := io.WriteString(c, requests); {
 		case err == nil:
 		case isTimeout(err):

@@ -34,7 +34,7 @@ type attack struct {
 	name    string
 	workers int             // at the same time
 	pause   time.Duration   // between two rounds of one worker, at most
-	lasts   time.Duration   // a round that waits for one of the server's timeouts
+	lasts   time.Duration   // a round that waits for one of the server's timeouts, at pace 1
 	run     func(s *sender) // one round
 	must    []string        // what has to become of some of it, each of these,
 	// may is what may become of the rest. Where the server hangs up with some of the request
@@ -93,13 +93,13 @@ type conn struct {
 
 // dial connects, or notes that it could not.
 func (s *sender) dial() (*conn, bool) {
-	raw, err := net.DialTimeout("tcp", s.target, patience)
+	raw, err := net.DialTimeout("tcp", s.target, paced(patience))
 	if err != nil {
 		s.note("no connection: " + err.Error())
 		return nil, false
 	}
 	tcp := raw.(*net.TCPConn)
-	_ = tcp.SetDeadline(time.Now().Add(patience))
+	_ = tcp.SetDeadline(time.Now().Add(paced(patience)))
 	return &conn{tcp, bufio.NewReader(tcp)}, true
 }
 
@@ -117,7 +117,7 @@ func (c *conn) reset() {
 
 // answer reads one answer to the end, and gives its status.
 func (c *conn) answer() string {
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(paced(patience)))
 	resp, err := http.ReadResponse(c.reader, nil)
 	if err == nil && resp.StatusCode == http.StatusContinue {
 		resp, err = http.ReadResponse(c.reader, nil)

@@ -16,6 +16,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,7 +26,7 @@ import (
 )
 
 const (
-	// serverVariable makes the test binary the server that is attacked.
+	// serverVariable makes the test binary the server that is attacked. Its value is the pace.
 	serverVariable = "ITTYBIT_ATTACKED_SERVER"
 
 	secret = "ittybit_test_key_Zq7vXw2LrT9pKs4m"
@@ -35,20 +36,19 @@ const (
 
 	maxBuffered = 32 << 20 // bytes; half of the default, so that what comes on top shows
 	maxHeader   = 16 << 10 // bytes
-
-	// The server's own timeouts, as SECURITY.md advises.
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 7 * time.Second
-	writeTimeout      = 10 * time.Second
-	idleTimeout       = 10 * time.Second
-	shutdownTimeout   = 15 * time.Second
 )
 
 // TestMain is the server where the test has started itself as one.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler)) // what no test reads
-	if os.Getenv(serverVariable) == "" {
+	text := os.Getenv(serverVariable)
+	if text == "" {
 		os.Exit(m.Run())
+	}
+	var err error
+	if pace, err = strconv.Atoi(text); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	if err := serve(os.Stdin, os.Stdout); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, err)
@@ -130,7 +130,8 @@ func (r *receiver) routes(log io.Writer) (http.Handler, error) {
 	events.OnUnhandled(r.handle)
 	webhook, err := ittybit.NewWebhookHandler(secret,
 		ittybit.Deduplicate(ittybit.NewMemoryDeduplicator(100_000, 72*time.Hour), events),
-		ittybit.WithMaxBufferedBytes(maxBuffered), ittybit.WithObserver(r.observe),
+		ittybit.WithMaxBufferedBytes(maxBuffered), ittybit.WithObserver(r.observe), ittybit.WithReadTimeout(paced(bodyTimeout)),
+		ittybit.WithProcessingTimeout(paced(ittybit.DefaultProcessingTimeout)),
 		ittybit.WithLogger(slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	if err != nil {
 		return nil, err
@@ -163,10 +164,10 @@ func serveUntilTold(in io.Reader, out io.Writer, use *usage) error {
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: paced(readHeaderTimeout),
+		ReadTimeout:       paced(readTimeout),
+		WriteTimeout:      paced(writeTimeout),
+		IdleTimeout:       paced(idleTimeout),
 		MaxHeaderBytes:    maxHeader,
 		Protocols:         protocols,
 		ConnState:         use.connState,
@@ -184,7 +185,7 @@ func serveUntilTold(in io.Reader, out io.Writer, use *usage) error {
 	_, _ = bufio.NewReader(in).ReadString('\n') // its end means that the test has gone
 
 	var found findings
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), paced(shutdownTimeout))
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {
 		found.Shutdown = err.Error() + "\n" + strings.Join(stacks(), "\n\n")

@@ -24,15 +24,17 @@ const (
 
 // Automation is a workflow and what sets it off.
 type Automation struct {
-	ID          string           `json:"id"`
-	Object      string           `json:"object,omitempty"` // "automation"; not always sent
-	Name        string           `json:"name,omitempty"`
-	Description string           `json:"description,omitempty"`
-	Trigger     Trigger          `json:"trigger,omitzero"`
-	Workflow    []WorkflowStep   `json:"workflow"`
-	Status      AutomationStatus `json:"status,omitempty"`
-	Created     time.Time        `json:"created,omitzero"`
-	Updated     time.Time        `json:"updated,omitzero"`
+	ID          string  `json:"id"`
+	Object      string  `json:"object,omitempty"` // "automation"; not always sent
+	Name        string  `json:"name,omitempty"`
+	Description string  `json:"description,omitempty"`
+	Trigger     Trigger `json:"trigger,omitzero"`
+	// Workflow are the steps. A workflow that can't be decoded at all, because it is not a
+	// list, is one empty step that stands for it: see [AutomationsService.Update].
+	Workflow []WorkflowStep   `json:"workflow"`
+	Status   AutomationStatus `json:"status,omitempty"`
+	Created  time.Time        `json:"created,omitzero"`
+	Updated  time.Time        `json:"updated,omitzero"`
 
 	decoded
 }
@@ -41,6 +43,9 @@ type Automation struct {
 func (a Automation) String() string {
 	return fmt.Sprintf("automation %s (status %s, %d steps)", a.ID, a.Status, len(a.Workflow))
 }
+
+// GoString is String, so that %#v prints no payload either.
+func (a Automation) GoString() string { return a.String() }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (a *Automation) UnmarshalJSON(data []byte) error { return unmarshalObject(a, data) }
@@ -53,7 +58,17 @@ func (a Automation) MarshalJSON() ([]byte, error) {
 
 func (a *Automation) objectID() string { return a.ID }
 
-func (a *Automation) fromJSON(text []byte) error { return decodeObject(a, "automation", text) }
+func (a *Automation) fromJSON(text []byte) error {
+	err := decodeObject(a, "automation", text)
+	if err != nil || a.err == nil || a.Workflow != nil {
+		return err
+	}
+	fields, err := jsonx.Fields(text)
+	if i := jsonx.Index(fields, "workflow"); i >= 0 && !jsonx.IsNull(fields[i].Value) {
+		a.Workflow = []WorkflowStep{{preserved: []jsonx.Field{{Name: wholeValue, Value: fields[i].Value}}, isWorkflow: true}}
+	}
+	return err
+}
 
 // TriggerKind says what a trigger waits for. It is an open type.
 type TriggerKind string
@@ -116,7 +131,8 @@ type WorkflowStep struct {
 	// nor the type of Options knows are kept here, their numbers as [json.Number].
 	Extra map[string]any `json:"-"`
 
-	preserved []jsonx.Field // members that were read and would not be written the same
+	preserved  []jsonx.Field // members that were read and would not be written the same
+	isWorkflow bool          // it stands for a workflow that is not a list of steps
 }
 
 // WebhookStep is a step that posts to url what set the automation off, or what the
@@ -160,6 +176,12 @@ func (c *Condition) UnmarshalJSON(data []byte) error {
 	*c = Condition{}
 	return readFields(data, &c.Extra, &c.preserved, map[string]any{"prop": &c.Prop, "value": &c.Value})
 }
+
+// String is the JSON of the step, for logs, without signatures.
+func (s WorkflowStep) String() string { return printedJSON(s) }
+
+// GoString is String, so that %#v prints no signature either.
+func (s WorkflowStep) GoString() string { return s.String() }
 
 // MarshalJSON puts the options and the extra members beside the others.
 func (s WorkflowStep) MarshalJSON() ([]byte, error) {
@@ -282,6 +304,8 @@ func (s WorkflowStep) check(path string, top bool, insecure insecureHosts) error
 	switch {
 	case s.Kind == "" && top && !s.hasPreserved("kind"):
 		return &ParamError{Param: path + ".Kind", Reason: "is required"}
+	case s.Kind == AnyTaskKind:
+		return &ParamError{Param: path + ".Kind", Reason: "must be one kind: AnyTaskKind is for handlers"}
 	case s.posts() && s.URL == "" && !s.hasPreserved("url"):
 		return &ParamError{Param: path + ".URL", Reason: fmt.Sprintf("is required for a %s step", s.Kind)}
 	case s.posts() && s.URL != "":
@@ -290,6 +314,12 @@ func (s WorkflowStep) check(path string, top bool, insecure insecureHosts) error
 		}
 	case s.Kind == TaskKindConditions && len(s.Conditions) == 0 && !s.hasPreserved("conditions"):
 		return &ParamError{Param: path + ".Conditions", Reason: "are required for a conditions step"}
+	}
+	if s.Conditions != nil && s.isUndecoded("conditions") {
+		return &ParamError{Param: path + ".Conditions", Reason: undecodedReason}
+	}
+	if s.Next != nil && s.isUndecoded("next") {
+		return &ParamError{Param: path + ".Next", Reason: undecodedReason}
 	}
 	if err := checkOptions(path+".Options", s.Kind, s.Options, insecure); err != nil {
 		return err
@@ -308,10 +338,28 @@ func (s WorkflowStep) hasPreserved(name string) bool {
 	return jsonx.Index(s.preserved, name) >= 0 || jsonx.Index(s.preserved, wholeValue) >= 0
 }
 
+// isUnreadWorkflow reports whether the step stands for a workflow that is not a list of steps,
+// and was not changed.
+func (s WorkflowStep) isUnreadWorkflow() bool {
+	return s.isWorkflow && reflect.DeepEqual(s, WorkflowStep{preserved: s.preserved, isWorkflow: true})
+}
+
+// undecodedReason refuses a list that was appended to what could not be decoded.
+const undecodedReason = "would replace what was read in its place and cannot be decoded: to replace it, make a new step"
+
+// isUndecoded reports whether a field was read whose value does not fit, and is not null.
+func (s WorkflowStep) isUndecoded(name string) bool {
+	i := jsonx.Index(s.preserved, name)
+	return i >= 0 && !jsonx.IsNull(s.preserved[i].Value)
+}
+
 // checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a
 // kind.
 func checkSteps(path string, steps []WorkflowStep, top bool, insecure insecureHosts) error {
 	for i, step := range steps {
+		if step.isWorkflow {
+			return &ParamError{Param: fmt.Sprintf("%s[%d]", path, i), Reason: "stands for a workflow that cannot be decoded (see DecodeError): to replace that, leave this step out"}
+		}
 		if err := step.check(fmt.Sprintf("%s[%d]", path, i), top, insecure); err != nil {
 			return err
 		}
@@ -415,7 +463,13 @@ func (s *AutomationsService) All(ctx context.Context, params AutomationListParam
 
 // Update changes an automation; what params leave nil stays as it is. To change one
 // step, get the automation, change it in its Workflow, and send that back whole.
+//
+// A workflow that can't be decoded stays as it is where it is sent back unchanged; with steps
+// appended, which would replace it, it is a [*ParamError].
 func (s *AutomationsService) Update(ctx context.Context, id string, params AutomationUpdateParams, opts ...RequestOption) (*Automation, error) {
+	if len(params.Workflow) == 1 && params.Workflow[0].isUnreadWorkflow() {
+		params.Workflow = nil
+	}
 	if err := params.check(s.client.insecure); err != nil {
 		return nil, err
 	}

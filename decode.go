@@ -246,6 +246,15 @@ func marshalBody(body any) ([]byte, error) {
 	return nil, &ParamError{Param: "parameters", Reason: "cannot be encoded as JSON: " + err.Error()}
 }
 
+// printedJSON is the JSON of v as it may be printed.
+func printedJSON(v any) string {
+	text, err := jsonx.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("%T that cannot be encoded as JSON", v)
+	}
+	return redact.Text(string(text))
+}
+
 // orNil turns a JSON null into nil.
 func orNil(value json.RawMessage) json.RawMessage {
 	if jsonx.IsNull(value) {

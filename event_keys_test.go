@@ -240,6 +240,25 @@ func TestEventFromTask_makesWhatTheWebhookBrings(t *testing.T) {
 	assert.Equal(t, "task:task_1:failed", made.Key())
 	assert.Equal(t, made.Key(), webhookParse(t, string(made.RawJSON())).Key())
 
+	for _, text := range []string{
+		`{"id":"task_1", "object":"task","status":"processing","progress":40,"brand_new":[1.50,"<&>"]}`, `{"id":"task_1","status":"waiting","finished_at":1767225600000}`,
+	} {
+		task := new(ittybit.Task)
+		require.NoError(t, json.Unmarshal([]byte(text), task))
+		asRead := ittybit.EventFromTask(task)
+		assert.Equal(t, text, string(asRead.RawJSON()), "what was not changed is as it was received")
+		task.Status, task.Progress, task.Completed = ittybit.TaskStatusFailed, 100, time.Unix(1767225601, 0).UTC()
+		changed := ittybit.EventFromTask(task)
+		written, err := json.Marshal(changed)
+		require.NoError(t, err)
+		again := webhookParse(t, string(written))
+		assert.Equal(t, []any{ittybit.EventTaskFailed, "task:task_1:failed", changed.CreatedAt}, []any{again.Type, again.Key(), again.CreatedAt}, "what was changed goes with it: %s", written)
+		assert.Equal(t, []any{again.Type, again.Key()}, []any{changed.Type, changed.Key()})
+		assert.Equal(t, strings.Contains(text, "brand_new"), strings.Contains(string(written), `"brand_new":[1.50,`), "and loses nothing")
+		progress := ittybit.EventFromTask(&ittybit.Task{ID: "task_1", Status: "processing", Progress: 41})
+		assert.NotEqual(t, asRead.Key(), progress.Key())
+	}
+
 	none := ittybit.EventFromTask(nil)
 	assert.Equal(t, ittybit.EventUnknown, none.Type)
 	assert.Nil(t, none.Task)

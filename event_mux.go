@@ -23,8 +23,9 @@ type EventHandlerFunc func(ctx context.Context, e *Event) error
 // HandleEvent calls f.
 func (f EventHandlerFunc) HandleEvent(ctx context.Context, e *Event) error { return f(ctx, e) }
 
-// AnyTaskKind stands for every kind of task where an [EventMux] is given one. A task can't be
-// created with it.
+// AnyTaskKind stands for every kind of task where an [EventMux] is given one, and in the
+// parameters of a list, where it is the same as no kind. Tasks and steps of a workflow have one
+// kind: there it is a [*ParamError].
 const AnyTaskKind TaskKind = "*"
 
 // EventMux is an [EventHandler] that calls the most specific of its handlers: the one for

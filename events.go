@@ -68,7 +68,8 @@ func (e Event) String() string { return fmt.Sprintf("event %s (%s)", e.Key(), e.
 func (e Event) GoString() string { return e.String() }
 
 // RawJSON gives the payload as it was received, and of an event that [EventFromTask] made, the
-// task's JSON. It must not be changed, and is nil for an event that was put together by hand.
+// task's JSON at that time. It must not be changed, and is nil for an event that was put together
+// by hand.
 func (e *Event) RawJSON() json.RawMessage { return e.raw }
 
 // MarshalJSON gives the payload as it was received, whatever was changed in e since. That of an
@@ -388,14 +389,16 @@ func (e *Event) readData(prefix string, spare *Task, data json.RawMessage) error
 
 // EventFromTask makes the event that a webhook would have brought for the task as it
 // is now, so that a task that was polled goes through the same handlers, under the
-// same key. A nil task gives an [EventUnknown].
+// same key, and marshals as it is now. A nil task gives an [EventUnknown].
 func EventFromTask(task *Task) *Event {
 	if task == nil {
 		return &Event{Type: EventUnknown}
 	}
 	e := &Event{decoded: decoded{raw: task.raw}, ProjectID: task.ProjectID, AutomationID: task.AutomationID}
-	if e.raw == nil {
-		e.raw, _ = jsonx.Marshal(task) // a task that was put together by hand; nil where it can't be
+	var read bytes.Buffer
+	_ = json.Compact(&read, task.raw) // stays empty for a task that was put together by hand
+	if text, err := jsonx.Marshal(task); err == nil && !bytes.Equal(text, read.Bytes()) {
+		e.raw = text // it was changed since
 	}
 	e.readTask(task)
 	return e

@@ -97,6 +97,9 @@ func (f File) String() string {
 	return fmt.Sprintf("file %s (kind %s, status %s)", f.ID, f.Kind, f.Status)
 }
 
+// GoString is String, so that %#v prints no payload either.
+func (f File) GoString() string { return f.String() }
+
 // UnmarshalJSON implements [json.Unmarshaler].
 func (f *File) UnmarshalJSON(data []byte) error { return unmarshalObject(f, data) }
 
@@ -119,6 +122,12 @@ type FileCreateParams struct {
 	Ref      string         `json:"ref,omitempty"` // names the file in the media's URLs
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
+
+// String is the JSON of the parameters, for logs, without signatures.
+func (p FileCreateParams) String() string { return printedJSON(p) }
+
+// GoString is String, so that %#v prints no signature either.
+func (p FileCreateParams) GoString() string { return p.String() }
 
 // FileUpdateParams are the parameters of [FilesService.Update]. What is nil is left
 // alone.

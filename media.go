@@ -38,6 +38,9 @@ func (m Media) String() string {
 	return fmt.Sprintf("media %s (kind %s, %d files)", m.ID, m.Kind, len(m.Files))
 }
 
+// GoString is String, so that %#v prints no payload either.
+func (m Media) GoString() string { return m.String() }
+
 // FileByRef gives the file with that ref, such as "original" or the Ref of the task or
 // step that made it; nil where there is none.
 func (m *Media) FileByRef(ref string) *File {

@@ -29,7 +29,7 @@ type ReconcileParams struct {
 	// Checkpoint is where an earlier run with the same Kind and Select ended. The zero one
 	// reads every task that there is; to begin with those of the last day, set its Since.
 	Checkpoint ReconcileCheckpoint
-	// Kind bounds the run to the tasks of one kind.
+	// Kind bounds the run to the tasks of one kind. Empty or [AnyTaskKind]: of every kind.
 	Kind TaskKind
 	// Select bounds the run to the tasks for which it is true; it is asked when a task has
 	// ended. A list has all tasks of the project, also those that no webhook was asked for.

@@ -146,11 +146,24 @@ type WorkflowOptions struct {
 // for being JSON.
 type RawOptions map[string]json.RawMessage
 
+// String is the JSON of the options, for logs, without signatures.
+func (o RawOptions) String() string { return printedJSON(o) }
+
+// GoString is String, so that %#v prints no signature either.
+func (o RawOptions) GoString() string { return o.String() }
+
 // optionRest is what the options of a task that was read have beside the fields of their type:
 // the shared ones, such as ref, folder and filename, and those that this version does not know.
-type optionRest struct{ rest []jsonx.Field }
+type optionRest struct{ rest *[]jsonx.Field } // a pointer: fmt prints what it points to nowhere
 
-func (r *optionRest) setRest(fields []jsonx.Field) { r.rest = fields }
+func (r *optionRest) setRest(fields []jsonx.Field) { r.rest = &fields }
+
+func (r optionRest) fields() []jsonx.Field {
+	if r.rest == nil {
+		return nil
+	}
+	return *r.rest
+}
 
 // isSharedOption reports whether an option is one of every kind, and stands among the parameters
 // of a task too (API version 2025-08-20).
@@ -220,61 +233,61 @@ func (o RawOptions) check(insecureHosts) error {
 // MarshalJSON implements [json.Marshaler].
 func (o VideoOptions) MarshalJSON() ([]byte, error) {
 	type plain VideoOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o ImageOptions) MarshalJSON() ([]byte, error) {
 	type plain ImageOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o AudioOptions) MarshalJSON() ([]byte, error) {
 	type plain AudioOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) {
 	type plain ThumbnailsOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o SubtitlesOptions) MarshalJSON() ([]byte, error) {
 	type plain SubtitlesOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o ChaptersOptions) MarshalJSON() ([]byte, error) {
 	type plain ChaptersOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o SpeechOptions) MarshalJSON() ([]byte, error) {
 	type plain SpeechOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o IngestOptions) MarshalJSON() ([]byte, error) {
 	type plain IngestOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o ConditionsOptions) MarshalJSON() ([]byte, error) {
 	type plain ConditionsOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 // MarshalJSON implements [json.Marshaler].
 func (o WorkflowOptions) MarshalJSON() ([]byte, error) {
 	type plain WorkflowOptions
-	return flattenParams(plain(o), o.rest, nil, nil)
+	return flattenParams(plain(o), o.fields(), nil, nil)
 }
 
 func notNegative(param string, value float64) error {
@@ -397,6 +410,12 @@ type Layer struct {
 
 	preserved []jsonx.Field // fields that were read and would not be written the same
 }
+
+// String is the JSON of the layer, for logs, without signatures.
+func (l Layer) String() string { return printedJSON(l) }
+
+// GoString is String, so that %#v prints no signature either.
+func (l Layer) GoString() string { return l.String() }
 
 // MarshalJSON implements [json.Marshaler].
 func (l Layer) MarshalJSON() ([]byte, error) {

@@ -159,6 +159,9 @@ func (t Task) String() string {
 	return fmt.Sprintf("task %s (kind %s, status %s)", t.ID, t.Kind, t.Status)
 }
 
+// GoString is String, so that %#v prints no payload either.
+func (t Task) GoString() string { return t.String() }
+
 // RawInput gives the task's input as Ittybit sent it: a file object, or a URL in later
 // API versions. It must not be changed, and is nil where there is none or null.
 func (t *Task) RawInput() json.RawMessage { return t.rawInput }
@@ -421,6 +424,12 @@ func (p TaskCreateParams) check(insecure insecureHosts) error {
 	return nil
 }
 
+// String is the JSON of the parameters, for logs, without signatures.
+func (p TaskCreateParams) String() string { return printedJSON(p) }
+
+// GoString is String, so that %#v prints no signature either.
+func (p TaskCreateParams) GoString() string { return p.String() }
+
 // MarshalJSON puts the options and the extra fields beside the others, where API
 // version 2025-08-20 wants them.
 func (p TaskCreateParams) MarshalJSON() ([]byte, error) {
@@ -433,7 +442,7 @@ type TaskListParams struct {
 	Page   int        `url:"page,omitempty"`  // from 1; 0 is the first
 	Limit  int        `url:"limit,omitempty"` // items a page, 1 to 100; 0 leaves it to Ittybit, which takes 20
 	Status TaskStatus `url:"status,omitempty"`
-	Kind   TaskKind   `url:"kind,omitempty"`
+	Kind   TaskKind   `url:"kind,omitempty"` // empty or [AnyTaskKind]: of every kind
 }
 
 // TasksService calls /tasks. Use it as Client.Tasks.
@@ -455,6 +464,9 @@ func (s *TasksService) Get(ctx context.Context, id string, opts ...RequestOption
 
 // List fetches a page of tasks. API version 2025-08-20 documents no order.
 func (s *TasksService) List(ctx context.Context, params TaskListParams, opts ...RequestOption) (*Page[Task], error) {
+	if params.Kind == AnyTaskKind {
+		params.Kind = ""
+	}
 	return list[Task](ctx, s.client, "/tasks", params, params.Page, params.Limit, opts)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/internal/pipeline"
+	"github.com/ittybit/ittybit-go/internal/redact"
 	"github.com/ittybit/ittybit-go/internal/upload"
 )
 
@@ -90,6 +91,15 @@ type UploadParams struct {
 	// OnProgress is called as bytes are sent; never twice at once. It must return quickly.
 	OnProgress func(UploadProgress)
 }
+
+// String names the upload in a few words, for logs, without a signature.
+func (p UploadParams) String() string {
+	target := cmp.Or(p.SignedURL, strings.Join([]string{p.Domain, p.Folder, p.Filename}, "/"))
+	return fmt.Sprintf("upload to %s (%d bytes)", redact.Text(target), p.Size)
+}
+
+// GoString is String, so that %#v prints no signature either.
+func (p UploadParams) GoString() string { return p.String() }
 
 // UploadProgress is how far an upload is, in bytes.
 type UploadProgress struct {

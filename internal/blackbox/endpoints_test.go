@@ -342,3 +342,35 @@ func TestEndpoints_aRefusalIsAnAPIErrorOfEveryShape(t *testing.T) {
 		}
 	}
 }
+
+func TestAnyTaskKind_isAFilterAndNothingElse(t *testing.T) {
+	client, seen := apitest.Fake(t, apitest.Always(200, `[]`))
+	every := ittybit.WorkflowStep{Kind: ittybit.AnyTaskKind}
+	for param, steps := range map[string][]ittybit.WorkflowStep{
+		"Workflow[0].Kind":         {every},
+		"Workflow[1].Kind":         {{Kind: "nsfw"}, every},
+		"Workflow[0].Next[0].Kind": {{Kind: "nsfw", Next: []ittybit.WorkflowStep{every}}},
+	} {
+		_, err := client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{Trigger: ittybit.OnEvent(ittybit.EventMediaCreated), Workflow: steps})
+		apitest.RequireParamError(t, err, param)
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: steps})
+		apitest.RequireParamError(t, err, param)
+		_, err = client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "workflow", URL: "https://example.com/a", Options: ittybit.WorkflowOptions{Workflow: steps}})
+		apitest.RequireParamError(t, err, "Options."+param)
+	}
+	_, err := client.Tasks.CreateAndWait(t.Context(), ittybit.TaskCreateParams{Kind: ittybit.AnyTaskKind, URL: "https://example.com/a"})
+	apitest.RequireParamError(t, err, "Kind")
+	require.Zero(t, seen.Count())
+
+	_, err = client.Tasks.List(t.Context(), ittybit.TaskListParams{Kind: ittybit.AnyTaskKind, Limit: 7})
+	require.NoError(t, err)
+	for range client.Tasks.All(t.Context(), ittybit.TaskListParams{Kind: ittybit.AnyTaskKind}) {
+	}
+	next := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
+	_, err = ittybit.Reconcile(t.Context(), client, next, ittybit.ReconcileParams{Kind: ittybit.AnyTaskKind})
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, seen.Count(), 3)
+	for _, req := range seen.All() {
+		assert.NotContains(t, req.Query, "kind")
+	}
+}

@@ -37,13 +37,29 @@ func TestObjects_printNoSignatureWhateverIsPrinted(t *testing.T) {
 	require.NoError(t, err)
 	event, err := ittybit.ParseEvent([]byte(`{"object":"task",` + text[1:]))
 	require.NoError(t, err)
+	var rest ittybit.Task
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"task_1","kind":"video","options":{"width":640,"webhook_url":"`+signed+`"}}`), &rest))
+	require.IsType(t, ittybit.VideoOptions{}, rest.Options)
+	var step ittybit.WorkflowStep
+	require.NoError(t, json.Unmarshal([]byte(`{"kind":"video","ref":["`+signed+`"],"a":"`+signed+`"}`), &step))
+	steps := append(automation.Workflow, ittybit.WebhookStep(signed, "hook"), step)
+	layers := ittybit.ImageOptions{Layers: []ittybit.Layer{{URL: signed, Extra: map[string]any{"a": signed}}}}
+	params := ittybit.TaskCreateParams{Kind: "image", URL: signed, WebhookURL: signed, Options: layers, Extra: map[string]any{"a": signed}}
 	for name, values := range map[string][]any{
 		"task": {task, &task}, "file": {file, &file}, "media": {media, &media}, "automation": {automation, &automation}, "job": {job, &job},
 		"signed URL": {url, &url}, "page": {*page, page}, "event": {*event, event}, "client": {*client, client},
-		"list": {[]ittybit.File{file}, []*ittybit.Media{&media}, map[string]ittybit.Job{"a": job}},
+		"parameters of a task": {params, &params}, "of a file": {ittybit.FileCreateParams{URL: signed, Metadata: map[string]any{"a": signed}}},
+		"of an upload":     {ittybit.UploadParams{SignedURL: signed}},
+		"of an automation": {ittybit.AutomationCreateParams{Workflow: steps}, ittybit.AutomationUpdateParams{Workflow: steps}},
+		"options":          {task.Options, layers, ittybit.WorkflowOptions{Workflow: steps}, ittybit.RawOptions{"url": json.RawMessage(`"` + signed + `"`)}, rest.Options},
+		"results":          {ittybit.ThumbnailsResults{File: file, URLs: []string{signed}}, ittybit.SubtitlesResults{File: file}, ittybit.ChaptersResults{File: file}},
+		"list":             {[]ittybit.File{file}, []*ittybit.Media{&media}, map[string]ittybit.Job{"a": job}},
 	} {
 		for _, value := range values {
-			for _, verb := range []string{"%v", "%+v", "%s", "%q"} {
+			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+				if name == "options" && !strings.HasSuffix(verb, "v") {
+					continue // structs without a String method: fmt follows pointers where a verb is wrong
+				}
 				printed := fmt.Sprintf(verb, value)
 				assert.False(t, strings.Contains(printed, secret), "%s of %s (%T)", verb, name, value)
 				assert.False(t, strings.Contains(printed, apitest.Key), "%s of %s (%T)", verb, name, value)

@@ -156,3 +156,59 @@ func TestUpdate_sendsBackStepsThatWereReadAsTheyWere(t *testing.T) {
 		assert.JSONEq(t, `{"workflow":`+workflow+`}`, seen.All()[1].Body)
 	}
 }
+
+// What a list was appended to, and could not be decoded, must not be replaced in silence.
+func TestAutomationsUpdate_replacesNothingThatCouldNotBeDecoded(t *testing.T) {
+	more := ittybit.WebhookStep("https://your-app.com/hook", "")
+	for name, workflow := range map[string]string{
+		"an object": `{"steps":[{"kind":"nsfw"}]}`, "an object like a step": `{"kind":"nsfw","ref":"a"}`, "a text": `"flow_1"`, "a number": `7.50`, "false": `false`,
+		"a list that is too long": `[` + strings.Repeat(`{},`, 10_000) + `{}]`,
+	} {
+		body := `{"id":"auto_1","name":"a","workflow":` + workflow + `}`
+		client, seen := apitest.Fake(t, apitest.Always(200, body))
+		automation, err := client.Automations.Get(t.Context(), "auto_1")
+		require.NoError(t, err, name)
+		require.ErrorContains(t, automation.DecodeError(), `field "workflow"`, name)
+		automation.Name = "b"
+		written, err := json.Marshal(automation)
+		require.NoError(t, err, name)
+		assert.Equal(t, strings.Replace(body, `"name":"a"`, `"name":"b"`, 1), string(written), name)
+
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: append(automation.Workflow, more)})
+		apitest.RequireParamError(t, err, "Workflow[0]")
+		changed := automation.Workflow[0]
+		changed.Kind = ittybit.TaskKindNSFW
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: []ittybit.WorkflowStep{changed}})
+		apitest.RequireParamError(t, err, "Workflow[0]")
+		_, err = client.Automations.Create(t.Context(), ittybit.AutomationCreateParams{Trigger: ittybit.OnEvent("a"), Workflow: automation.Workflow})
+		apitest.RequireParamError(t, err, "Workflow[0]")
+		require.Equal(t, 1, seen.Count(), name)
+
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Name: &automation.Name, Workflow: automation.Workflow})
+		require.NoError(t, err, name)
+		assert.JSONEq(t, `{"name":"b"}`, seen.All()[1].Body, "the workflow is left alone")
+		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: []ittybit.WorkflowStep{more}})
+		require.NoError(t, err, "who replaces it, replaces it")
+	}
+	client, seen := apitest.Fake(t, apitest.Always(200, `{"id":"auto_1"}`))
+	update := func(read string, change func(*ittybit.WorkflowStep)) error {
+		var step ittybit.WorkflowStep
+		require.NoError(t, json.Unmarshal([]byte(read), &step))
+		change(&step)
+		_, err := client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: []ittybit.WorkflowStep{step}})
+		return err
+	}
+	appendNext := func(s *ittybit.WorkflowStep) { s.Next = append(s.Next, more) }
+	for _, next := range []string{`{"kind":"nsfw"}`, `"step_1"`, `[{"kind":"nsfw"},7]`} {
+		apitest.RequireParamError(t, update(`{"kind":"video","next":`+next+`}`, appendNext), "Workflow[0].Next")
+		apitest.RequireParamError(t, update(`{"kind":"nsfw","next":[{"next":`+next+`}]}`, func(s *ittybit.WorkflowStep) { appendNext(&s.Next[0]) }), "Workflow[0].Next[0].Next")
+	}
+	apitest.RequireParamError(t, update(`{"kind":"conditions","conditions":{"all":[]}}`, func(s *ittybit.WorkflowStep) {
+		s.Conditions = append(s.Conditions, ittybit.Condition{Prop: "kind"})
+	}), "Workflow[0].Conditions")
+	require.Zero(t, seen.Count())
+	for _, next := range []string{`null`, `[]`, `[{"kind":"nsfw"}]`} {
+		require.NoError(t, update(`{"kind":"video","next":`+next+`}`, appendNext), next)
+	}
+	require.NoError(t, update(`{"kind":"video","next":{"kind":"nsfw"}}`, func(s *ittybit.WorkflowStep) { s.Ref = "a" }), "the rest can be changed")
+}

@@ -115,9 +115,7 @@ func (a *API) routes() *http.ServeMux {
 	add("/files", methods{"GET": a.list(20, e.ListFiles), "POST": a.createFile})
 	add("/files/{id}", methods{
 		"GET": found(e.GetFile), "DELETE": deleted("%s deleted", a.deleteFile),
-		"PATCH": updated(func(id string, body ordered.Object) (ordered.Object, error) {
-			return e.UpdateFile(id, body, a.Blobs.Rename)
-		}),
+		"PATCH": updated(e.UpdateFile),
 	})
 	add("/signatures", methods{"POST": a.createSignature})
 	add("/jobs", methods{"GET": a.listJobs, "POST": created(e.CreateJob)})

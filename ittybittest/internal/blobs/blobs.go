@@ -1,5 +1,5 @@
-// Package blobs stores what is uploaded, whole or in chunks: one temporary file an upload, and a
-// sorted list of the ranges that it has, each with its sum. It knows nothing of HTTP.
+// Package blobs stores what is uploaded, whole or in chunks, in temporary files: one for each
+// chunk, which are joined when the upload is complete. It knows nothing of HTTP.
 package blobs
 
 import (
@@ -52,21 +52,29 @@ func New(limit int64) *Store {
 
 // entry is what is known of a name.
 type entry struct {
-	file   *file // nil until an upload completed
-	upload *file // nil unless one is under way
+	file   *file   // nil until an upload completed
+	upload *upload // nil unless one in chunks is under way
 	bodies map[*Body]bool
+}
+
+// file is a complete upload.
+type file struct {
+	*upload
+	path   string
+	owner  string
+	kind   string
+	stored time.Time
 }
 
 // Body is what arrives with one request.
 type Body struct {
-	Size     int64 // once it was received
-	name     string
-	span     Range
-	upload   *file // that the chunk is for; nil for a whole body
-	restarts bool  // upload takes the place of the one under way
-	claimed  int64 // bytes of the limit that only this body needs
-	path     string
-	sum      [sha256.Size]byte
+	Size    int64 // once it was received
+	name    string
+	span    Range
+	upload  *upload // that the chunk is for; nil for a whole body
+	claimed int64   // bytes of the limit, for a whole body
+	path    string
+	sum     [sha256.Size]byte
 }
 
 // Begin makes room for a body of some length, -1 if that is unknown. It must be ended.
@@ -78,13 +86,12 @@ func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 		e = &entry{bodies: map[*Body]bool{}}
 		st.entries[name] = e
 	}
-	b := &Body{name: name, span: span}
+	b, err := &Body{name: name, span: span}, error(nil)
 	e.bodies[b] = true
-	var err error
 	if span.Whole() {
 		err = st.claim(b, max(length, 0))
-	} else {
-		err = st.join(e, b)
+	} else if b.upload, err = e.uploadFor(span); err == nil {
+		err = st.claim(b, 0) // the upload counts by itself
 	}
 	if err != nil {
 		st.leave(b)
@@ -92,38 +99,31 @@ func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 	return b, err
 }
 
-// join finds the upload that a chunk belongs to, or begins one. The caller holds st.mu.
-func (st *Store) join(e *entry, b *Body) error {
-	conflict := e.upload.conflict(b.span)
-	if conflict != nil && e.repeatsOnly() && !e.receiving() {
+// uploadFor finds the upload that a chunk belongs to, or begins one.
+func (e *entry) uploadFor(span Range) (*upload, error) {
+	if e.repeatsOnly() && e.upload.conflict(span) != nil {
 		e.dropUpload()
 	}
+	conflict := e.upload.conflict(span)
 	switch {
-	case e.upload == nil:
-		e.upload = &file{total: b.span.Total}
-		b.upload = e.upload
-		return st.claim(b, 0) // the upload counts by itself
-	case conflict == nil:
-		b.upload = e.upload
-		return nil
-	case b.span.Start == 0:
-		b.upload, b.restarts = &file{total: b.span.Total}, true
-		return st.claim(b, b.span.Total)
+	case e.upload != nil && conflict == nil:
+		return e.upload, nil
+	case (span.Start > 0 || conflict != nil) && e.file != nil && e.file.find(span) != nil:
+		return e.file.upload, nil // it may be a late repeat
+	case span.Start > 0 && conflict != nil:
+		return nil, conflict
 	}
-	return conflict
+	return e.begin(span.Total), nil
 }
 
 // claim takes that many bytes of the limit for a body. The caller holds st.mu.
 func (st *Store) claim(b *Body, bytes int64) error {
-	if bytes > st.limit {
-		return ErrFull
-	}
 	before, used := b.claimed, int64(0)
-	b.claimed = bytes
+	b.claimed = min(bytes, MaxLimit)
 	for _, e := range st.entries {
 		used += e.usage()
 	}
-	if used > st.limit {
+	if used > st.limit || bytes > st.limit {
 		b.claimed = before
 		return ErrFull
 	}
@@ -132,28 +132,17 @@ func (st *Store) claim(b *Body, bytes int64) error {
 
 // usage is how many bytes of the limit a name takes: what it has counts together with what
 // replaces it as much as the larger of both.
-func (e *entry) usage() int64 {
-	arriving, size := int64(0), int64(0)
+func (e *entry) usage() (size int64) {
 	for b := range e.bodies {
-		arriving += b.claimed
+		size += b.claimed
 	}
 	if e.file != nil {
-		size = e.file.total
+		size = max(size, e.file.total)
 	}
 	if e.upload != nil {
 		size = max(size, e.upload.total)
 	}
-	return max(size, arriving)
-}
-
-// receiving reports whether a body for the upload under way is arriving.
-func (e *entry) receiving() bool {
-	for b := range e.bodies {
-		if b.upload != nil && b.upload == e.upload {
-			return true
-		}
-	}
-	return false
+	return size
 }
 
 // Receive reads a body into a temporary file of its own, so that half a chunk never spoils a
@@ -218,10 +207,13 @@ func (st *Store) leave(b *Body) {
 // tidy drops an entry that has no bytes and expects none. The caller holds st.mu.
 func (st *Store) tidy(name string) {
 	e := st.entries[name]
-	if e.upload != nil && len(e.upload.parts) == 0 && !e.receiving() {
-		e.dropUpload()
+	if len(e.bodies) > 0 {
+		return
 	}
-	if e.file == nil && e.upload == nil && len(e.bodies) == 0 {
+	if e.upload != nil && len(e.upload.parts) == 0 {
+		e.upload = nil
+	}
+	if e.file == nil && e.upload == nil {
 		delete(st.entries, name)
 	}
 }
@@ -270,43 +262,23 @@ func (st *Store) Open(name string) (*File, error) {
 	return &File{File: f, Type: e.file.kind, Owner: e.file.owner, Stored: e.file.stored}, nil
 }
 
-// Rename gives a complete upload another name. Where something is stored under it, or arriving,
-// the error matches fs.ErrExist.
-func (st *Store) Rename(from, to string) error {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	e := st.entries[from]
-	switch {
-	case from == to || e == nil || e.file == nil:
-		return nil
-	case st.entries[to] != nil || e.upload != nil || len(e.bodies) > 0:
-		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
-	}
-	delete(st.entries, from)
-	st.entries[to] = e
-	return nil
-}
-
 // Delete removes the bytes of an owner.
 func (st *Store) Delete(owner string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for name, e := range st.entries {
 		if e.file != nil && e.file.owner == owner {
-			if e.repeatsOnly() && !e.receiving() {
-				e.dropUpload()
-			}
-			e.dropFile()
+			remove(e.file.path)
+			e.file = nil
 			st.tidy(name)
 		}
 	}
 }
 
 // Names are those of the complete uploads.
-func (st *Store) Names() []string {
+func (st *Store) Names() (names []string) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	var names []string
 	for name, e := range st.entries {
 		if e.file != nil {
 			names = append(names, name)

@@ -3,7 +3,6 @@ package blobs
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -123,21 +122,4 @@ func TestStore_refusesWhatDoesNotFit(t *testing.T) {
 	_, err = st.Commit(late, "", nil)
 	require.ErrorIs(t, err, ErrEnded)
 	st.End(late)
-}
-
-func TestStore_renames(t *testing.T) {
-	st := New(100)
-	defer st.Clear()
-	for _, name := range []string{"a", "b"} {
-		_, err := put(t, st, name, whole(), name)
-		require.NoError(t, err)
-	}
-	require.ErrorIs(t, st.Rename("a", "b"), fs.ErrExist)
-	require.NoError(t, st.Rename("a", "a"))
-	require.NoError(t, st.Rename("nothing", "c"))
-	require.NoError(t, st.Rename("a", "d/c"))
-	assert.Equal(t, "a", read(t, st, "d/c"))
-	_, err := st.Open("a")
-	require.ErrorIs(t, err, fs.ErrNotExist)
-	assert.ElementsMatch(t, []string{"b", "d/c"}, st.Names())
 }

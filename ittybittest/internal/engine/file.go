@@ -83,43 +83,21 @@ func (e *Engine) ListFiles(w Window) ([]ordered.Object, int64) {
 	return pageOf(e, &e.files, w, itself)
 }
 
-// UpdateFile changes the fields that were sent. The url follows the folder and the filename,
-// except where the file is a task's result. Of an upload, move is given the old and the new
-// path in the storage first.
-func (e *Engine) UpdateFile(id string, body ordered.Object, move func(from, to string) error) (ordered.Object, error) {
+// UpdateFile changes the fields that were sent.
+func (e *Engine) UpdateFile(id string, body ordered.Object) (ordered.Object, error) {
 	fields, err := takeFields(body, "folder", "filename", "ref")
 	if err != nil {
 		return nil, err
 	}
-	file, err := e.GetFile(id)
-	if err != nil {
-		return nil, err
-	}
-	changed, address := file.Merge(fields).Set("updated", timestamp(time.Now())), file.String("url")
-	if fields.Has("folder") || fields.Has("filename") {
-		if strings.HasPrefix(address, FilesURL) {
-			changed = located(changed, extension(address))
-		} else if isSource(file) {
-			changed = located(changed, extension(address))
-			moved := strings.Replace(changed.String("url"), FilesURL, e.StorageURL, 1)
-			if err := move(storagePath(address), storagePath(moved)); err != nil {
-				return nil, &Error{Conflict, "Something is stored at " + moved + "."}
-			}
-			changed = changed.Set("url", moved)
-		}
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, ok := e.files.get(id); !ok {
+	file, ok := e.files.get(id)
+	if !ok {
 		return nil, notFound("File", id)
 	}
-	e.setFile(changed)
-	return changed, nil
-}
-
-func storagePath(address string) string {
-	_, name, _ := strings.Cut(place(address), "/")
-	return name
+	file = file.Merge(fields).Set("updated", timestamp(time.Now()))
+	e.files.set(id, file)
+	return file, nil
 }
 
 // DeleteFile deletes a file, also from its media object, and what was made up for it.
@@ -147,9 +125,6 @@ func (e *Engine) removeFile(id string) bool {
 // setFile stores a file. The caller holds e.mu.
 func (e *Engine) setFile(file ordered.Object) {
 	id := file.String("id")
-	if old, ok := e.files.get(id); ok && e.places[place(old.String("url"))] == id {
-		delete(e.places, place(old.String("url")))
-	}
 	e.places[place(file.String("url"))] = id
 	e.files.set(id, file)
 }

@@ -104,22 +104,22 @@ func (a *API) routes() *http.ServeMux {
 	add := func(pattern string, methods map[string]handler) { mux.Handle(pattern, route{a, methods}) }
 	type methods = map[string]handler
 	add("/tasks", methods{"GET": a.listTasks, "POST": created(e.CreateTask)})
-	add("/tasks/{id}", methods{"GET": found(e.GetTask)})
-	add("/automations", methods{"GET": a.list(10, e.ListAutomations), "POST": created(e.CreateAutomation)})
+	add("/tasks/{id}", methods{"GET": found(e.Tasks.Get)})
+	add("/automations", methods{"GET": a.list(10, e.Automations.List), "POST": created(e.CreateAutomation)})
 	add("/automations/{id}", methods{
-		"GET": found(e.GetAutomation), "PATCH": updated(e.UpdateAutomation),
-		"DELETE": deleted("Automation %s deleted", e.DeleteAutomation),
+		"GET": found(e.Automations.Get), "PATCH": updated(e.UpdateAutomation),
+		"DELETE": deleted("Automation %s deleted", e.Automations.Delete),
 	})
-	add("/media", methods{"GET": a.list(20, e.ListMedia), "POST": created(e.CreateMedia)})
-	add("/media/{id}", methods{"GET": found(e.GetMedia), "PATCH": updated(e.UpdateMedia), "DELETE": deleted("%s deleted", a.deleteMedia)})
-	add("/files", methods{"GET": a.list(20, e.ListFiles), "POST": a.createFile})
+	add("/media", methods{"GET": a.list(20, e.Media.List), "POST": created(e.CreateMedia)})
+	add("/media/{id}", methods{"GET": found(e.Media.Get), "PATCH": updated(e.UpdateMedia), "DELETE": deleted("%s deleted", a.deleteMedia)})
+	add("/files", methods{"GET": a.list(20, e.Files.List), "POST": a.createFile})
 	add("/files/{id}", methods{
-		"GET": found(e.GetFile), "DELETE": deleted("%s deleted", a.deleteFile),
+		"GET": found(e.Files.Get), "DELETE": deleted("%s deleted", a.deleteFile),
 		"PATCH": updated(e.UpdateFile),
 	})
 	add("/signatures", methods{"POST": a.createSignature})
 	add("/jobs", methods{"GET": a.listJobs, "POST": created(e.CreateJob)})
-	add("/jobs/{id}", methods{"GET": found(e.GetJob)})
+	add("/jobs/{id}", methods{"GET": found(e.Jobs.Get)})
 	for _, pattern := range []string{
 		"/tasks/{id}/start", "/automations/{id}/run", "/runs", "/runs/", "/events", "/events/", "/webhooks/", "/keys", "/keys/",
 		"/connections", "/connections/", "/uploads", "/steps",

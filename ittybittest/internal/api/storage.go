@@ -214,7 +214,7 @@ func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
 	case blobs.Stored:
 		resp = reply(http.StatusAccepted, ordered.Object{}.Set("message", strings.TrimSpace("The chunk was stored. "+result.Missing)))
 	case blobs.Repeated:
-		if file, err = a.Engine.GetFile(result.Owner); err != nil {
+		if file, err = a.Engine.Files.Get(result.Owner); err != nil {
 			a.Blobs.Delete(result.Owner)
 			return nil, refuse(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
 		}

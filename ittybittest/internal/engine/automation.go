@@ -12,17 +12,6 @@ import (
 // maxWorkflowDepth is how deep next steps may be nested.
 const maxWorkflowDepth = 32
 
-// automation keeps its fields as they were sent, known or not.
-type automation struct {
-	ID      string
-	Fields  ordered.Object
-	Status  string
-	Created time.Time
-	Updated time.Time
-	event   string
-	steps   []spec
-}
-
 // condition is one pair of a conditions step.
 type condition struct {
 	Prop  string          `json:"prop"`
@@ -36,109 +25,78 @@ func (e *Engine) CreateAutomation(body ordered.Object) (ordered.Object, error) {
 			return nil, invalid("%s is required.", name)
 		}
 	}
-	now := time.Now()
-	a := &automation{ID: e.NewID("auto"), Status: "active", Created: now, Updated: now}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.change(a, body); err != nil {
+	a := e.newRecord("auto", nil)
+	if err := e.change(a, ordered.Object{}.Set("status", "active").Merge(body)); err != nil {
 		return nil, err
 	}
-	e.automations.set(a.ID, a)
+	e.Automations.set(a)
 	return showAutomation(a), nil
-}
-
-// GetAutomation gives an automation.
-func (e *Engine) GetAutomation(id string) (ordered.Object, error) {
-	return getFrom(e, &e.automations, "Automation", id, showAutomation)
-}
-
-// ListAutomations gives a page of the automations.
-func (e *Engine) ListAutomations(w Window) ([]ordered.Object, int64) {
-	return pageOf(e, &e.automations, w, showAutomation)
 }
 
 // UpdateAutomation changes the fields that were sent.
 func (e *Engine) UpdateAutomation(id string, body ordered.Object) (ordered.Object, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	a, ok := e.automations.get(id)
-	if !ok {
-		return nil, notFound("Automation", id)
+	a, err := e.Automations.find(id)
+	if err == nil {
+		err = e.change(a, body)
 	}
-	changed := *a
-	if err := e.change(&changed, body); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	changed.Updated = time.Now()
-	*a = changed
 	return showAutomation(a), nil
 }
 
-// DeleteAutomation deletes an automation.
-func (e *Engine) DeleteAutomation(id string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !e.automations.remove(id) {
-		return notFound("Automation", id)
-	}
-	return nil
-}
-
-// change sets the fields that were sent, and no others. The caller holds e.mu.
-func (e *Engine) change(a *automation, body ordered.Object) error {
+// change sets the fields that were sent, known or not, and no others. The caller holds e.mu.
+func (e *Engine) change(a *record, body ordered.Object) error {
+	body = body.Without("id", "object", "created", "updated", // one that was read may be sent back whole
+		"Accept-Version") // some generated clients send this header in the body
 	for _, f := range body {
+		var err error
 		switch f.Name {
-		case "id", "object", "created", "updated":
-			continue // an automation that was read may be sent back whole
-		case "Accept-Version":
-			continue // some generated clients send this header in the body
 		case "name", "description":
-			if _, err := body.Text(f.Name); err != nil {
-				return err
-			}
+			_, err = body.Text(f.Name)
 		case "trigger":
-			event, err := parseTrigger(f.Value)
-			if err != nil {
-				return err
-			}
-			a.event = event
+			err = checkTrigger(f.Value)
 		case "workflow":
-			steps, err := e.parseSteps("workflow", f.Value, maxWorkflowDepth)
-			if err != nil {
-				return err
-			}
-			if len(steps) == 0 {
-				return invalid("workflow must have at least one step.")
-			}
-			a.steps = steps
+			_, err = e.parseWorkflow(f.Value, maxWorkflowDepth)
 		case "status":
-			status, err := body.Text("status")
-			if err != nil {
-				return err
+			var status string
+			if status, err = body.Text("status"); err == nil && status != "active" && status != "paused" {
+				err = invalid("status must be active or paused.")
 			}
-			if status != "active" && status != "paused" {
-				return invalid("status must be active or paused.")
-			}
-			a.Status = status
 		}
-		a.Fields = a.Fields.Set(f.Name, f.Value)
+		if err != nil {
+			return err
+		}
 	}
+	a.Fields, a.Updated = a.Fields.Merge(body), time.Now()
 	return nil
 }
 
-func parseTrigger(raw json.RawMessage) (event string, err error) {
+func checkTrigger(raw json.RawMessage) error {
 	trigger, err := ordered.Parse(raw)
 	if err != nil {
-		return "", invalid("trigger %s.", err)
+		return invalid("trigger %s.", err)
 	}
 	if trigger.String("kind") != "event" {
-		return "", invalid("trigger.kind must be \"event\".")
+		return invalid("trigger.kind must be \"event\".")
 	}
-	event = trigger.String("event")
-	if event != "media.created" && event != "task.completed" {
-		return "", invalid("trigger.event must be media.created or task.completed.")
+	if event := trigger.String("event"); event != "media.created" && event != "task.completed" {
+		return invalid("trigger.event must be media.created or task.completed.")
 	}
-	return event, nil
+	return nil
+}
+
+// parseWorkflow checks a workflow, which has at least one step. The caller holds e.mu.
+func (e *Engine) parseWorkflow(raw json.RawMessage, depth int) ([]spec, error) {
+	steps, err := e.parseSteps("workflow", raw, depth)
+	if err == nil && len(steps) == 0 {
+		err = invalid("workflow must have at least one step.")
+	}
+	return steps, err
 }
 
 // parseSteps checks a workflow, or the next steps of a step or task. The caller holds e.mu.
@@ -216,14 +174,7 @@ func errNoConditions() error {
 }
 
 // showAutomation gives back every field as it was sent. The caller holds Engine.mu.
-func showAutomation(a *automation) ordered.Object {
-	o := ordered.Object{}.Set("id", a.ID).Set("object", "automation")
-	first := []string{"name", "description", "trigger", "workflow"}
-	for _, name := range first {
-		if a.Fields.Has(name) {
-			o = o.Set(name, a.Fields.OrNull(name))
-		}
-	}
-	o = o.Set("status", a.Status).Merge(a.Fields.Without(append(first, "status")...))
-	return o.Set("created", timestamp(a.Created)).Set("updated", timestamp(a.Updated))
+func showAutomation(a *record) ordered.Object {
+	return ordered.Object{}.Set("id", a.ID).Set("object", "automation").Merge(a.Fields).
+		Set("created", timestamp(a.Created)).Set("updated", timestamp(a.Updated))
 }

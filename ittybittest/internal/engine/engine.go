@@ -5,7 +5,6 @@ package engine
 import (
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,25 +37,36 @@ type Config struct {
 // Engine is the state of a local Ittybit. Make one with [New].
 type Engine struct {
 	Config
-	projectID string
+	mu sync.Mutex // guards what follows, and the objects in it
+	state
+	places map[string]string // ids of files, by the host and path of their url
+}
 
-	mu          sync.Mutex // guards what follows, and the objects in it
-	tasks       list[*Task]
-	automations list[*automation]
-	media       list[*media]
-	files       list[ordered.Object]
-	jobs        list[*job]
-	samples     map[string]Sample // by the id of their file
-	places      map[string]string // ids of files, by the host and path of their url
-	outcomes    map[string]Outcome
+// state is what a snapshot keeps.
+type state struct {
+	ProjectID   string
+	Tasks       *List[*Task]
+	Automations *List[*record]
+	Media       *List[*record]
+	Files       *List[ordered.Object]
+	Jobs        *List[*job]
+	Samples     map[string]Sample // by the id of their file
+	Outcomes    map[string]Outcome
 }
 
 // New makes an Engine.
 func New(c Config) *Engine {
-	return &Engine{
-		Config: c, projectID: c.NewID("proj"),
-		samples: map[string]Sample{}, places: map[string]string{}, outcomes: map[string]Outcome{},
+	e := &Engine{Config: c, places: map[string]string{}}
+	e.state = state{
+		ProjectID: c.NewID("proj"), Samples: map[string]Sample{}, Outcomes: map[string]Outcome{},
+		Tasks:       newList(&e.mu, "Task", func(t *Task) string { return t.ID }, e.showTask),
+		Automations: newList(&e.mu, "Automation", recordID, showAutomation),
+		Media:       newList(&e.mu, "Media", recordID, e.showMedia),
+		Files: newList(&e.mu, "File", func(f ordered.Object) string { return f.String("id") },
+			func(f ordered.Object) ordered.Object { return f }),
+		Jobs: newList(&e.mu, "Job", func(j *job) string { return j.ID }, showJob),
 	}
+	return e
 }
 
 // Error is why a request is refused.
@@ -100,95 +110,9 @@ type Outcome struct {
 func (e *Engine) SetOutcome(kind string, change func(*Outcome)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	o := e.outcomes[kind]
+	o := e.Outcomes[kind]
 	change(&o)
-	e.outcomes[kind] = o
-}
-
-// list holds the objects of one resource in the order of their creation.
-type list[T any] struct {
-	ids  []string
-	byID map[string]T
-}
-
-func (l *list[T]) set(id string, item T) {
-	if l.byID == nil {
-		l.byID = map[string]T{}
-	}
-	if _, known := l.byID[id]; !known {
-		l.ids = append(l.ids, id)
-	}
-	l.byID[id] = item
-}
-
-func (l *list[T]) get(id string) (T, bool) {
-	item, ok := l.byID[id]
-	return item, ok
-}
-
-func (l *list[T]) remove(id string) bool {
-	_, ok := l.byID[id]
-	delete(l.byID, id)
-	if ok {
-		l.ids = slices.DeleteFunc(l.ids, func(other string) bool { return other == id })
-	}
-	return ok
-}
-
-// all are the items, the oldest first.
-func (l *list[T]) all() []T {
-	items := make([]T, len(l.ids))
-	for i, id := range l.ids {
-		items[i] = l.byID[id]
-	}
-	return items
-}
-
-// getFrom gives an item of a list as the API shows it.
-func getFrom[T any](e *Engine, l *list[T], kind, id string, show func(T) ordered.Object) (ordered.Object, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	item, ok := l.get(id)
-	if !ok {
-		return nil, notFound(kind, id)
-	}
-	return show(item), nil
-}
-
-// pageOf gives a page of a list.
-func pageOf[T any](e *Engine, l *list[T], w Window, showItem func(T) ordered.Object) ([]ordered.Object, int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return show(l, w, nil, showItem)
-}
-
-// itself shows a file: it is stored as it is shown.
-func itself(file ordered.Object) ordered.Object { return file }
-
-// Window is a part of a list: a page of so many items. Pages count from 1.
-type Window struct{ Page, Limit int64 }
-
-// Last is the number of the last page of a list.
-func (w Window) Last(total int64) int64 { return max(1, (total+w.Limit-1)/w.Limit) }
-
-// show gives a page of the items that keep wants, the newest first, and how many there are.
-func show[T any](l *list[T], w Window, keep func(T) bool, show func(T) ordered.Object) ([]ordered.Object, int64) {
-	shown, total := []ordered.Object{}, int64(0)
-	skip, last := int64(0), w.Last(int64(len(l.ids)))
-	if skip = (w.Page - 1) * w.Limit; w.Page > last {
-		skip = last * w.Limit
-	}
-	for _, id := range slices.Backward(l.ids) {
-		item := l.byID[id]
-		if keep != nil && !keep(item) {
-			continue
-		}
-		if total >= skip && total-skip < w.Limit {
-			shown = append(shown, show(item))
-		}
-		total++
-	}
-	return shown, total
+	e.Outcomes[kind] = o
 }
 
 // timestamp writes a time the way the API does: ISO 8601 in UTC.

@@ -30,7 +30,7 @@ func (e *Engine) CreateFile(body ordered.Object, async bool) (ordered.Object, er
 		return nil, err
 	}
 	if mediaID != "" {
-		if _, err := e.GetMedia(mediaID); err != nil {
+		if _, err := e.Media.Get(mediaID); err != nil {
 			return nil, err
 		}
 	}
@@ -48,10 +48,10 @@ func (e *Engine) CreateFile(body ordered.Object, async bool) (ordered.Object, er
 // automations for that.
 func (e *Engine) AddFile(mediaID string, file ordered.Object) ordered.Object {
 	e.mu.Lock()
-	_, known := e.media.get(mediaID)
+	_, unknown := e.Media.find(mediaID)
 	file = e.attach(mediaID, file, time.Now())
 	e.mu.Unlock()
-	if !known {
+	if unknown != nil {
 		e.trigger("media.created", subject{mediaID: file.String("media_id")})
 	}
 	return file
@@ -73,16 +73,6 @@ func (e *Engine) Uploaded(name, escaped, mime string, size int64, replaced strin
 	return e.AddFile("", file)
 }
 
-// GetFile gives a file.
-func (e *Engine) GetFile(id string) (ordered.Object, error) {
-	return getFrom(e, &e.files, "File", id, itself)
-}
-
-// ListFiles gives a page of the files.
-func (e *Engine) ListFiles(w Window) ([]ordered.Object, int64) {
-	return pageOf(e, &e.files, w, itself)
-}
-
 // UpdateFile changes the fields that were sent.
 func (e *Engine) UpdateFile(id string, body ordered.Object) (ordered.Object, error) {
 	fields, err := takeFields(body, "folder", "filename", "ref")
@@ -91,12 +81,12 @@ func (e *Engine) UpdateFile(id string, body ordered.Object) (ordered.Object, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	file, ok := e.files.get(id)
-	if !ok {
-		return nil, notFound("File", id)
+	file, err := e.Files.find(id)
+	if err != nil {
+		return nil, err
 	}
 	file = file.Merge(fields).Set("updated", timestamp(time.Now()))
-	e.files.set(id, file)
+	e.Files.set(file)
 	return file, nil
 }
 
@@ -104,37 +94,35 @@ func (e *Engine) UpdateFile(id string, body ordered.Object) (ordered.Object, err
 func (e *Engine) DeleteFile(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.removeFile(id) {
-		return notFound("File", id)
-	}
-	return nil
+	_, err := e.Files.find(id)
+	e.removeFile(id)
+	return err
 }
 
-func (e *Engine) removeFile(id string) bool {
-	file, _ := e.files.get(id)
-	if m, ok := e.media.get(file.String("media_id")); ok {
+func (e *Engine) removeFile(id string) {
+	file, _ := e.Files.find(id)
+	if m, err := e.Media.find(file.String("media_id")); err == nil {
 		m.FileIDs = slices.DeleteFunc(slices.Clone(m.FileIDs), func(other string) bool { return other == id })
 	}
 	if at := place(file.String("url")); e.places[at] == id {
 		delete(e.places, at)
 	}
-	delete(e.samples, id)
-	return e.files.remove(id)
+	delete(e.Samples, id)
+	e.Files.remove(id)
 }
 
 // setFile stores a file. The caller holds e.mu.
 func (e *Engine) setFile(file ordered.Object) {
-	id := file.String("id")
-	e.places[place(file.String("url"))] = id
-	e.files.set(id, file)
+	e.places[place(file.String("url"))] = file.String("id")
+	e.Files.set(file)
 }
 
 // attach stores a file with its media object; one is made if it is not there, as Ittybit's
 // clients require a media_id of every file. The caller holds e.mu.
 func (e *Engine) attach(mediaID string, file ordered.Object, now time.Time) ordered.Object {
-	m, ok := e.media.get(mediaID)
-	if !ok {
-		m = e.addMedia(ordered.Object{}, now)
+	m, err := e.Media.find(mediaID)
+	if err != nil {
+		m = e.addMedia(ordered.Object{})
 	}
 	file = file.Set("media_id", m.ID)
 	m.FileIDs, m.Updated = append(m.FileIDs, file.String("id")), now

@@ -31,10 +31,16 @@ func (e *Engine) trigger(event string, about subject) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, a := range e.automations.all() {
-		if a.event == event && a.Status == "active" {
-			steps, own := a.steps, about
-			own.automationID = a.ID
+	for _, a := range e.Automations.all() {
+		awaited, _ := a.Fields.Find("trigger.event")
+		if ordered.Scalar(awaited) != event || a.Fields.String("status") != "active" {
+			continue
+		}
+		workflow, _ := a.Fields.Get("workflow")
+		steps, err := e.parseWorkflow(workflow, maxWorkflowDepth)
+		own := about
+		own.automationID = a.ID
+		if err == nil { // it was checked before
 			e.Life.Go(func() { e.runSteps(steps, own) })
 		}
 	}
@@ -103,19 +109,19 @@ func (e *Engine) stepPayload(about subject) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var shown ordered.Object
-	if m, ok := e.media.get(about.mediaID); about.task != nil {
+	if m, err := e.Media.find(about.mediaID); about.task != nil {
 		shown = e.showTask(about.task)
-	} else if ok {
+	} else if err == nil {
 		shown = e.showMedia(m)
 	} else {
 		return nil
 	}
-	return ordered.Encode(shown.Set("project_id", e.projectID).SetText("automation_id", about.automationID))
+	return ordered.Encode(shown.Set("project_id", e.ProjectID).SetText("automation_id", about.automationID))
 }
 
 // fileOf is the file that steps work on, or nil. The caller holds e.mu.
 func (e *Engine) fileOf(about subject) ordered.Object {
-	if m, ok := e.media.get(about.mediaID); ok && about.file == nil {
+	if m, err := e.Media.find(about.mediaID); err == nil && about.file == nil {
 		return e.source(m)
 	}
 	return about.file
@@ -150,7 +156,7 @@ func (e *Engine) lookupOrder(about subject) (order []ordered.Object) {
 	if about.task != nil || about.file != nil {
 		order = append(order, file)
 	}
-	if m, ok := e.media.get(about.mediaID); ok {
+	if m, err := e.Media.find(about.mediaID); err == nil {
 		shown := e.showMedia(m)
 		order = append(append(order, shown, file), e.filesOf(m)...)
 		named = named.Set("media", shown)

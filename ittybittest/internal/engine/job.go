@@ -55,14 +55,9 @@ func (e *Engine) CreateJob(body ordered.Object) (ordered.Object, error) {
 	j := &job{ID: e.NewID("job"), Body: body, Status: "queued", CreatedAt: now, UpdatedAt: now}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.jobs.set(j.ID, j)
+	e.Jobs.set(j)
 	e.Life.Go(func() { e.runJob(j) })
 	return showJob(j), nil
-}
-
-// GetJob gives a job.
-func (e *Engine) GetJob(id string) (ordered.Object, error) {
-	return getFrom(e, &e.jobs, "Job", id, showJob)
 }
 
 // ListJobs gives so many jobs after the one with that id, the newest first.
@@ -70,11 +65,11 @@ func (e *Engine) ListJobs(limit int64, after string) []ordered.Object {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	begun := after == ""
-	shown, _ := show(&e.jobs, Window{1, limit}, func(j *job) bool {
+	shown, _ := e.Jobs.page(Window{1, limit}, func(j *job) bool {
 		skip := !begun
 		begun = begun || j.ID == after
 		return !skip
-	}, showJob)
+	})
 	return shown
 }
 
@@ -92,7 +87,7 @@ func (e *Engine) runJob(j *job) {
 	}
 	e.mu.Lock()
 	kind, now := j.Body.String("kind"), time.Now()
-	j.Failure, j.FinishedAt, j.UpdatedAt = e.outcomes[kind].Failure, now, now
+	j.Failure, j.FinishedAt, j.UpdatedAt = e.Outcomes[kind].Failure, now, now
 	if j.Status = "failed"; j.Failure == "" {
 		ext := map[string]string{"audio": "mp3", "image": "png", "animation": "gif", "adaptive_video": "m3u8"}[kind]
 		if ext == "" {

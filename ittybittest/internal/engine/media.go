@@ -8,15 +8,6 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
-// media is a media object.
-type media struct {
-	ID      string
-	Fields  ordered.Object // title, alt and metadata, as they were sent
-	FileIDs []string
-	Created time.Time
-	Updated time.Time
-}
-
 // CreateMedia creates a media object without files.
 func (e *Engine) CreateMedia(body ordered.Object) (ordered.Object, error) {
 	fields, err := takeFields(body, "title", "alt")
@@ -24,21 +15,11 @@ func (e *Engine) CreateMedia(body ordered.Object) (ordered.Object, error) {
 		return nil, err
 	}
 	e.mu.Lock()
-	m := e.addMedia(fields, time.Now())
+	m := e.addMedia(fields)
 	shown := e.showMedia(m)
 	e.mu.Unlock()
 	e.trigger("media.created", subject{mediaID: m.ID})
 	return shown, nil
-}
-
-// GetMedia gives a media object.
-func (e *Engine) GetMedia(id string) (ordered.Object, error) {
-	return getFrom(e, &e.media, "Media", id, e.showMedia)
-}
-
-// ListMedia gives a page of the media objects.
-func (e *Engine) ListMedia(w Window) ([]ordered.Object, int64) {
-	return pageOf(e, &e.media, w, e.showMedia)
 }
 
 // UpdateMedia changes the fields that were sent.
@@ -49,9 +30,9 @@ func (e *Engine) UpdateMedia(id string, body ordered.Object) (ordered.Object, er
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m, ok := e.media.get(id)
-	if !ok {
-		return nil, notFound("Media", id)
+	m, err := e.Media.find(id)
+	if err != nil {
+		return nil, err
 	}
 	m.Fields, m.Updated = m.Fields.Merge(fields), time.Now()
 	return e.showMedia(m), nil
@@ -61,11 +42,11 @@ func (e *Engine) UpdateMedia(id string, body ordered.Object) (ordered.Object, er
 func (e *Engine) DeleteMedia(id string) ([]string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m, ok := e.media.get(id)
-	if !ok {
-		return nil, notFound("Media", id)
+	m, err := e.Media.find(id)
+	if err != nil {
+		return nil, err
 	}
-	e.media.remove(id)
+	e.Media.remove(id)
 	for _, fileID := range m.FileIDs {
 		e.removeFile(fileID)
 	}
@@ -98,17 +79,17 @@ func takeFields(body ordered.Object, texts ...string) (ordered.Object, error) {
 }
 
 // addMedia stores a new media object. The caller holds e.mu.
-func (e *Engine) addMedia(fields ordered.Object, now time.Time) *media {
-	m := &media{ID: e.NewID("med"), Fields: fields, Created: now, Updated: now}
-	e.media.set(m.ID, m)
+func (e *Engine) addMedia(fields ordered.Object) *record {
+	m := e.newRecord("med", fields)
+	e.Media.set(m)
 	return m
 }
 
 // filesOf are the files of a media object. The caller holds e.mu.
-func (e *Engine) filesOf(m *media) []ordered.Object {
+func (e *Engine) filesOf(m *record) []ordered.Object {
 	files := make([]ordered.Object, 0, len(m.FileIDs))
 	for _, id := range m.FileIDs {
-		if file, ok := e.files.get(id); ok {
+		if file, err := e.Files.find(id); err == nil {
 			files = append(files, file)
 		}
 	}
@@ -116,7 +97,7 @@ func (e *Engine) filesOf(m *media) []ordered.Object {
 }
 
 // source is a media object's first source file, or nil. The caller holds e.mu.
-func (e *Engine) source(m *media) ordered.Object {
+func (e *Engine) source(m *record) ordered.Object {
 	for _, file := range e.filesOf(m) {
 		if isSource(file) {
 			return file
@@ -127,7 +108,7 @@ func (e *Engine) source(m *media) ordered.Object {
 
 // showMedia is a media object as the API and webhooks show it: its kind and size are those of
 // its first source file. The caller holds e.mu.
-func (e *Engine) showMedia(m *media) ordered.Object {
+func (e *Engine) showMedia(m *record) ordered.Object {
 	first, urls, files := e.source(m), ordered.Object{}, e.filesOf(m)
 	for _, file := range files {
 		ref := file.String("ref")

@@ -31,7 +31,7 @@ func (e *Engine) Sample(name string) (Sample, bool) {
 	id, _, _ := strings.Cut(name, "/")
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s, ok := e.samples[id]
+	s, ok := e.Samples[id]
 	return s, ok
 }
 
@@ -68,8 +68,8 @@ func (e *Engine) produce(t *Task, now time.Time) (newMedia string) {
 	e.fetchInput(t, now)
 	if t.kind == "ingest" {
 		t.MediaID = t.IntoMedia
-		if _, ok := e.media.get(t.MediaID); !ok {
-			newMedia = e.addMedia(ordered.Object{}, now).ID
+		if _, err := e.Media.find(t.MediaID); err != nil {
+			newMedia = e.addMedia(ordered.Object{}).ID
 			t.MediaID = newMedia
 		}
 	}
@@ -269,7 +269,7 @@ func (e *Engine) writeSample(t *Task, file ordered.Object, defaults json.RawMess
 		}
 		body = resultsJSON(file, results, now)
 	}
-	e.samples[file.String("id")] = Sample{Type: file.String("type"), Body: body, Made: now}
+	e.Samples[file.String("id")] = Sample{Type: file.String("type"), Body: body, Made: now}
 	return file.Set("filesize", len(body))
 }
 

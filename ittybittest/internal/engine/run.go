@@ -149,18 +149,18 @@ func (e *Engine) outcome(t *Task) Outcome {
 	if t.chosen != nil {
 		return *t.chosen
 	}
-	return e.outcomes[t.kind]
+	return e.Outcomes[t.kind]
 }
 
 // Control changes a task that is under way: its progress, or what becomes of it, where these
 // are not nil, and whether it ends at once.
 func (e *Engine) Control(id string, progress *int, chosen *Outcome, end bool) error {
 	e.mu.Lock()
-	t, ok := e.tasks.get(id)
+	t, err := e.Tasks.find(id)
 	switch {
-	case !ok:
+	case err != nil:
 		e.mu.Unlock()
-		return notFound("Task", id)
+		return err
 	case t.isFinal():
 		e.mu.Unlock()
 		return &Error{Conflict, fmt.Sprintf("Task %q has ended: it is %s.", id, t.Status)}

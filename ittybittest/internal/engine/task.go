@@ -81,11 +81,6 @@ func (e *Engine) begin(t *Task) ordered.Object {
 	return shown
 }
 
-// GetTask gives a task.
-func (e *Engine) GetTask(id string) (ordered.Object, error) {
-	return getFrom(e, &e.tasks, "Task", id, e.showTask)
-}
-
 // ListTasks gives a page of the tasks of a status and a kind, where these are not "".
 func (e *Engine) ListTasks(w Window, status, kind string) ([]ordered.Object, int64, error) {
 	if status != "" && !slices.Contains(taskStatuses(), status) {
@@ -98,9 +93,9 @@ func (e *Engine) ListTasks(w Window, status, kind string) ([]ordered.Object, int
 			return nil, 0, err
 		}
 	}
-	shown, total := show(&e.tasks, w, func(t *Task) bool {
+	shown, total := e.Tasks.page(w, func(t *Task) bool {
 		return (status == "" || t.Status == status) && (kind == "" || t.kind == kind)
-	}, e.showTask)
+	})
 	return shown, total, nil
 }
 
@@ -178,9 +173,7 @@ func (e *Engine) parseFlow(sp *spec, body ordered.Object, depth int) (err error)
 	case ok && !isArray:
 		return invalid("workflow must be an array of steps.")
 	case sp.kind == "workflow":
-		if sp.steps, err = e.parseSteps("workflow", workflow, depth); err == nil && len(sp.steps) == 0 {
-			err = invalid("workflow must have at least one step.")
-		}
+		sp.steps, err = e.parseWorkflow(workflow, depth)
 	}
 	if ok {
 		sp.workflow = workflow
@@ -190,7 +183,7 @@ func (e *Engine) parseFlow(sp *spec, body ordered.Object, depth int) (err error)
 
 // checkKind refuses a kind nobody knows. The caller holds e.mu.
 func (e *Engine) checkKind(kind string) error {
-	if _, known := e.outcomes[kind]; known || slices.Contains(taskKinds(), kind) {
+	if _, known := e.Outcomes[kind]; known || slices.Contains(taskKinds(), kind) {
 		return nil
 	}
 	return invalid("kind %q is not known: it must be one of %s.", kind, strings.Join(taskKinds(), ", "))
@@ -216,10 +209,10 @@ func (e *Engine) add(t *Task) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if file, known := e.files.get(fileID); known {
+	if file, err := e.Files.find(fileID); err == nil {
 		t.Input, t.MediaID = file, file.String("media_id")
 	}
-	e.tasks.set(t.ID, t)
+	e.Tasks.set(t)
 	e.Changed(e.showTask(t))
 }
 
@@ -269,7 +262,7 @@ func (e *Engine) showTask(t *Task) ordered.Object {
 	}
 	o = o.SetText("error", t.Failure).
 		SetText("parent_id", t.ParentID).
-		SetText("project_id", e.projectID).
+		SetText("project_id", e.ProjectID).
 		SetText("automation_id", t.AutomationID).
 		Set("created", timestamp(t.Created)).
 		Set("updated", timestamp(t.Updated))

@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+)
+
+// List holds the objects of one resource in the order of their creation.
+type List[T any] struct {
+	mu   *sync.Mutex // the engine's
+	name string
+	id   func(T) string
+	show func(T) ordered.Object // as the API does
+	ids  []string
+	byID map[string]T
+}
+
+func newList[T any](mu *sync.Mutex, name string, id func(T) string, show func(T) ordered.Object) *List[T] {
+	return &List[T]{mu: mu, name: name, id: id, show: show, byID: map[string]T{}}
+}
+
+// record is a media object or an automation.
+type record struct {
+	ID      string
+	Fields  ordered.Object // those that a request may set, as they were sent
+	FileIDs []string       `json:",omitempty"`
+	Created time.Time
+	Updated time.Time
+}
+
+func recordID(r *record) string { return r.ID }
+
+func (e *Engine) newRecord(prefix string, fields ordered.Object) *record {
+	now := time.Now()
+	return &record{ID: e.NewID(prefix), Fields: fields, Created: now, Updated: now}
+}
+
+// Get gives an object.
+func (l *List[T]) Get(id string) (ordered.Object, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	item, err := l.find(id)
+	if err != nil {
+		return nil, err
+	}
+	return l.show(item), nil
+}
+
+// List gives a page of the objects, the newest first, and how many there are.
+func (l *List[T]) List(w Window) ([]ordered.Object, int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.page(w, func(T) bool { return true })
+}
+
+// Delete removes an object.
+func (l *List[T]) Delete(id string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.find(id)
+	l.remove(id)
+	return err
+}
+
+// The caller of what follows holds the engine's mutex.
+
+func (l *List[T]) set(item T) {
+	id := l.id(item)
+	if _, known := l.byID[id]; !known {
+		l.ids = append(l.ids, id)
+	}
+	l.byID[id] = item
+}
+
+func (l *List[T]) find(id string) (T, error) {
+	item, ok := l.byID[id]
+	if !ok {
+		return item, &Error{NotFound, l.name + " \"" + id + "\" was not found."}
+	}
+	return item, nil
+}
+
+func (l *List[T]) remove(id string) {
+	delete(l.byID, id)
+	l.ids = slices.DeleteFunc(l.ids, func(other string) bool { return other == id })
+}
+
+// all are the items, the oldest first.
+func (l *List[T]) all() []T {
+	items := make([]T, len(l.ids))
+	for i, id := range l.ids {
+		items[i] = l.byID[id]
+	}
+	return items
+}
+
+// MarshalJSON implements json.Marshaler.
+func (l *List[T]) MarshalJSON() ([]byte, error) { return json.Marshal(l.all()) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *List[T]) UnmarshalJSON(data []byte) error {
+	var items []T
+	err := json.Unmarshal(data, &items)
+	for _, item := range items {
+		l.set(item)
+	}
+	return err
+}
+
+// Window is a part of a list: a page of so many items. Pages count from 1.
+type Window struct{ Page, Limit int64 }
+
+// Last is the number of the last page of a list.
+func (w Window) Last(total int64) int64 { return max(1, (total+w.Limit-1)/w.Limit) }
+
+// page is a page of the items that keep wants.
+func (l *List[T]) page(w Window, keep func(T) bool) (shown []ordered.Object, total int64) {
+	shown = []ordered.Object{}
+	skip := (min(w.Page, w.Last(int64(len(l.ids)))+1) - 1) * w.Limit
+	for _, id := range slices.Backward(l.ids) {
+		if item := l.byID[id]; keep(item) {
+			if total >= skip && total-skip < w.Limit {
+				shown = append(shown, l.show(item))
+			}
+			total++
+		}
+	}
+	return shown, total
+}

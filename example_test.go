@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -193,40 +192,49 @@ func ExamplePage_Next() {
 
 // The jobs of the 2026 API have no typed method. Their webhooks are received like all others.
 func ExampleClient_Do() {
-	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { // stands for that API
-		w.WriteHeader(http.StatusCreated)
-		_, _ = io.WriteString(w, `{"id":"job_1","object":"job","kind":"video","status":"queued","created_at":1767225600000}`)
-	}))
-	defer api.Close()
-	client, err := ittybit.NewClient("your-ittybit-api-key", ittybit.WithBaseURL(api.URL))
+	local := ittybittest.NewServer()
+	defer local.Close()
+	client, err := local.Client() // in production: NewClient(os.Getenv("ITTYBIT_API_KEY"))
 	if err != nil {
 		panic(err)
 	}
+
+	events := ittybit.NewEventMux()
+	events.On(ittybit.EventJobSucceeded, func(_ context.Context, e *ittybit.Event) error {
+		fmt.Println("received:", e.Job.Kind, e.Job.Status, e.Job.Metadata["order"])
+		return nil
+	})
+	webhook, err := ittybit.NewWebhookHandler(local.APIKey, events)
+	if err != nil {
+		panic(err)
+	}
+	receiver := httptest.NewServer(webhook)
+	defer receiver.Close()
+
+	ctx := context.Background()
 	var job ittybit.Job
-	err = client.Do(context.Background(), http.MethodPost, "/jobs", map[string]any{
+	err = client.Do(ctx, http.MethodPost, "/jobs", map[string]any{
 		"kind":        "video",
 		"input":       "https://example.com/talk.mov",
 		"options":     map[string]any{"format": "mp4", "width": 1280},
-		"webhook_url": "https://your-app.com/ittybit-webhook",
+		"metadata":    map[string]any{"order": "order-7"},
+		"webhook_url": receiver.URL, // in production: https://your-app.com/ittybit-webhook
 	}, &job, ittybit.WithAPIVersion("")) // that API documents no Accept-Version
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(job.ID, job.Status)
 
-	events := ittybit.NewEventMux()
-	events.On(ittybit.EventJobSucceeded, func(_ context.Context, e *ittybit.Event) error {
-		fmt.Println(e.Job.ID, e.Job.Status, string(e.Job.Output))
-		return nil
-	})
-	webhook, err := ittybit.NewWebhookHandler("your-ittybit-api-key", events)
+	// The webhook comes when the job has ended.
+	delivery, err := local.WaitForDelivery(ctx, ittybittest.Delivery.Delivered)
 	if err != nil {
 		panic(err)
 	}
-	webhook.ServeHTTP(httptest.NewRecorder(), ittybittest.NewWebhookRequest("your-ittybit-api-key", map[string]any{
-		"id": job.ID, "object": "job", "kind": job.Kind, "status": "succeeded", "output": "https://example.com/talk.mp4",
-	}))
+	event, err := delivery.Event()
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("of the job that was created:", event.Job.ID == job.ID)
 	// Output:
-	// job_1 queued
-	// job_1 succeeded "https://example.com/talk.mp4"
+	// received: video succeeded order-7
+	// of the job that was created: true
 }

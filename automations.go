@@ -52,8 +52,7 @@ func (a *Automation) UnmarshalJSON(data []byte) error { return unmarshalObject(a
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
 func (a Automation) MarshalJSON() ([]byte, error) {
-	type plain Automation
-	return marshalObject(&a, plain(a), nil)
+	return marshalObject(&a, nil)
 }
 
 func (a *Automation) objectID() string { return a.ID }
@@ -98,8 +97,7 @@ func (t Trigger) IsZero() bool {
 
 // MarshalJSON implements [json.Marshaler].
 func (t Trigger) MarshalJSON() ([]byte, error) {
-	type plain Trigger
-	return flattenParams(plain(t), t.preserved, nil, t.Extra)
+	return flattenParams(t, t.preserved, nil, t.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -167,8 +165,7 @@ type Condition struct {
 
 // MarshalJSON implements [json.Marshaler].
 func (c Condition) MarshalJSON() ([]byte, error) {
-	type plain Condition
-	return flattenParams(plain(c), c.preserved, nil, c.Extra)
+	return flattenParams(c, c.preserved, nil, c.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -185,8 +182,7 @@ func (s WorkflowStep) GoString() string { return s.String() }
 
 // MarshalJSON puts the options and the extra members beside the others.
 func (s WorkflowStep) MarshalJSON() ([]byte, error) {
-	type plain WorkflowStep
-	return flattenParams(plain(s), s.preserved, s.Options, s.Extra)
+	return flattenParams(s, s.preserved, s.Options, s.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -204,16 +200,12 @@ func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
 // readOptions moves the members that the kind's options type knows from Extra to
 // Options.
 func (s *WorkflowStep) readOptions() error {
-	decode := typedOptions(s.Kind)
-	if decode == nil {
+	optionsType := typedOptions[s.Kind]
+	if optionsType == nil {
 		return nil
 	}
-	known, err := decode(json.RawMessage("{}"))
-	if err != nil {
-		return err
-	}
 	var read []jsonx.Field
-	for _, name := range optionNames(known) {
+	for _, name := range jsonx.FieldNames(optionsType) {
 		value, ok := s.Extra[name]
 		if !ok {
 			continue
@@ -237,7 +229,7 @@ func (s *WorkflowStep) readOptions() error {
 		raw[member.Name] = member.Value
 	}
 	s.Options = raw // unless they fit their type, and would be written as they were read
-	typed, err := decode(object)
+	typed, err := decodeOptions(optionsType, object, nil)
 	if err != nil || typed.check(nil) != nil {
 		return nil //nolint:nilerr // options that do not fit are kept raw, not refused
 	}

@@ -76,12 +76,15 @@ func unmarshalObject[T any, P object[T]](to P, text []byte) error {
 }
 
 // marshalObject is the MarshalJSON of every API object: what was decoded is written as it was,
-// but for the fields that were changed since; what was not is written as plain is, which is
-// the object without its methods. aliases are other names of its fields.
-func marshalObject[T any, P object[T]](now P, plain any, aliases map[string]string) ([]byte, error) {
+// but for the fields that were changed since. aliases are other names of its fields.
+func marshalObject[T any, P object[T]](now P, aliases map[string]string) ([]byte, error) {
 	text := now.json().raw
 	if text == nil {
-		return jsonx.Marshal(plain)
+		fields, err := jsonx.StructFields(now)
+		if err != nil {
+			return nil, err
+		}
+		return jsonx.Join(fields)
 	}
 	before := P(new(T))
 	if err := before.fromJSON(text); err != nil {
@@ -272,11 +275,11 @@ func isNullOrText(value json.RawMessage) bool {
 // A name that two of the first three know is a *ParamError, but for a shared option that known
 // leaves unset.
 func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extra map[string]any) (json.RawMessage, error) {
-	members, err := jsonx.MarshalFields(known)
+	members, err := jsonx.StructFields(known)
 	if err != nil {
 		return nil, err
 	}
-	reserved := jsonx.FieldNames(known)
+	reserved := jsonx.FieldNames(reflect.TypeOf(known))
 	if names := optionNames(options); len(names) > 0 {
 		isUnset := func(name string) bool { return isSharedOption(name) && jsonx.Index(members, name) < 0 }
 		if err := checkCollision("Options", slices.DeleteFunc(slices.Clone(names), isUnset), reserved); err != nil {
@@ -330,39 +333,31 @@ func checkCollision(param string, names, reserved []string) error {
 	return nil
 }
 
-// typedOptions gives the options type of kind, ready to decode into, or nil.
-func typedOptions(kind TaskKind) func(json.RawMessage) (TaskOptions, error) {
-	switch kind {
-	case TaskKindVideo:
-		return decodeOptions[VideoOptions]
-	case TaskKindImage:
-		return decodeOptions[ImageOptions]
-	case TaskKindAudio:
-		return decodeOptions[AudioOptions]
-	case TaskKindThumbnails:
-		return decodeOptions[ThumbnailsOptions]
-	case TaskKindSubtitles:
-		return decodeOptions[SubtitlesOptions]
-	case TaskKindChapters:
-		return decodeOptions[ChaptersOptions]
-	case TaskKindSpeech:
-		return decodeOptions[SpeechOptions]
-	case TaskKindIngest:
-		return decodeOptions[IngestOptions]
-	case TaskKindConditions:
-		return decodeOptions[ConditionsOptions]
-	case TaskKindWorkflow:
-		return decodeOptions[WorkflowOptions]
-	}
-	return nil
+// typedOptions are the options that have a type, by the kind of their tasks.
+var typedOptions = map[TaskKind]reflect.Type{
+	TaskKindVideo:      reflect.TypeFor[VideoOptions](),
+	TaskKindImage:      reflect.TypeFor[ImageOptions](),
+	TaskKindAudio:      reflect.TypeFor[AudioOptions](),
+	TaskKindThumbnails: reflect.TypeFor[ThumbnailsOptions](),
+	TaskKindSubtitles:  reflect.TypeFor[SubtitlesOptions](),
+	TaskKindChapters:   reflect.TypeFor[ChaptersOptions](),
+	TaskKindSpeech:     reflect.TypeFor[SpeechOptions](),
+	TaskKindIngest:     reflect.TypeFor[IngestOptions](),
+	TaskKindConditions: reflect.TypeFor[ConditionsOptions](),
+	TaskKindWorkflow:   reflect.TypeFor[WorkflowOptions](),
 }
 
-func decodeOptions[T TaskOptions](raw json.RawMessage) (TaskOptions, error) {
-	options := new(T)
-	if err := readField(raw, reflect.ValueOf(options).Elem()); err != nil { // keeps the numbers of metadata
+// decodeOptions reads options into their type, and keeps rest beside its fields.
+func decodeOptions(t reflect.Type, raw json.RawMessage, rest []jsonx.Field) (TaskOptions, error) {
+	target := reflect.New(t)
+	if err := readField(raw, target.Elem()); err != nil { // keeps the numbers of metadata
 		return nil, err
 	}
-	return *options, nil
+	if carrier, ok := target.Interface().(interface{ setRest(rest []jsonx.Field) }); ok && len(rest) > 0 {
+		carrier.setRest(rest)
+	}
+	options, _ := target.Elem().Interface().(TaskOptions)
+	return options, nil
 }
 
 // decodeTaskOptions reads the options that a task echoes.
@@ -370,9 +365,14 @@ func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
 	if !jsonx.IsObject(raw) {
 		return nil
 	}
-	if decode := typedOptions(kind); decode != nil {
-		if options, err := decode(raw); err == nil {
-			return withRest(options, raw)
+	if t := typedOptions[kind]; t != nil {
+		known := jsonx.FieldNames(t)
+		rest, err := jsonx.Fields(raw)
+		rest = slices.DeleteFunc(rest, func(f jsonx.Field) bool { return slices.Contains(known, f.Name) || jsonx.IsNull(f.Value) })
+		if err == nil {
+			if options, err := decodeOptions(t, raw, rest); err == nil {
+				return options
+			}
 		}
 	}
 	var options RawOptions
@@ -380,23 +380,6 @@ func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
 		return nil
 	}
 	return options
-}
-
-// withRest gives options what raw has beside the fields of their type.
-func withRest(options TaskOptions, raw json.RawMessage) TaskOptions {
-	names := jsonx.FieldNames(options)
-	rest, err := jsonx.Fields(raw)
-	rest = slices.DeleteFunc(rest, func(f jsonx.Field) bool { return slices.Contains(names, f.Name) || jsonx.IsNull(f.Value) })
-	if err != nil || len(rest) == 0 {
-		return options
-	}
-	copied := reflect.New(reflect.TypeOf(options))
-	copied.Elem().Set(reflect.ValueOf(options))
-	if carrier, ok := copied.Interface().(interface{ setRest(rest []jsonx.Field) }); ok {
-		carrier.setRest(rest)
-	}
-	typed, _ := copied.Elem().Interface().(TaskOptions)
-	return typed
 }
 
 // optionNames gives the members that options could have on the wire.
@@ -409,6 +392,6 @@ func optionNames(options TaskOptions) []string {
 	case *RawOptions:
 		return slices.Sorted(maps.Keys(*o))
 	default:
-		return jsonx.FieldNames(o)
+		return jsonx.FieldNames(reflect.TypeOf(o))
 	}
 }

@@ -238,3 +238,32 @@ func (e *TaskFailedError) Error() string {
 	}
 	return redact.Text(text)
 }
+
+// TaskError says why a task failed.
+type TaskError struct {
+	Kind    string `json:"kind,omitempty"` // only where Ittybit sent an object
+	Message string `json:"message"`
+}
+
+// decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).
+func decodeTaskError(raw json.RawMessage) (*TaskError, error) {
+	if jsonx.IsNull(raw) || string(raw) == `""` {
+		return nil, nil //nolint:nilnil // no error is no error
+	}
+	taskError := new(TaskError)
+	return taskError, taskError.UnmarshalJSON(raw)
+}
+
+// UnmarshalJSON takes a string (API version 2025-08-20) or an object (later ones).
+func (e *TaskError) UnmarshalJSON(data []byte) error {
+	*e = TaskError{}
+	if json.Unmarshal(data, &e.Message) == nil {
+		return nil
+	}
+	type plain TaskError
+	err := json.Unmarshal(data, (*plain)(e))
+	if e.Message == "" {
+		e.Message = string(data) // better than to say that nothing went wrong
+	}
+	return err
+}

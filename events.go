@@ -174,8 +174,7 @@ func (j *Job) UnmarshalJSON(data []byte) error { return unmarshalObject(j, data)
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
 func (j Job) MarshalJSON() ([]byte, error) {
-	type plain Job
-	return marshalObject(&j, plain(j), nil)
+	return marshalObject(&j, nil)
 }
 
 func (j *Job) objectID() string { return j.ID }

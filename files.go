@@ -105,8 +105,7 @@ func (f *File) UnmarshalJSON(data []byte) error { return unmarshalObject(f, data
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
 func (f File) MarshalJSON() ([]byte, error) {
-	type plain File
-	return marshalObject(&f, plain(f), nil)
+	return marshalObject(&f, nil)
 }
 
 func (f *File) objectID() string { return f.ID }

@@ -68,8 +68,7 @@ func (m *Media) UnmarshalJSON(data []byte) error { return unmarshalObject(m, dat
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
 func (m Media) MarshalJSON() ([]byte, error) {
-	type plain Media
-	return marshalObject(&m, plain(m), nil)
+	return marshalObject(&m, nil)
 }
 
 func (m *Media) objectID() string { return m.ID }

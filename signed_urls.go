@@ -63,8 +63,7 @@ func (u *SignedURL) UnmarshalJSON(data []byte) error { return unmarshalObject(u,
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
 func (u SignedURL) MarshalJSON() ([]byte, error) {
-	type plain SignedURL
-	return marshalObject(&u, plain(u), nil)
+	return marshalObject(&u, nil)
 }
 
 // objectID: what other objects have an id for, a signed URL is by itself.

@@ -231,64 +231,34 @@ func (o RawOptions) check(insecureHosts) error {
 }
 
 // MarshalJSON implements [json.Marshaler].
-func (o VideoOptions) MarshalJSON() ([]byte, error) {
-	type plain VideoOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o VideoOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ImageOptions) MarshalJSON() ([]byte, error) {
-	type plain ImageOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o ImageOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o AudioOptions) MarshalJSON() ([]byte, error) {
-	type plain AudioOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o AudioOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) {
-	type plain ThumbnailsOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o SubtitlesOptions) MarshalJSON() ([]byte, error) {
-	type plain SubtitlesOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o SubtitlesOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ChaptersOptions) MarshalJSON() ([]byte, error) {
-	type plain ChaptersOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o ChaptersOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o SpeechOptions) MarshalJSON() ([]byte, error) {
-	type plain SpeechOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o SpeechOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o IngestOptions) MarshalJSON() ([]byte, error) {
-	type plain IngestOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o IngestOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ConditionsOptions) MarshalJSON() ([]byte, error) {
-	type plain ConditionsOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o ConditionsOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o WorkflowOptions) MarshalJSON() ([]byte, error) {
-	type plain WorkflowOptions
-	return flattenParams(plain(o), o.fields(), nil, nil)
-}
+func (o WorkflowOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 func notNegative(param string, value float64) error {
 	if !(value >= 0 && value <= math.MaxFloat64) { // the negation also catches NaN
@@ -419,8 +389,7 @@ func (l Layer) GoString() string { return l.String() }
 
 // MarshalJSON implements [json.Marshaler].
 func (l Layer) MarshalJSON() ([]byte, error) {
-	type plain Layer
-	return flattenParams(plain(l), l.preserved, nil, l.Extra)
+	return flattenParams(l, l.preserved, nil, l.Extra)
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].

@@ -148,12 +148,6 @@ type Task struct {
 	decoded
 }
 
-// TaskError says why a task failed.
-type TaskError struct {
-	Kind    string `json:"kind,omitempty"` // only where Ittybit sent an object
-	Message string `json:"message"`
-}
-
 // String names the task in a few words, for logs.
 func (t Task) String() string {
 	return fmt.Sprintf("task %s (kind %s, status %s)", t.ID, t.Kind, t.Status)
@@ -224,8 +218,7 @@ func (t *Task) UnmarshalJSON(data []byte) error { return unmarshalObject(t, data
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
 func (t Task) MarshalJSON() ([]byte, error) {
-	type plain Task
-	return marshalObject(&t, plain(t), map[string]string{"finished_at": "completed"})
+	return marshalObject(&t, map[string]string{"finished_at": "completed"})
 }
 
 func (t *Task) objectID() string { return t.ID }
@@ -355,29 +348,6 @@ func decodeFileMember(raw json.RawMessage) (*File, error) {
 	return file, cmp.Or(err, file.err)
 }
 
-// decodeTaskError reads a string (API version 2025-08-20) or an object (later ones).
-func decodeTaskError(raw json.RawMessage) (*TaskError, error) {
-	if jsonx.IsNull(raw) || string(raw) == `""` {
-		return nil, nil //nolint:nilnil // no error is no error
-	}
-	taskError := new(TaskError)
-	return taskError, taskError.UnmarshalJSON(raw)
-}
-
-// UnmarshalJSON takes a string (API version 2025-08-20) or an object (later ones).
-func (e *TaskError) UnmarshalJSON(data []byte) error {
-	*e = TaskError{}
-	if json.Unmarshal(data, &e.Message) == nil {
-		return nil
-	}
-	type plain TaskError
-	err := json.Unmarshal(data, (*plain)(e))
-	if e.Message == "" {
-		e.Message = string(data) // better than to say that nothing went wrong
-	}
-	return err
-}
-
 // TaskCreateParams are the parameters of [TasksService.Create].
 type TaskCreateParams struct {
 	Kind        TaskKind `json:"kind"`                  // required
@@ -433,8 +403,7 @@ func (p TaskCreateParams) GoString() string { return p.String() }
 // MarshalJSON puts the options and the extra fields beside the others, where API
 // version 2025-08-20 wants them.
 func (p TaskCreateParams) MarshalJSON() ([]byte, error) {
-	type plain TaskCreateParams
-	return flattenParams(plain(p), nil, p.Options, p.Extra)
+	return flattenParams(p, nil, p.Options, p.Extra)
 }
 
 // TaskListParams choose a page of [TasksService.List].

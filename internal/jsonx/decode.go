@@ -300,11 +300,24 @@ func MarshalDecoded(text []byte, now, decoded any, aliases map[string]string) (j
 	return Join(fields)
 }
 
+// StructFields gives the fields of a struct, or of what a pointer points to, as their tags say and
+// without its own MarshalJSON.
+func StructFields(v any) (fields []Field, err error) {
+	object := reflect.Indirect(reflect.ValueOf(v))
+	for i := range object.NumField() {
+		field := object.Type().Field(i)
+		if name := fieldName(field); name != "" && err == nil {
+			fields, err = setField(fields, name, object.Field(i), field.Tag.Get("json"))
+		}
+	}
+	return fields, err
+}
+
 // setField sets a field to value, or takes it away where its tag says that it is omitted.
 func setField(fields []Field, name string, value reflect.Value, tag string) ([]Field, error) {
 	isField := func(f Field) bool { return f.Name == name }
 	empty := value.IsZero() || (value.Kind() == reflect.Map || value.Kind() == reflect.Slice) && value.Len() == 0
-	if strings.HasSuffix(tag, ",omitempty") && empty || strings.HasSuffix(tag, ",omitzero") && value.IsZero() {
+	if strings.HasSuffix(tag, ",omitempty") && empty || strings.HasSuffix(tag, ",omitzero") && isZero(value) {
 		return slices.DeleteFunc(fields, isField), nil
 	}
 	encoded, err := Marshal(value.Interface())
@@ -316,4 +329,12 @@ func setField(fields []Field, name string, value reflect.Value, tag string) ([]F
 		return fields, nil
 	}
 	return append(fields, Field{Name: name, Value: encoded}), nil
+}
+
+// isZero asks a value that can say whether it is zero.
+func isZero(value reflect.Value) bool {
+	if zero, ok := value.Interface().(interface{ IsZero() bool }); ok && value.Kind() != reflect.Pointer {
+		return zero.IsZero()
+	}
+	return value.IsZero()
 }

@@ -119,15 +119,15 @@ func digits(n json.Number) int {
 	return len(mantissa)
 }
 
-// FieldNames gives the names of the JSON fields that struct v declares.
-func FieldNames(v any) []string {
-	t := reflect.TypeOf(v)
+// FieldNames gives the names of the JSON fields that a type of struct, or of a pointer to one,
+// declares.
+func FieldNames(t reflect.Type) []string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	names := make([]string, 0, t.NumField())
-	for i := range t.NumField() {
-		if name := fieldName(t.Field(i)); name != "" {
+	for field := range t.Fields() {
+		if name := fieldName(field); name != "" {
 			names = append(names, name)
 		}
 	}

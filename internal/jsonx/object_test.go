@@ -2,7 +2,9 @@ package jsonx
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -111,15 +113,53 @@ func TestEqual_comparesMeaningNotSpelling(t *testing.T) {
 	}
 }
 
-func TestFieldNames_givesDeclaredMembersOnly(t *testing.T) {
+func TestStructFields_writesWhatEncodingJSONWrites(t *testing.T) {
+	type object struct {
+		Text     string         `json:"text"`
+		NoText   string         `json:"no_text,omitempty"`
+		List     []string       `json:"list"`
+		NoList   []string       `json:"no_list,omitempty"`
+		Empty    []string       `json:"empty,omitzero"`
+		Map      map[string]any `json:"map,omitempty"`
+		Pointer  *int           `json:"pointer,omitempty"`
+		Any      any            `json:"any,omitempty"`
+		At       time.Time      `json:"at,omitzero"`
+		InZone   time.Time      `json:"in_zone,omitzero"`
+		Hidden   int            `json:"-"`
+		internal int
+	}
+	for _, v := range []object{
+		{Hidden: 1, internal: 2, InZone: time.Time{}.In(time.FixedZone("", 3600))},
+		{
+			Text: "<&>", NoText: "a", List: []string{}, NoList: []string{"b"}, Empty: []string{}, Map: map[string]any{"c": 1.5},
+			Pointer: new(0), Any: false, At: time.Unix(1, 0).UTC(), InZone: time.Unix(2, 0).UTC(),
+		},
+	} {
+		want, err := Marshal(v)
+		require.NoError(t, err)
+		for _, given := range []any{v, &v} {
+			fields, err := StructFields(given)
+			require.NoError(t, err)
+			got, err := Join(fields)
+			require.NoError(t, err)
+			assert.Equal(t, string(want), string(got))
+		}
+	}
+	_, err := StructFields(struct {
+		Bad func() `json:"bad"`
+	}{})
+	assert.Error(t, err)
+}
+
+func TestFieldNames_givesDeclaredFieldsOnly(t *testing.T) {
 	type object struct {
 		A int `json:"a"`
 		B int `json:"b,omitempty"`
 		C int `json:"-"`
 		D int
 	}
-	assert.Equal(t, []string{"a", "b"}, FieldNames(object{}))
-	assert.Equal(t, []string{"a", "b"}, FieldNames(&object{}))
+	assert.Equal(t, []string{"a", "b"}, FieldNames(reflect.TypeFor[object]()))
+	assert.Equal(t, []string{"a", "b"}, FieldNames(reflect.TypeFor[*object]()))
 }
 
 func TestIsNull_isTrueForMissingAndNull(t *testing.T) {

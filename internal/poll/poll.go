@@ -3,10 +3,11 @@
 package poll
 
 import (
-	"container/heap"
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"sort"
 	"time"
 )
 
@@ -114,15 +115,24 @@ func (o *Outage) Lasts() time.Duration {
 }
 
 // Queue holds values until they are due. The zero Queue is empty.
-type Queue[T any] struct{ entries entries[T] }
+type Queue[T any] struct{ entries []entry[T] } // the one that is due first comes first
 
-// Push adds a value.
-func (q *Queue[T]) Push(value T, due time.Time) { heap.Push(&q.entries, entry[T]{value, due}) }
+type entry[T any] struct {
+	value T
+	due   time.Time
+}
+
+// Push adds a value, behind those that are due at the same time.
+func (q *Queue[T]) Push(value T, due time.Time) {
+	i := sort.Search(len(q.entries), func(i int) bool { return q.entries[i].due.After(due) })
+	q.entries = slices.Insert(q.entries, i, entry[T]{value, due})
+}
 
 // Pop takes the value that is due first out of a queue that is not empty.
 func (q *Queue[T]) Pop() T {
-	first, _ := heap.Pop(&q.entries).(entry[T])
-	return first.value
+	first := q.entries[0].value
+	q.entries = slices.Delete(q.entries, 0, 1)
+	return first
 }
 
 // Due gives when the first value is due; false where the queue is empty.
@@ -131,28 +141,4 @@ func (q *Queue[T]) Due() (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return q.entries[0].due, true
-}
-
-type entry[T any] struct {
-	value T
-	due   time.Time
-}
-
-// entries implements [heap.Interface].
-type entries[T any] []entry[T]
-
-func (e entries[T]) Len() int           { return len(e) }
-func (e entries[T]) Less(i, j int) bool { return e[i].due.Before(e[j].due) }
-func (e entries[T]) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-
-func (e *entries[T]) Push(x any) {
-	if added, ok := x.(entry[T]); ok {
-		*e = append(*e, added)
-	}
-}
-
-func (e *entries[T]) Pop() any {
-	last := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
-	return last
 }

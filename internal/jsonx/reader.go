@@ -147,27 +147,6 @@ func Whole[T ~int | ~int64](o *Object, to *T) {
 	}
 }
 
-// Float reads a number as [ParseFloat] does.
-func (o *Object) Float(to *float64) {
-	if number, found, err := ParseFloat(o.value); err != nil {
-		o.Fail(err)
-	} else if found {
-		*to = number
-	}
-}
-
-// Bool reads true or false.
-func (o *Object) Bool(to *bool) {
-	if isNull(o.value) {
-		return
-	}
-	if flag, err := parseBool(o.value); err != nil {
-		o.Fail(err)
-	} else {
-		*to = flag
-	}
-}
-
 func parseBool(text []byte) (bool, error) {
 	if string(text) != "true" && string(text) != "false" {
 		return false, errors.New("is neither true nor false")

@@ -240,10 +240,14 @@ func (o ImageOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.
 func (o AudioOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) {
+	return flattenParams(o, o.fields(), nil, nil)
+}
 
 // MarshalJSON implements [json.Marshaler].
-func (o SubtitlesOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o SubtitlesOptions) MarshalJSON() ([]byte, error) {
+	return flattenParams(o, o.fields(), nil, nil)
+}
 
 // MarshalJSON implements [json.Marshaler].
 func (o ChaptersOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
@@ -255,7 +259,9 @@ func (o SpeechOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o
 func (o IngestOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ConditionsOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o ConditionsOptions) MarshalJSON() ([]byte, error) {
+	return flattenParams(o, o.fields(), nil, nil)
+}
 
 // MarshalJSON implements [json.Marshaler].
 func (o WorkflowOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }

@@ -20,10 +20,8 @@ import (
 )
 
 const (
-	crashEvents = 2000
-	crashKills  = 30
-	// longVariable makes the crash test ten times as long: ITTYBIT_TEST_CRASH=long.
-	longVariable = "ITTYBIT_TEST_CRASH"
+	// crashVariable makes the crash test longer: ITTYBIT_TEST_CRASH=full, or long for ten times that.
+	crashVariable = "ITTYBIT_TEST_CRASH"
 	// crashRescueAfter is after how long a job whose worker was killed is run again; River's
 	// default is an hour.
 	crashRescueAfter = 2 * time.Second
@@ -34,12 +32,8 @@ const (
 // killed at random moments and started again.
 func TestCrash_everyAcknowledgedEventHasOneEffectInSpiteOfSIGKILL(t *testing.T) {
 	start := time.Now()
-	factor := 1
-	if os.Getenv(longVariable) == "long" {
-		factor = 10
-	}
-	events, kills := factor*crashEvents, factor*crashKills
-	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(factor)*2*time.Minute)
+	events, kills, timeout := crashSize(t)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 
 	q := openQueue(t, pgtest.Database(t), "")
@@ -156,6 +150,21 @@ func TestCrash_everyAcknowledgedEventHasOneEffectInSpiteOfSIGKILL(t *testing.T) 
 		events, kills, killed[roleReceiver], killed[roleWorker], attempts, all, all-events,
 		value[int](q, "SELECT count(*) FROM river_job WHERE errors::text LIKE '%Stuck job rescued%'"),
 		value[int](q, "SELECT count(*) FROM effects"), delivered.Seconds(), time.Since(start).Seconds())
+}
+
+func crashSize(t *testing.T) (events, kills int, timeout time.Duration) {
+	t.Helper()
+	switch size := os.Getenv(crashVariable); size {
+	case "":
+		return 200, 4, 2 * time.Minute
+	case "full":
+		return 2000, 30, 5 * time.Minute
+	case "long":
+		return 20_000, 300, 20 * time.Minute
+	default:
+		t.Fatalf("%s is %q: want full, long or nothing", crashVariable, size)
+		return 0, 0, 0
+	}
 }
 
 // createTasks creates tasks whose ends are the events, at a steady pace.

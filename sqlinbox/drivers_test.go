@@ -37,6 +37,9 @@ func TestPooler(t *testing.T) {
 var servers = map[string]func(t testing.TB) inboxtest.Server{
 	"SQLite":     func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal") },
 	"PostgreSQL": func(t testing.TB) inboxtest.Server { return inboxtest.OnPostgres(t, "pgx", "", 0) },
+	"PostgreSQL through PgBouncer": func(t testing.TB) inboxtest.Server {
+		return inboxtest.OnPostgres(t, "pgx", "&default_query_exec_mode=exec", 4)
+	},
 }
 
 func TestCrash(t *testing.T) {

@@ -25,3 +25,8 @@ func TestRoundTrips(t *testing.T) {
 func TestPooler_restartedUnderLoad(t *testing.T) {
 	inboxtest.PoolerRestarted(t, inboxtest.Postgres("postgres", "", 4))
 }
+
+func TestCrash(t *testing.T) {
+	t.Run("direct", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnPostgres(t, "postgres", "", 0)) })
+	t.Run("through PgBouncer", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnPostgres(t, "postgres", "", 4)) })
+}

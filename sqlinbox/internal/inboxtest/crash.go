@@ -14,7 +14,7 @@ import (
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
-// crashVariable makes the crash test ten times as long: ITTYBIT_TEST_CRASH=long.
+// crashVariable makes the crash test longer: ITTYBIT_TEST_CRASH=full, or long for ten times that.
 const crashVariable = "ITTYBIT_TEST_CRASH"
 
 // Server is a database that a receiver's process opens by itself.
@@ -56,15 +56,7 @@ func (s Server) setup(address string) receiverSetup {
 // duplicates, out of order, and with dropped connections. What was answered 200 must be in the
 // database after each kill, and at the end each event's effect once.
 func Crash(t *testing.T, s Server) {
-	events, kills := 2000, 30
-	switch os.Getenv(crashVariable) {
-	case "long":
-		events, kills = 10*events, 10*kills
-	case "":
-		if testing.Short() {
-			events, kills = events/10, kills/10
-		}
-	}
+	events, kills := crashSize(t)
 	b := s.bench(t)
 	start := time.Now()
 	sender := newSender(t)
@@ -93,6 +85,21 @@ func Crash(t *testing.T, s Server) {
 	t.Logf("%d events, %d kills, %d delivery attempts, answers by status %v (0: connection refused, cut or dropped), "+
 		"%d duplicates answered 200, %d effects, %.1f s", events, kills, attempts, answers,
 		answers[200]-events, b.effects(t), time.Since(start).Seconds())
+}
+
+func crashSize(t *testing.T) (events, kills int) {
+	t.Helper()
+	switch size := os.Getenv(crashVariable); size {
+	case "":
+		return 200, 4
+	case "full":
+		return 2000, 30
+	case "long":
+		return 20_000, 300
+	default:
+		t.Fatalf("%s is %q: want full, long or nothing", crashVariable, size)
+		return 0, 0
+	}
 }
 
 // holds asserts that the effects of these events are there, and no effect twice.

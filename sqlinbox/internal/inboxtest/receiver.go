@@ -36,6 +36,7 @@ type receiverSetup struct {
 	Address        string
 	Troubled       bool          // its handler fails, panics and waits now and then
 	Slow           time.Duration // how long its handler takes
+	Reconcile      string        // the address of the API, where it is to reconcile instead of listening
 }
 
 // runReceiver is a whole receiver: an HTTP server with an inbox, whose handler writes an effect. It
@@ -52,6 +53,9 @@ func runReceiver(encoded string) error {
 	}
 	if err := inbox.Migrate(ctx); err != nil {
 		return err
+	}
+	if setup.Reconcile != "" {
+		return setup.reconcile(ctx, inbox, exec, bufio.NewReader(os.Stdin))
 	}
 	webhook, err := ittybit.NewWebhookHandler(Secret, inbox.Wrap(setup.handler(exec)))
 	if err != nil {

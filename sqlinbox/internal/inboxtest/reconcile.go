@@ -21,6 +21,11 @@ func missedTasks(t *testing.T) *ittybit.Client {
 	t.Helper()
 	srv := ittybittest.NewServer(ittybittest.WithTaskDuration(0))
 	t.Cleanup(srv.Close)
+	return createMissed(t, srv)
+}
+
+func createMissed(t *testing.T, srv *ittybittest.Server) *ittybit.Client {
+	t.Helper()
 	client, err := srv.Client()
 	require.NoError(t, err)
 	for n := range missed {

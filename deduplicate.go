@@ -3,7 +3,6 @@ package ittybit
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -158,95 +157,66 @@ const (
 	DefaultDeduplicatorTTL      = 72 * time.Hour
 )
 
-// memoryShards is how many locks a large store has. A small one has one, so that its
-// capacity is exact.
-const (
-	memoryShards      = 16
-	minShardedEntries = 16 * 1024
-)
-
 // MemoryDeduplicator remembers events in memory: for one process, and only as long as
 // it lives. After a restart, an event that is delivered again is handled again. It is
 // safe for concurrent use, and must not be copied. The zero one is ready, and has the default
 // capacity and time.
+//
+// Handled keys lie in a ring in the order in which they were completed, which is also the order
+// in which they expire.
 type MemoryDeduplicator struct {
-	once   sync.Once // sets up a zero one
-	shards []memoryShard
-	ttl    time.Duration
+	mu       sync.Mutex
+	capacity int
+	ttl      time.Duration
+
+	handled map[digest]int           // the place in the ring
+	ring    []handledKey             // grows up to capacity, then goes round
+	oldest  int                      // place of the oldest entry
+	claimed map[digest]chan struct{} // closed in the end; nil until somebody waits for it
 }
 
-// NewMemoryDeduplicator remembers the latest handled events, up to capacity, for ttl each. In a
-// store for 16,384 or more, both hold about: it has 16 parts, each with its share. Values that
-// are not positive mean [DefaultDeduplicatorCapacity] and [DefaultDeduplicatorTTL]. Claims in
-// progress come on top and are never forgotten.
-func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator {
-	d := new(MemoryDeduplicator)
-	d.once.Do(func() { d.init(capacity, ttl) })
-	return d
-}
-
-func (d *MemoryDeduplicator) init(capacity int, ttl time.Duration) {
-	if capacity <= 0 {
-		capacity = DefaultDeduplicatorCapacity
+// init sets d up on its first claim, which is how the zero one is ready.
+func (d *MemoryDeduplicator) init() {
+	if d.capacity <= 0 {
+		d.capacity = DefaultDeduplicatorCapacity
 	}
-	if ttl <= 0 {
-		ttl = DefaultDeduplicatorTTL
+	if d.ttl <= 0 {
+		d.ttl = DefaultDeduplicatorTTL
 	}
-	shards := 1
-	if capacity >= minShardedEntries {
-		shards = memoryShards
-	}
-	d.shards, d.ttl = make([]memoryShard, shards), ttl
-	for i := range d.shards {
-		d.shards[i].capacity = (capacity-1)/shards + 1
-		d.shards[i].handled = make(map[digest]int)
-		d.shards[i].claimed = make(map[digest]chan struct{})
-	}
+	d.claimed, d.handled = make(map[digest]chan struct{}), make(map[digest]int)
 }
 
 // digest stands for a key: half a SHA-256, so that keys may be long and nobody can
 // make two of them meet.
 type digest [16]byte
 
-// digestOf gives the digest of key, and a number that tells nothing of it.
-func digestOf(key string) (digest, uint32) {
-	var room [128]byte // most keys are shorter
-	sum := sha256.Sum256(append(room[:0], key...))
-	return digest(sum[:16]), binary.LittleEndian.Uint32(sum[16:])
-}
-
-// memoryShard is a part of the store with a lock of its own. Handled keys lie in a
-// ring in the order in which they were completed, which is also the order in which
-// they expire.
-type memoryShard struct {
-	mu       sync.Mutex
-	capacity int
-	handled  map[digest]int           // the place in the ring
-	ring     []handledKey             // grows up to capacity, then goes round
-	oldest   int                      // place of the oldest entry
-	claimed  map[digest]chan struct{} // closed in the end; nil until somebody waits for it
-}
-
 type handledKey struct {
 	key     digest
 	expires int64 // unix nanoseconds
 }
 
+// NewMemoryDeduplicator remembers the latest handled events, up to capacity, for ttl each. Values
+// that are not positive mean [DefaultDeduplicatorCapacity] and [DefaultDeduplicatorTTL]. Claims in
+// progress come on top and are never forgotten.
+func NewMemoryDeduplicator(capacity int, ttl time.Duration) *MemoryDeduplicator {
+	return &MemoryDeduplicator{capacity: capacity, ttl: ttl}
+}
+
 // Claim implements [Deduplicator].
 func (d *MemoryDeduplicator) Claim(ctx context.Context, key string) (Claim, error) {
-	d.once.Do(func() { d.init(0, 0) })
-	id, number := digestOf(key)
-	shard := &d.shards[number%uint32(len(d.shards))] //nolint:gosec // there are 16 shards at most
+	var room [128]byte // most keys are shorter
+	sum := sha256.Sum256(append(room[:0], key...))
+	id := digest(sum[:16])
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		wait, err := shard.claim(id, time.Now().UnixNano())
+		wait, err := d.claim(id, time.Now().UnixNano())
 		if err != nil {
 			return nil, err
 		}
 		if wait == nil {
-			return &memoryClaim{shard: shard, key: id, ttl: d.ttl}, nil
+			return &memoryClaim{store: d, key: id}, nil
 		}
 		select {
 		case <-wait:
@@ -257,78 +227,69 @@ func (d *MemoryDeduplicator) Claim(ctx context.Context, key string) (Claim, erro
 }
 
 // claim takes the key, or gives a channel that is closed when its holder is done.
-func (s *memoryShard) claim(key digest, now int64) (wait <-chan struct{}, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if at, ok := s.handled[key]; ok && s.ring[at].expires > now {
+func (d *MemoryDeduplicator) claim(key digest, now int64) (wait <-chan struct{}, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at, ok := d.handled[key]; ok && d.ring[at].expires > now {
 		return nil, ErrAlreadyHandled
 	}
-	done, ok := s.claimed[key]
+	if d.claimed == nil {
+		d.init()
+	}
+	done, ok := d.claimed[key]
 	if ok && done == nil {
 		done = make(chan struct{})
 	}
-	s.claimed[key] = done
+	d.claimed[key] = done
 	return done, nil
 }
 
 // memoryClaim is a key that is being handled.
 type memoryClaim struct {
-	shard *memoryShard
+	store *MemoryDeduplicator
 	key   digest
-	ttl   time.Duration
 	once  sync.Once
 }
 
 // Complete implements [Claim].
-func (c *memoryClaim) Complete(context.Context) error {
-	c.once.Do(func() {
-		c.shard.mu.Lock()
-		defer c.shard.mu.Unlock()
-		c.shard.remember(handledKey{c.key, expiry(time.Now().UnixNano(), c.ttl)})
-		c.shard.free(c.key)
-	})
-	return nil
-}
-
-// expiry is now plus ttl, or the end of time where that is further than an int64 goes.
-func expiry(now int64, ttl time.Duration) int64 {
-	if expires := now + int64(ttl); expires > now {
-		return expires
-	}
-	return math.MaxInt64
-}
+func (c *memoryClaim) Complete(context.Context) error { return c.end(true) }
 
 // Release implements [Claim].
-func (c *memoryClaim) Release(context.Context) error {
+func (c *memoryClaim) Release(context.Context) error { return c.end(false) }
+
+// end lets the next one in, the first time that it is called.
+func (c *memoryClaim) end(handled bool) error {
 	c.once.Do(func() {
-		c.shard.mu.Lock()
-		defer c.shard.mu.Unlock()
-		c.shard.free(c.key)
+		d := c.store
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if handled {
+			d.remember(c.key, time.Now().UnixNano())
+		}
+		if done := d.claimed[c.key]; done != nil {
+			close(done)
+		}
+		delete(d.claimed, c.key)
 	})
 	return nil
 }
 
-// free lets the next one in.
-func (s *memoryShard) free(key digest) {
-	if done := s.claimed[key]; done != nil {
-		close(done)
+// remember puts a key at the end of the ring, once it is full in the place of the oldest one.
+func (d *MemoryDeduplicator) remember(key digest, now int64) {
+	entry := handledKey{key, now + int64(d.ttl)}
+	if entry.expires < now {
+		entry.expires = math.MaxInt64 // further away than an int64 goes
 	}
-	delete(s.claimed, key)
-}
-
-// remember puts an entry at the end of the ring, once it is full in the place of the
-// oldest one.
-func (s *memoryShard) remember(entry handledKey) {
-	if len(s.ring) < s.capacity {
-		s.handled[entry.key] = len(s.ring)
-		s.ring = append(s.ring, entry)
+	if len(d.ring) < d.capacity {
+		d.handled[key] = len(d.ring)
+		d.ring = append(d.ring, entry)
 		return
 	}
-	old := s.ring[s.oldest]
-	if s.handled[old.key] == s.oldest { // the key may have been handled anew since, further on
-		delete(s.handled, old.key)
+	old := d.ring[d.oldest]
+	if d.handled[old.key] == d.oldest { // the key may have been handled anew since, further on
+		delete(d.handled, old.key)
 	}
-	s.ring[s.oldest] = entry
-	s.handled[entry.key] = s.oldest
-	s.oldest = (s.oldest + 1) % len(s.ring)
+	d.ring[d.oldest] = entry
+	d.handled[key] = d.oldest
+	d.oldest = (d.oldest + 1) % len(d.ring)
 }

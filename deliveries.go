@@ -47,12 +47,7 @@ type ObserverOption interface {
 
 type observerOption func(context.Context, Delivery)
 
-func (o observerOption) check() error {
-	if o == nil {
-		return &ParamError{Param: "observer", Reason: "is nil"}
-	}
-	return nil
-}
+func (o observerOption) check() error { return paramErrorIf(o == nil, "observer", "is nil") }
 
 func (o observerOption) applyWebhook(c *webhookConfig) error     { c.observer = o; return o.check() }
 func (o observerOption) applyReconcile(c *reconcileConfig) error { c.observer = o; return o.check() }
@@ -278,7 +273,7 @@ func signatureHint(err error, body []byte, header http.Header) string {
 	value := strings.TrimSpace(signature.Join(header))
 	encoding := header.Get("Content-Encoding")
 	switch {
-	case errors.Is(err, ErrSignatureExpired): // whose text says it
+	case errors.Is(err, ErrSignatureExpired), errors.Is(err, ErrNoSecrets): // not the sender's mistake
 		return ""
 	case len(body) == 0:
 		return "the body is empty: if a middleware has read it, mount the webhook handler in front of that middleware"

@@ -162,7 +162,7 @@ func TestMemoryDeduplicator_takesTheLargestValues(t *testing.T) {
 	})
 }
 
-func TestMemoryDeduplicator_sharesALargeCapacityAmongItsShards(t *testing.T) {
+func TestMemoryDeduplicator_holdsExactlyALargeCapacity(t *testing.T) {
 	const capacity = 16 * 1024
 	d := ittybit.NewMemoryDeduplicator(capacity, time.Hour)
 	for i := range 3 * capacity {

@@ -272,11 +272,8 @@ func WithSecretBytes(more ...[]byte) VerifierOption {
 // at all, deliveries are answered 503 and come again, and Verify gives [ErrNoSecrets].
 func WithSecretsFunc(fn func(context.Context) ([]string, error)) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		if fn == nil {
-			return &ParamError{Param: "secrets func", Reason: "is nil"}
-		}
 		c.fetch = fn
-		return nil
+		return paramErrorIf(fn == nil, "secrets func", "is nil")
 	})
 }
 
@@ -284,22 +281,16 @@ func WithSecretsFunc(fn func(context.Context) ([]string, error)) VerifierOption 
 // be positive; the default is [DefaultTolerance].
 func WithTolerance(d time.Duration) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		if d <= 0 {
-			return &ParamError{Param: "tolerance", Reason: "must be positive"}
-		}
 		c.tolerance = d
-		return nil
+		return paramErrorIf(d <= 0, "tolerance", "must be positive")
 	})
 }
 
 // WithClock replaces time.Now where a signature's age is measured.
 func WithClock(now func() time.Time) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		if now == nil {
-			return &ParamError{Param: "clock", Reason: "is nil"}
-		}
 		c.now = now
-		return nil
+		return paramErrorIf(now == nil, "clock", "is nil")
 	})
 }
 
@@ -307,11 +298,8 @@ func WithClock(now func() time.Time) VerifierOption {
 // read, in bytes. It must be positive; the default is [DefaultMaxBodyBytes].
 func WithMaxBodyBytes(n int64) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		if n <= 0 {
-			return &ParamError{Param: "max body bytes", Reason: "must be positive"}
-		}
 		c.maxBody = n
-		return nil
+		return paramErrorIf(n <= 0, "max body bytes", "must be positive")
 	})
 }
 
@@ -320,11 +308,8 @@ func WithMaxBodyBytes(n int64) VerifierOption {
 // [WebhookVerifier] for the default.
 func WithSignedContent(content func(mac hash.Hash, timestamp string, body []byte)) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
-		if content == nil {
-			return &ParamError{Param: "signed content", Reason: "is nil"}
-		}
 		c.content = content
-		return nil
+		return paramErrorIf(content == nil, "signed content", "is nil")
 	})
 }
 
@@ -336,6 +321,14 @@ func WithUntimestampedSignatures() VerifierOption {
 		c.untimestamped = true
 		return nil
 	})
+}
+
+// paramErrorIf gives the error of an option, where something is wrong with it.
+func paramErrorIf(wrong bool, param, reason string) error {
+	if wrong {
+		return &ParamError{Param: param, Reason: reason}
+	}
+	return nil
 }
 
 // verifierConfig is what the VerifierOptions write to.

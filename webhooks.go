@@ -1,6 +1,7 @@
 package ittybit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -86,11 +87,8 @@ func (o webhookOption) applyWebhook(c *webhookConfig) error { return o(c) }
 
 func positive[T int | int64 | time.Duration](name string, value T, set func(*webhookConfig)) WebhookOption {
 	return webhookOption(func(c *webhookConfig) error {
-		if value <= 0 {
-			return &ParamError{Param: name, Reason: "must be positive"}
-		}
 		set(c)
-		return nil
+		return paramErrorIf(value <= 0, name, "must be positive")
 	})
 }
 
@@ -181,7 +179,7 @@ func (h *WebhookHandler) finish(w http.ResponseWriter, r *http.Request, d *deliv
 	if reason := recover(); reason != nil {
 		d.returned, d.stack = true, debug.Stack()
 		err := &panicError{"the request's body or WithSignedContent", reason}
-		d.refuse(r.Context(), OutcomePanicked, http.StatusInternalServerError, err, hintOf(OutcomePanicked))
+		d.refuse(r.Context(), OutcomePanicked, http.StatusInternalServerError, err, "")
 		bodyread.CloseAfterReply(w, r) // of which the rest may be unread
 	}
 	if !d.returned && r.ProtoMajor == 1 {
@@ -301,11 +299,12 @@ func (d *delivery) setResult(outcome Outcome, status int, err error) {
 	}
 }
 
-// refuse sets the result of a delivery that nobody has signed, of which not each has a log line.
+// refuse sets the result of a delivery that nobody has signed, of which not each has a log line. An
+// empty hint is the outcome's own.
 func (d *delivery) refuse(ctx context.Context, outcome Outcome, status int, err error, hint string) {
 	d.setResult(outcome, status, err)
-	d.hint = hint
-	d.lines = d.log.admit(ctx, &d.Delivery, hint)
+	d.hint = cmp.Or(hint, d.hint)
+	d.lines = d.log.admit(ctx, &d.Delivery, d.hint)
 }
 
 // readVerified gives the body, if it arrives within the limits and was signed. Otherwise it gives
@@ -314,7 +313,7 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 	body, err := bodies.ReadRequest(w, r, d.start, timeout)
 	if err != nil {
 		outcome, status := bodyOutcome(err)
-		d.refuse(r.Context(), outcome, status, err, hintOf(outcome))
+		d.refuse(r.Context(), outcome, status, err, "")
 		return nil
 	}
 	defer func() {
@@ -324,13 +323,9 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 	}()
 	d.BodyBytes = len(body.Bytes())
 	if d.Signed, err = v.verifyRequest(r, body.Bytes()); err != nil {
-		if errors.Is(err, ErrNoSecrets) {
-			d.refuse(r.Context(), OutcomeNoSecrets, http.StatusServiceUnavailable, err, hintOf(OutcomeNoSecrets))
-			return nil
-		}
-		hint := signatureHint(err, body.Bytes(), r.Header)
-		d.refuse(r.Context(), signatureOutcome(err), http.StatusUnauthorized, err, hint)
-		if d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {
+		outcome, status := signatureOutcome(err)
+		d.refuse(r.Context(), outcome, status, err, signatureHint(err, body.Bytes(), r.Header))
+		if status == http.StatusUnauthorized && d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {
 			recoverPanic(func() { d.explanation = v.Explain(body.Bytes(), signature.Join(r.Header)) })
 		}
 		return nil
@@ -355,16 +350,18 @@ func (d *delivery) applyRun(run *eventRun, late bool) {
 	}
 }
 
-func signatureOutcome(err error) Outcome {
+func signatureOutcome(err error) (Outcome, int) {
 	switch {
+	case errors.Is(err, ErrNoSecrets):
+		return OutcomeNoSecrets, http.StatusServiceUnavailable
 	case errors.Is(err, ErrSignatureMissing):
-		return OutcomeSignatureMissing
+		return OutcomeSignatureMissing, http.StatusUnauthorized
 	case errors.Is(err, ErrSignatureMismatch):
-		return OutcomeSignatureMismatch
+		return OutcomeSignatureMismatch, http.StatusUnauthorized
 	case errors.Is(err, ErrSignatureExpired):
-		return OutcomeSignatureExpired
+		return OutcomeSignatureExpired, http.StatusUnauthorized
 	default:
-		return OutcomeSignatureMalformed
+		return OutcomeSignatureMalformed, http.StatusUnauthorized
 	}
 }
 

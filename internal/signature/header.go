@@ -91,11 +91,9 @@ func nextPart(header string) (key, value, rest string, more bool) {
 
 // parseTimestamp reads t: digits for unix seconds or milliseconds, or RFC 3339.
 func parseTimestamp(text string) (time.Time, bool) {
-	for i := range len(text) {
-		if text[i] < '0' || text[i] > '9' {
-			at, err := time.Parse(time.RFC3339, text)
-			return at, err == nil && at.Year() < 9999
-		}
+	if strings.Trim(text, "0123456789") != "" {
+		at, err := time.Parse(time.RFC3339, text)
+		return at, err == nil && at.Year() < 9999
 	}
 	number, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -106,15 +104,5 @@ func parseTimestamp(text string) (time.Time, bool) {
 
 // isHexMAC reports whether text has the form of a SHA-256 MAC in hex.
 func isHexMAC(text string) bool {
-	if len(text) != hex.EncodedLen(sha256.Size) {
-		return false
-	}
-	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c >= 'A' && c <= 'F':
-		default:
-			return false
-		}
-	}
-	return true
+	return len(text) == hex.EncodedLen(sha256.Size) && strings.Trim(text, "0123456789abcdefABCDEF") == ""
 }

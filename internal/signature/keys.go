@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -29,6 +30,13 @@ func Sign(secret []byte, t time.Time, body []byte) string {
 	DefaultContent(mac, timestamp, body)
 	return "t=" + timestamp + ",v1=" + hex.EncodeToString(mac.Sum(nil))
 }
+
+// MinFIPSKey is the length of the shortest key, in bytes, that crypto/hmac takes under
+// GODEBUG=fips140=only. With a shorter one it panics.
+const MinFIPSKey = 14
+
+// KeyAllowed reports whether a key of this length can be used.
+func KeyAllowed(length int) bool { return length >= MinFIPSKey || !fips140.Enforced() }
 
 // Keys are the keys that a signature may have been made with. A nil one matches nothing.
 type Keys struct {

@@ -2,11 +2,14 @@ package main
 
 import (
 	"database/sql"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -37,25 +40,45 @@ func inboxOf(db *sql.DB) *sqlinbox.Inbox {
 }
 
 func TestModeration_keepsWhatWasFound(t *testing.T) {
-	db, databaseURL := migrated(t)
+	t.Run("directly", func(t *testing.T) {
+		db, databaseURL := migrated(t)
+		keepsWhatWasFound(t, db, databaseURL, 1)
+	})
+	// Each transaction gets whichever of two connections is free, as on Supabase's pooler.
+	t.Run("through a pooler in transaction mode", func(t *testing.T) {
+		db, databaseURL := migrated(t)
+		keepsWhatWasFound(t, db, pgtest.Pooler(t, databaseURL, 2).URL(databaseURL), 20)
+	})
+}
+
+// keepsWhatWasFound has the program check so many images.
+func keepsWhatWasFound(t *testing.T, db *sql.DB, databaseURL string, images int) {
+	t.Helper()
 	program := examplerun.Start(t, []string{"DATABASE_URL=" + databaseURL}, examplerun.Build(t), "-local", "-addr", "127.0.0.1:0")
 	base := "http://" + program.WaitFor(`listening address=(\S+)`)[1]
-
-	for image, want := range map[string]int{"https://example.com/cat.jpg": http.StatusAccepted, "no url": http.StatusBadRequest} {
+	submit := func(image string, want int) {
 		response, err := http.PostForm(base+"/uploads", url.Values{"url": {image}})
-		require.NoError(t, err)
-		require.NoError(t, response.Body.Close())
-		assert.Equal(t, want, response.StatusCode, image)
+		if assert.NoError(t, err) {
+			assert.NoError(t, response.Body.Close())
+			assert.Equal(t, want, response.StatusCode, image)
+		}
 	}
-	program.WaitFor(`outcome=handled status=200 .*event=task\.completed`)
+	submit("no url", http.StatusBadRequest)
+	var all sync.WaitGroup
+	for n := range images {
+		all.Go(func() { submit(fmt.Sprintf("https://example.com/%d.jpg", n), http.StatusAccepted) })
+	}
+	all.Wait()
+	const safe = "SELECT count(*) FROM moderation.uploads WHERE status = 'completed' AND nsfw_detected = false AND url LIKE 'https://example.com/%.jpg'"
+	var rows int
+	assert.Eventually(t, func() bool {
+		return db.QueryRowContext(t.Context(), safe).Scan(&rows) == nil && rows == images
+	}, time.Minute, 20*time.Millisecond)
 	require.NoError(t, program.Interrupt())
-
-	var image, status string
-	var detected sql.NullBool
-	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT url, status, nsfw_detected FROM moderation.uploads").Scan(&image, &status, &detected))
-	assert.Equal(t, "https://example.com/cat.jpg", image)
-	assert.Equal(t, "completed", status)
-	assert.Equal(t, sql.NullBool{Bool: false, Valid: true}, detected)
+	assert.Equal(t, images, strings.Count(program.Output(), "outcome=handled status=200"), program.Output())
+	assert.NotContains(t, program.Output(), "level=ERROR")
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM moderation.uploads").Scan(&rows))
+	assert.Equal(t, images, rows)
 }
 
 func TestModeration_hasEachEffectOnceInWhateverOrder(t *testing.T) {

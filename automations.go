@@ -80,7 +80,7 @@ type Trigger struct {
 	Kind  TriggerKind `json:"kind,omitempty"`
 	Event EventType   `json:"event,omitempty"`
 
-	// Extra are further members; those read from the API are kept here.
+	// Extra are further fields; those read from the API are kept here.
 	Extra map[string]any `json:"-"`
 
 	preserved []jsonx.Field
@@ -125,11 +125,11 @@ type WorkflowStep struct {
 	// Options are those of the kind, such as [VideoOptions]. They stand beside Kind
 	// on the wire.
 	Options TaskOptions `json:"-"`
-	// Extra are further members. Those read from the API that neither WorkflowStep
+	// Extra are further fields. Those read from the API that neither WorkflowStep
 	// nor the type of Options knows are kept here, their numbers as [json.Number].
 	Extra map[string]any `json:"-"`
 
-	preserved  []jsonx.Field // members that were read and would not be written the same
+	preserved  []jsonx.Field // fields that were read and would not be written the same
 	isWorkflow bool          // it stands for a workflow that is not a list of steps
 }
 
@@ -141,7 +141,7 @@ func WebhookStep(url, ref string) WorkflowStep {
 
 // HTTPStep is a step of kind "http" that calls url. The API's enumeration of step kinds
 // has it, but nothing else about it is documented: it may be what the webhooks page calls
-// a webhook step. Further members go into [RawOptions].
+// a webhook step. Further fields go into [RawOptions].
 func HTTPStep(url, ref string) WorkflowStep {
 	return WorkflowStep{Kind: TaskKindHTTP, URL: url, Ref: ref}
 }
@@ -157,7 +157,7 @@ type Condition struct {
 	Prop  string `json:"prop,omitempty"`
 	Value any    `json:"value,omitempty"` // a string, as far as is documented
 
-	// Extra are further members; those read from the API are kept here.
+	// Extra are further fields; those read from the API are kept here.
 	Extra map[string]any `json:"-"`
 
 	preserved []jsonx.Field
@@ -180,7 +180,7 @@ func (s WorkflowStep) String() string { return printedJSON(s) }
 // GoString is String, so that %#v prints no signature either.
 func (s WorkflowStep) GoString() string { return s.String() }
 
-// MarshalJSON puts the options and the extra members beside the others.
+// MarshalJSON puts the options and the extra fields beside the others.
 func (s WorkflowStep) MarshalJSON() ([]byte, error) {
 	return flattenParams(s, s.preserved, s.Options, s.Extra)
 }
@@ -197,7 +197,7 @@ func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
 	return s.readOptions()
 }
 
-// readOptions moves the members that the kind's options type knows from Extra to
+// readOptions moves the fields that the kind's options type knows from Extra to
 // Options.
 func (s *WorkflowStep) readOptions() error {
 	optionsType := typedOptions[s.Kind]
@@ -320,12 +320,12 @@ func (s WorkflowStep) check(path string, top bool, insecure insecureHosts) error
 }
 
 // posts reports whether the step calls its URL. One of kind http may have that elsewhere,
-// for its members are not documented.
+// for its fields are not documented.
 func (s WorkflowStep) posts() bool {
 	return s.Kind == TaskKindWebhook || s.Kind == TaskKindHTTP && (s.URL != "" || s.Options == nil && len(s.Extra) == 0)
 }
 
-// hasPreserved reports whether a member was read that does not fit its field.
+// hasPreserved reports whether a field was read that does not fit its field.
 func (s WorkflowStep) hasPreserved(name string) bool {
 	return jsonx.Index(s.preserved, name) >= 0 || jsonx.Index(s.preserved, wholeValue) >= 0
 }

@@ -382,7 +382,7 @@ func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
 	return options
 }
 
-// optionNames gives the members that options could have on the wire.
+// optionNames gives the fields that options could have on the wire.
 func optionNames(options TaskOptions) []string {
 	switch o := options.(type) {
 	case nil:

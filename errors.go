@@ -14,7 +14,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
-// What the API answers, for [errors.Is] on the errors of every method.
+// The refusals of the API, for [errors.Is] on the errors of every method.
 var (
 	ErrBadRequest      = errors.New("ittybit: bad request")      // 400
 	ErrUnauthorized    = errors.New("ittybit: unauthorized")     // 401: the API key is wrong
@@ -33,7 +33,7 @@ var (
 	// ErrOutcomeUnknown is matched by the error of a creating call that may have been
 	// carried out though it failed: cut or timed out after it was sent, answered with a
 	// redirect or a 5xx (but for a 503 with Retry-After), or with a success that can't be
-	// read. Look whether the thing exists before
+	// read. Check whether the thing exists before
 	// calling again, or accept a duplicate: [TasksService.All] with the kind gives the
 	// tasks to compare by their Input and Created.
 	ErrOutcomeUnknown = pipeline.ErrOutcomeUnknown
@@ -41,14 +41,14 @@ var (
 	// ErrNoMorePages is what [Page.Next] gives after the last page.
 	ErrNoMorePages = errors.New("ittybit: no more pages")
 
-	// ErrNoResults is matched when a task holds no results, or none of the kind that
+	// ErrNoResults is matched when a task has no results, or none of the kind that
 	// was asked for.
 	ErrNoResults = errors.New("ittybit: the task has no such results")
 )
 
-// AcceptedError is what [FilesService.Create] and [FilesService.Upload] give where Ittybit has accepted
-// the call and works on it in a task, in place of answering with a file. It is no failure: wait
-// for the task; the file is its Output.
+// AcceptedError is what [FilesService.Create] and [FilesService.Upload] give where Ittybit has
+// accepted the call and works on it in a task, in place of answering with a file. It is no failure:
+// wait for the task; the file is its Output.
 type AcceptedError struct{ Task *Task }
 
 // Error implements error.
@@ -75,7 +75,7 @@ func (e *ParamError) Error() string { return fmt.Sprintf("ittybit: %s %s", e.Par
 // Unwrap gives [ErrMissingAPIKey] where that is what is wrong.
 func (e *ParamError) Unwrap() error { return e.matches }
 
-// APIError is an answer of the API that is not a success. Use [errors.Is] with
+// APIError is a response of the API that is not a success. Use [errors.Is] with
 // [ErrNotFound] and its siblings to branch on it.
 type APIError struct {
 	StatusCode int
@@ -89,7 +89,7 @@ type APIError struct {
 	Body       []byte // as it was received, at most 1 MiB, without the API key and the signature of a signed URL
 }
 
-// maxErrorMessage bounds what of an answer goes into an error's text, in bytes.
+// maxErrorMessage bounds what of a response goes into an error's text, in bytes.
 const maxErrorMessage = 500
 
 // Error gives one readable line, which never holds the API key or a signature.
@@ -140,7 +140,7 @@ func statusSentinel(code int) error {
 	return nil
 }
 
-// oneLine keeps an answer's text from filling or breaking a log line.
+// oneLine keeps a response's text from filling or breaking a log line.
 func oneLine(text string) string {
 	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r)
@@ -151,7 +151,7 @@ func oneLine(text string) string {
 	return text
 }
 
-// errorBody is the union of the shapes in which the API's generations report an
+// errorBody is the union of the shapes in which the API's versions report an
 // error: {"message"}, {"kind","message"}, and an envelope with "error".
 type errorBody struct {
 	Kind    string          `json:"kind"`
@@ -200,7 +200,7 @@ func decodeErrorBody(data []byte) (kind, message string) {
 	return body.Kind, body.Message
 }
 
-// requestID looks where the API's generations, and proxies, put it.
+// requestID finds the request's id where the API's versions, and proxies, put it.
 func requestID(header http.Header, body []byte) string {
 	for _, name := range []string{"X-Request-Id", "Request-Id"} {
 		if id := header.Get(name); id != "" {

@@ -52,7 +52,7 @@ const (
 	OrientationSquare    Orientation = "square"
 )
 
-// File is a file of a media object, and what a task takes in and puts out. Members
+// File is a file of a media object, and what a task takes in and puts out. Fields
 // that Ittybit did not send are zero; RawJSON has everything.
 type File struct {
 	ID           string         `json:"id"`
@@ -146,7 +146,7 @@ type FileListParams struct {
 // FilesService calls /files, and uploads. Use it as Client.Files.
 type FilesService struct{ client *Client }
 
-// Create has Ittybit fetch a file from a URL, and answers once it is stored, which takes
+// Create has Ittybit fetch a file from a URL, and responds once it is stored, which takes
 // its time. Where Ittybit answers with a task in place of the file, as it is seen to do, the
 // error is an [*AcceptedError] with that task. Any other error that matches [ErrOutcomeUnknown]
 // means that the file may exist. A file of your own machine is uploaded with Upload.
@@ -154,7 +154,7 @@ func (s *FilesService) Create(ctx context.Context, params FileCreateParams, opts
 	if params.URL == "" {
 		return nil, &ParamError{Param: "URL", Reason: "is required"}
 	}
-	file, err := do[File](ctx, s.client, call{method: http.MethodPost, path: "/files", body: params, creates: true, patient: true}, opts)
+	file, err := do[File](ctx, s.client, call{method: http.MethodPost, path: "/files", body: params, creates: true, slow: true}, opts)
 	if file == nil || !file.isTask() {
 		return file, err
 	}

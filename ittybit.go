@@ -15,8 +15,8 @@
 //
 // What is wrong with a parameter is a [*ParamError], before anything is sent. What the
 // API refuses is an [*APIError]; use [errors.Is] with [ErrNotFound] and its siblings.
-// An answer with an id, and a member that can't be read, comes back together with an error,
-// as far as it could be read, and so does a page with such an item.
+// A field that can't be decoded is left zero, and fails no call: DecodeError of the object names
+// it, and the client logs it.
 //
 // Calls are tried again where that is safe (see [RetryPolicy]). A POST that may have
 // been carried out although it failed is not repeated: its error matches
@@ -56,7 +56,7 @@
 // here, and [WebhookVerifier.Explain], which a logger at Debug level shows for each refused
 // signature, says what to do where real deliveries are signed otherwise.
 //
-// For handlers of one's own there is [WebhookVerifier.Middleware] with [ParseEvent]; for
+// For handlers of your own there is [WebhookVerifier.Middleware] with [ParseEvent]; for
 // metrics, [WithObserver].
 //
 // # Testing
@@ -117,13 +117,13 @@ type core struct {
 }
 
 // NewClient makes a client for the project that apiKey belongs to. The key is taken
-// as it is, whatever its prefix. An empty one is [ErrMissingAPIKey]; one that can't
-// stand in a header, or an option that makes no sense, is a [*ParamError].
+// as it is, whatever its prefix. An empty one is [ErrMissingAPIKey]; one that
+// is not a valid header value, or an option that makes no sense, is a [*ParamError].
 //
 // Without [WithHTTPClient], and unless [http.DefaultTransport] was replaced by another type,
-// the client's transport gives up on an answer whose headers have not come after a minute, and after ten where Ittybit fetches or examines
-// a file before it answers (creating and uploading files); everything else is up to the
-// contexts.
+// the client's transport waits for the headers of a response for a minute, and for ten minutes
+// where Ittybit fetches or examines a file before it responds (creating and uploading files);
+// everything else is up to the contexts.
 func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 	if apiKey == "" {
 		return nil, missingAPIKey()
@@ -158,22 +158,22 @@ func newCore(apiKey string, opts []ClientOption) (*core, error) {
 			return nil, err
 		}
 	}
-	usual, patient := cfg.httpClient, cfg.httpClient
-	if usual == nil {
-		usual, patient = defaultHTTPClient(time.Minute), defaultHTTPClient(10*time.Minute)
+	client, slow := cfg.httpClient, cfg.httpClient
+	if client == nil {
+		client, slow = defaultHTTPClient(time.Minute), defaultHTTPClient(10*time.Minute)
 	} else {
-		patient = expectingClient(patient)
+		slow = expectingClient(slow)
 	}
 	p := pipeline.New(pipeline.Config{
-		BaseURL:           base,
-		Key:               func() string { return apiKey },
-		UserAgent:         userAgent(cfg.userAgent),
-		APIVersion:        cfg.apiVersion,
-		HTTPClient:        usual,
-		PatientHTTPClient: patient,
-		Logger:            cfg.logger,
-		Policy:            cfg.retry.forPipeline(),
-		StatusError:       func(p pipeline.Problem) error { return newAPIError(p) },
+		BaseURL:        base,
+		Key:            func() string { return apiKey },
+		UserAgent:      userAgent(cfg.userAgent),
+		APIVersion:     cfg.apiVersion,
+		HTTPClient:     client,
+		SlowHTTPClient: slow,
+		Logger:         cfg.logger,
+		Policy:         cfg.retry.forPipeline(),
+		StatusError:    func(p pipeline.Problem) error { return newAPIError(p) },
 	})
 	return &core{
 		pipeline: p, decodeLog: decodeLog{logger: cfg.logger}, baseURL: base.String(), domain: cfg.domain, insecure: cfg.insecure,
@@ -259,14 +259,14 @@ func (h insecureHosts) checkWebhookURL(param, text string) error {
 	return nil
 }
 
-// defaultHTTPClient gives up on an answer whose headers have not come after patience.
-func defaultHTTPClient(patience time.Duration) *http.Client {
+// defaultHTTPClient waits for the headers of a response until a timeout.
+func defaultHTTPClient(timeout time.Duration) *http.Client {
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return &http.Client{} // somebody has replaced it, and means it
 	}
 	transport := base.Clone()
-	transport.ResponseHeaderTimeout = patience
+	transport.ResponseHeaderTimeout = timeout
 	return &http.Client{Transport: transport}
 }
 
@@ -286,7 +286,7 @@ type call struct {
 	query   url.Values
 	body    any // something that marshals to a JSON object; nil: none
 	creates bool
-	patient bool // the answer may take minutes
+	slow    bool // the response may take minutes
 }
 
 // do makes a call whose response is one object.
@@ -388,7 +388,7 @@ func escapeID(id string) string {
 	return url.PathEscape(id)
 }
 
-// send makes a call and hands a 2xx answer to decoder.
+// send makes a call and hands a 2xx response to decoder.
 func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decoder pipeline.Decoder) (pipeline.Response, error) {
 	if ctx == nil {
 		return pipeline.Response{}, &ParamError{Param: "ctx", Reason: "is nil"}
@@ -399,7 +399,7 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 	}
 	req := pipeline.Request{
 		Method: in.method, Path: in.path, ID: in.id, Query: in.query,
-		Header: cfg.header, APIVersion: cfg.apiVersion, Creates: in.creates, Patient: in.patient, Decoder: decoder,
+		Header: cfg.header, APIVersion: cfg.apiVersion, Creates: in.creates, Slow: in.slow, Decoder: decoder,
 	}
 	if in.method == http.MethodPost {
 		req.IdempotencyKey = cfg.idempotencyKey()

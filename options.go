@@ -64,7 +64,7 @@ func WithDomain(domain string) ClientOption {
 }
 
 // WithHTTPClient makes the client use a copy of hc: its transport, timeout (which
-// bounds each try), cookies and redirect policy (asked for GET only). hc itself is
+// bounds each attempt), cookies and redirect policy (asked for GET only). hc itself is
 // never changed, and its idle connections are left alone until [Client.CloseIdleConnections].
 func WithHTTPClient(hc *http.Client) ClientOption {
 	return clientOption(func(c *clientConfig) error {
@@ -117,7 +117,7 @@ func (o apiVersionOption) check() error {
 func WithUserAgent(product string) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if !isHeaderValue(product) {
-			return &ParamError{Param: "user agent", Reason: "can't stand in a header"}
+			return &ParamError{Param: "user agent", Reason: "is not a valid header value"}
 		}
 		c.userAgent = product
 		return nil
@@ -128,7 +128,7 @@ func WithUserAgent(product string) ClientOption {
 func WithRetryPolicy(policy RetryPolicy) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if policy.MaxAttempts < 0 || policy.MinWait < 0 || policy.MaxWait < 0 {
-			return &ParamError{Param: "retry policy", Reason: "holds a negative value"}
+			return &ParamError{Param: "retry policy", Reason: "has a negative value"}
 		}
 		policy = policy.withDefaults()
 		if policy.MinWait > policy.MaxWait {
@@ -165,10 +165,10 @@ const (
 // RetryPolicy says how a [Client] tries again. A zero field means its default.
 //
 // GET, PATCH, PUT and DELETE are tried again after a connection error and after 408, 425, 429
-// and every 5xx that may pass (all but 501, 505 to 508, 510, 511, 525 and 526). A POST that creates something may cost money when it
-// runs twice: it is tried again only where Ittybit has not acted on it, as far as can
-// be known, which is when it was never written to a connection, and after 429 or a
-// 503 with Retry-After. [SignedURLsService.Create] creates nothing, and is treated as a GET. A
+// and every 5xx that may pass (all but 501, 505 to 508, 510, 511, 525 and 526). A POST that creates
+// something may cost money when it runs twice: it is tried again only where Ittybit has not acted
+// on it, as far as can be known, which is when it was never written to a connection, and after 429
+// or a 503 with Retry-After. [SignedURLsService.Create] creates nothing, and is treated as a GET. A
 // 404 in response to a repeated DELETE is success. Waits follow Retry-After, else they grow
 // exponentially, with full jitter.
 //
@@ -177,17 +177,17 @@ const (
 // down. What the API asks for by 429 with Retry-After, and what was never sent, does not draw on
 // it. An error says where the budget is why a call was not tried again.
 type RetryPolicy struct {
-	// MaxAttempts is the largest number of tries, the first one included. 1 means no
+	// MaxAttempts is the largest number of attempts, the first one included. 1 means no
 	// retry.
 	MaxAttempts int
-	// MinWait is the longest wait before the second try; it doubles with each
+	// MinWait is the longest wait before the second attempt; it doubles with each
 	// further one.
 	MinWait time.Duration
 	// MaxWait bounds every wait. A Retry-After beyond it is not waited for: the
 	// [*APIError] comes back with RetryAfter set.
 	MaxWait time.Duration
 	// RetryAmbiguousPosts also repeats POSTs that may have been carried out, those
-	// whose error matches [ErrOutcomeUnknown]. Every try carries the same
+	// whose error matches [ErrOutcomeUnknown]. Every attempt carries the same
 	// Idempotency-Key, but API version 2025-08-20 does not document that it is
 	// honoured: expect duplicates.
 	RetryAmbiguousPosts bool
@@ -251,7 +251,7 @@ func optionalRequestConfig(opts []RequestOption) (requestConfig, error) {
 func applyOptions[O any](opts []O, apply func(O) error) error {
 	for _, opt := range opts {
 		if any(opt) == nil {
-			return &ParamError{Param: "opts", Reason: "holds a nil option"}
+			return &ParamError{Param: "opts", Reason: "contain a nil option"}
 		}
 		if err := apply(opt); err != nil {
 			return err
@@ -289,7 +289,7 @@ func WithRequestHeader(name, value string) RequestOption {
 		canonical := http.CanonicalHeaderKey(name)
 		switch {
 		case !isToken(name) || !isHeaderValue(value):
-			return &ParamError{Param: "request header", Reason: "has a name or a value that can't stand in a header"}
+			return &ParamError{Param: "request header", Reason: "has an invalid name or value"}
 		case canonical == "Idempotency-Key":
 			return WithIdempotencyKey(value).applyRequest(c)
 		case canonical == "X-Idempotency-Key":
@@ -308,7 +308,7 @@ func WithRequestHeader(name, value string) RequestOption {
 	})
 }
 
-// WithResponseInfo writes to info what the last answer to the call looked like, also
+// WithResponseInfo writes to info what the last response to the call looked like, also
 // when the call fails. Use one info for each call.
 func WithResponseInfo(info *ResponseInfo) RequestOption {
 	return requestOption(func(c *requestConfig) error {
@@ -320,12 +320,12 @@ func WithResponseInfo(info *ResponseInfo) RequestOption {
 	})
 }
 
-// ResponseInfo describes the answer to a call. It never holds the request, which
+// ResponseInfo describes the response to a call. It never holds the request, which
 // holds the key.
 type ResponseInfo struct {
-	StatusCode int         // 0: there was no answer
-	Header     http.Header // the answer's headers
-	RequestID  string      // to name in a support request; empty where the answer has none
+	StatusCode int         // 0: there was no response
+	Header     http.Header // the response's headers
+	RequestID  string      // to name in a support request; empty where the response has none
 	Attempts   int         // how often the call was tried
 }
 

@@ -14,7 +14,7 @@ import (
 // maxLimit is the largest page (API reference, pagination).
 const maxLimit = 100
 
-// Page is one page of a list. The All methods walk from page to page in constant memory, and end
+// Page is one page of a list. The All methods go from page to page in constant memory, and end
 // with an error where a list has no end: its pages go in circles, or a thousand in a row are empty.
 type Page[T any] struct {
 	Items []T
@@ -24,7 +24,7 @@ type Page[T any] struct {
 	fetch func(ctx context.Context, query url.Values) (*Page[T], error)
 }
 
-// HasNext reports whether there is another page, as far as the answer says.
+// HasNext reports whether there is another page, as far as the response says.
 func (p *Page[T]) HasNext() bool { return p.next != nil }
 
 // Next fetches the next page. After the last one it gives [ErrNoMorePages].
@@ -107,8 +107,8 @@ func (p *Page[T]) fingerprint() string {
 	return b.String()
 }
 
-// pages yields one page after another. An error is yielded alone, and last. A list without an end is
-// one. Each request is made by request, which may wait before it and repeat it. What is kept in
+// pages yields one page after another. An error is yielded alone, and last. A list without an end
+// is one. Each request is made by request, which may wait before it and repeat it. What is kept in
 // memory does not grow with the list.
 func pages[T any](ctx context.Context, first func() (*Page[T], error), request func(fetch func() error) error) iter.Seq2[*Page[T], error] {
 	return func(yield func(*Page[T], error) bool) {

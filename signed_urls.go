@@ -41,7 +41,7 @@ type SignedURL struct {
 	Folder    string          `json:"folder,omitempty"`
 	Filename  string          `json:"filename,omitempty"`
 	Method    SignedURLMethod `json:"method,omitempty"`
-	Expiry    time.Time       `json:"expiry,omitzero"` // of an answer also in unix milliseconds, as later API versions send times
+	Expiry    time.Time       `json:"expiry,omitzero"` // of a response also in unix milliseconds, as later API versions send times
 	Signature string          `json:"signature,omitempty"`
 
 	decoded
@@ -205,7 +205,7 @@ func checkSignedPath(path string) error {
 		case segment == "." || segment == "..":
 			return &ParamError{Param: "Path", Reason: "must not have . or .. in it"}
 		case strings.ContainsFunc(segment, func(r rune) bool { return !isPlainInPath(r) }):
-			return &ParamError{Param: "Path", Reason: "holds characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
+			return &ParamError{Param: "Path", Reason: "has characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
 		}
 	}
 	return nil

@@ -51,7 +51,8 @@ type NSFWSegment struct {
 
 // NSFW gives the results of an NSFW task. Results without a verdict in any of the
 // documented shapes are [ErrNoResults], never a "not NSFW", and so is a verdict that can't be
-// read an error, such as an empty text for the categories: treat both as unsafe, or look.
+// read an error, such as an empty text for the categories: treat both as unsafe, or let somebody
+// review the file.
 func (t *Task) NSFW() (*NSFWResults, error) { return taskResults[NSFWResults](t, TaskKindNSFW) }
 
 // UnmarshalJSON implements [json.Unmarshaler]. JSON without a verdict is
@@ -82,8 +83,8 @@ func (r *NSFWResults) read(o *strict.Object) (found bool) {
 	return found
 }
 
-// inferVerdict reports whether anything was found, and whether what was sent says so or denies it. Where
-// nothing was found, what can't be read may have hidden it, and is an error.
+// inferVerdict reports whether anything was found, and whether what was sent says so or denies it.
+// Where nothing was found, what can't be read may have hidden it, and is an error.
 func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
 	var badField string
 	var bad error

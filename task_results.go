@@ -301,7 +301,7 @@ func unmarshalResults[T any, P results[T]](r P, kind TaskKind, data []byte) erro
 	case err != nil:
 		return fmt.Errorf("ittybit: results of kind %s: %w", kind, err)
 	case !found:
-		return fmt.Errorf("%w: the JSON holds none of kind %s", ErrNoResults, kind)
+		return fmt.Errorf("%w: the JSON has none of kind %s", ErrNoResults, kind)
 	}
 	*r = *decoded
 	return nil
@@ -344,7 +344,7 @@ type resultPlace struct {
 	json json.RawMessage
 }
 
-// taskResults looks for results of a kind in the places where the generations of the
+// taskResults finds results of a kind in the places where the versions of the
 // API put them, and then in more.
 func taskResults[T any, P results[T]](t *Task, kind TaskKind, more ...resultPlace) (P, error) {
 	places := []resultPlace{{"results", t.Results}}
@@ -364,6 +364,6 @@ func taskResults[T any, P results[T]](t *Task, kind TaskKind, more ...resultPlac
 			}
 		}
 	}
-	return nil, fmt.Errorf("%w: %s (kind %s, status %s) holds none of kind %s; "+
+	return nil, fmt.Errorf("%w: %s (kind %s, status %s) has none of kind %s; "+
 		"they may be in its output file: decode what Output.URL serves into %T", ErrNoResults, t.ID, t.Kind, t.Status, kind, *new(T))
 }

@@ -307,7 +307,7 @@ type waiter struct {
 	remaining map[string]*target
 	inFlight  int
 	failure   error     // of the last poll
-	hold      time.Time // no poll before: the API is away, or asks for patience
+	hold      time.Time // no poll before: the API is away, or has sent a Retry-After
 }
 
 // pollResult is what a poll gave.
@@ -330,7 +330,7 @@ func (s *TasksService) newWaiter(ctx context.Context, ids []string, opts []WaitO
 		return nil, err
 	}
 	if request.info != nil {
-		return nil, &ParamError{Param: "response info", Reason: "can't hold the responses about many tasks"}
+		return nil, &ParamError{Param: "response info", Reason: "cannot describe the calls of WaitAll: it has room for one response"}
 	}
 	w := &waiter{
 		service: s, cfg: cfg, pace: poll.NewPacer(cfg.rate), outage: poll.Outage{Limit: cfg.maxOutage}, remaining: make(map[string]*target),

@@ -239,7 +239,7 @@ type taskWire struct {
 	options, workflow, taskError, metadata json.RawMessage
 	data                                   json.RawMessage // of an event
 
-	createdAt, startedAt, updatedAt, finishedAt time.Time // of other generations
+	createdAt, startedAt, updatedAt, finishedAt time.Time // of other API versions
 }
 
 // read is scan and finish.

@@ -44,7 +44,7 @@ var (
 
 	// ErrUploadUnconfirmed is matched where the response that completes an upload is a success,
 	// and describes no file: something on the way may have answered in Ittybit's place. The
-	// result comes back together with it. Look whether the file is there, or go on with the
+	// result comes back together with it. Check whether the file is there, or go on with the
 	// token of the [*UploadError]: of a file in chunks only the last one is sent again.
 	ErrUploadUnconfirmed = upload.ErrUnconfirmed
 )
@@ -143,8 +143,8 @@ func (e *UploadError) Unwrap() error { return e.Err }
 // is in it as an [*APIError]: [ErrForbidden], for one, where a signature is wrong or has
 // expired. A body that ends before its Size is [io.ErrUnexpectedEOF].
 //
-// A Body that can tell its size is asked again before the upload is completed and after it: where it
-// has grown or shrunk meanwhile, the error matches [ErrUploadChanged].
+// A Body that can tell its size is asked again before the upload is completed and after it: where
+// it has grown or shrunk meanwhile, the error matches [ErrUploadChanged].
 //
 // The response that completes the upload decides what comes back. It is documented for whole files
 // and resumable uploads, and not for signed URLs.
@@ -153,13 +153,13 @@ func (e *UploadError) Unwrap() error { return e.Err }
 //	it describes a task                 a result without a file, and an [*AcceptedError]
 //	anything else                       a result without a file, and [ErrUploadUnconfirmed]
 //
-// The error of a task is no UploadError: there is nothing to resume. Of the responses to other chunks
-// only the status counts: the last one is what Ittybit checks them all at.
+// The error of a task is no UploadError: there is nothing to resume. Of the responses to other
+// chunks only the status counts: the last one is what Ittybit checks them all at.
 //
 // An upload that is refused is refused before it is sent: the first PUT waits for a second for the
 // server to agree (Expect: 100-continue), also where a transport given with [WithHTTPClient] has no
-// ExpectContinueTimeout. A RoundTripper of another type must do so itself: else a refusal may be lost
-// with the connection that is cut meanwhile.
+// ExpectContinueTimeout. A RoundTripper of another type must do so itself: else a refusal may be
+// lost with the connection that is cut meanwhile.
 //
 // Of the options, [WithResponseInfo] describes the last response.
 func (s *FilesService) Upload(ctx context.Context, params UploadParams, opts ...RequestOption) (*UploadResult, error) {
@@ -332,7 +332,7 @@ func parseSignedUpload(text string, insecure insecureHosts) (*url.URL, error) {
 		return refuse(reason)
 	}
 	query := target.Query()
-	expiry, expiryErr := strconv.ParseInt(query.Get("expiry"), 10, 64) // one that is no number is for Ittybit to judge
+	expiry, expiryErr := strconv.ParseInt(query.Get("expiry"), 10, 64) // one that is not a number is left to Ittybit
 	switch {
 	case target.User != nil || target.Fragment != "" || strings.Trim(target.Path, "/") == "":
 		return refuse("must have a path, and no user or fragment")

@@ -11,19 +11,19 @@ import (
 )
 
 func TestFields_keepsOrderAndTextOfValues(t *testing.T) {
-	members, err := Fields([]byte(` { "b" : 1.50 , "a":{"x": [ 1 ]}, "":null } `))
+	fields, err := Fields([]byte(` { "b" : 1.50 , "a":{"x": [ 1 ]}, "":null } `))
 	require.NoError(t, err)
-	require.Len(t, members, 3)
-	assert.Equal(t, Field{"b", json.RawMessage("1.50")}, members[0])
-	assert.Equal(t, "a", members[1].Name)
-	assert.JSONEq(t, `{"x":[1]}`, string(members[1].Value))
-	assert.Equal(t, Field{"", json.RawMessage("null")}, members[2])
+	require.Len(t, fields, 3)
+	assert.Equal(t, Field{"b", json.RawMessage("1.50")}, fields[0])
+	assert.Equal(t, "a", fields[1].Name)
+	assert.JSONEq(t, `{"x":[1]}`, string(fields[1].Value))
+	assert.Equal(t, Field{"", json.RawMessage("null")}, fields[2])
 }
 
 func TestFields_lastOfTheSameNameCounts(t *testing.T) {
-	members, err := Fields([]byte(`{"a":1,"b":2,"a":3}`))
+	fields, err := Fields([]byte(`{"a":1,"b":2,"a":3}`))
 	require.NoError(t, err)
-	assert.Equal(t, []Field{{"a", json.RawMessage("3")}, {"b", json.RawMessage("2")}}, members)
+	assert.Equal(t, []Field{{"a", json.RawMessage("3")}, {"b", json.RawMessage("2")}}, fields)
 }
 
 func TestFields_refusesWhatIsNoObject(t *testing.T) {
@@ -34,29 +34,29 @@ func TestFields_refusesWhatIsNoObject(t *testing.T) {
 }
 
 func TestIndex_findsByExactName(t *testing.T) {
-	members := []Field{{"a", nil}, {"b", nil}}
-	assert.Equal(t, 1, Index(members, "b"))
-	assert.Equal(t, -1, Index(members, "B"))
+	fields := []Field{{"a", nil}, {"b", nil}}
+	assert.Equal(t, 1, Index(fields, "b"))
+	assert.Equal(t, -1, Index(fields, "B"))
 	assert.Equal(t, -1, Index(nil, "a"))
 }
 
 func TestJoin_undoesFields(t *testing.T) {
 	for _, text := range []string{`{}`, `{"a":1}`, `{"a<\"b":"x&y","c":[1,{"d":null}]}`} {
-		members, err := Fields([]byte(text))
+		fields, err := Fields([]byte(text))
 		require.NoError(t, err)
-		joined, err := Join(members)
+		joined, err := Join(fields)
 		require.NoError(t, err)
 		assert.Equal(t, text, string(joined))
 	}
 }
 
 func TestMarshalFields_takesAStructApart(t *testing.T) {
-	members, err := MarshalFields(struct {
+	fields, err := MarshalFields(struct {
 		A int    `json:"a"`
 		B string `json:"b,omitempty"`
 	}{A: 1})
 	require.NoError(t, err)
-	assert.Equal(t, []Field{{"a", json.RawMessage("1")}}, members)
+	assert.Equal(t, []Field{{"a", json.RawMessage("1")}}, fields)
 }
 
 func TestMarshalFields_refusesWhatIsNoObject(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 var ErrNotObject = errors.New("is not a JSON object")
 
 // Object reads the fields of a JSON object one after the other: the values stay where
-// they are in the text, nothing is copied, and a value is looked into only by who asks for
-// it. Names are told apart by every letter, where encoding/json would fold their case. As there,
+// they are in the text, nothing is copied, and a value is decoded only where it is asked
+// for. Names are told apart by every letter, where encoding/json would fold their case. As there,
 // null changes nothing, and of fields with the same name the last one counts. A value that
 // can't be read changes nothing either: [Object.Err] names its field, and the others are read
 // all the same.
@@ -28,7 +28,7 @@ var ErrNotObject = errors.New("is not a JSON object")
 //	return object.Err()
 //
 // It is for the objects of the API, whose fields' forms differ between its documents and
-// generations, and several times as fast as decoding by reflection.
+// API versions, and several times as fast as decoding by reflection.
 type Object struct {
 	rest        []byte // what follows the field that was read
 	name, value []byte

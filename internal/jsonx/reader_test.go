@@ -232,7 +232,7 @@ func TestObject_doesNotAllocate(t *testing.T) {
 	assert.Equal(t, 12, n)
 }
 
-// FuzzObject holds the reader to encoding/json: the same members and elements with the
+// FuzzObject holds the reader to encoding/json: the same fields and elements with the
 // same text, and on text that is not JSON an end without a panic.
 func FuzzObject(f *testing.F) {
 	for _, seed := range []string{

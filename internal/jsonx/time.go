@@ -1,7 +1,7 @@
-// Package jsonx holds what encoding/json lacks for an API whose documents and generations
-// disagree: objects read member by member, so that an odd one does not spoil the others; times
+// Package jsonx has what encoding/json lacks for an API whose documents and versions
+// disagree: objects read field by field, so that a wrong one does not spoil the others; times
 // in three notations; numbers that may be quoted; and objects taken apart and put together
-// again without losing a member.
+// again without losing a field.
 package jsonx
 
 import (

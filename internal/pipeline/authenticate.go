@@ -12,7 +12,7 @@ type authenticator struct {
 	bearer Secret   // what carries the key in its header
 }
 
-// authenticate adds the key to req, which must be the try's own. value is where the header's
+// authenticate adds the key to req, which must be the attempt's own. value is where the header's
 // value is kept.
 func (a *authenticator) authenticate(req *http.Request, value *[1]string) {
 	if a.origin == nil || req.URL.Scheme != a.origin.Scheme || req.URL.Host != a.origin.Host {

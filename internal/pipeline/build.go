@@ -27,7 +27,7 @@ func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {
 		return nil, fmt.Errorf("ittybit: %s %s%s: %w", r.Method, r.Path, r.ID, withoutURL(err))
 	}
 	if r.Stream != nil {
-		req.ContentLength = r.ContentLength // which go-retryablehttp can't tell
+		req.ContentLength = r.ContentLength // which go-retryablehttp does not know
 	}
 	c.fill(req.Header)
 	return req, nil

@@ -15,7 +15,7 @@ import (
 var ErrOutcomeUnknown = errors.New("ittybit: outcome unknown")
 
 // SourceError is why a request's body could not be read. It is not the network's fault,
-// and another try would fail in the same way.
+// and another attempt would fail in the same way.
 type SourceError struct{ Err error }
 
 // Error implements error.
@@ -24,16 +24,16 @@ func (e *SourceError) Error() string { return e.Err.Error() }
 // Unwrap gives the reader's own error.
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// Failure is the error of a call that ended in something else than a plain answer.
+// Failure is the error of a call that ended in something else than a plain response.
 type Failure struct {
 	text    string // made at once, so that no verb of fmt finds the key in here
-	err     error  // why the last try failed
+	err     error  // why the last attempt failed
 	status  error  // the last response's error, if there was one and it is not err
 	ended   error  // the context's error, if that was the reason to stop
 	unknown bool
 }
 
-// failure gives the call's error its shape: nil, the plain error of an answer, or a
+// failure gives the call's error its shape: nil, the plain error of a response, or a
 // *Failure around it.
 func (c *call) failure(ctx context.Context) error {
 	if c.err == nil {
@@ -58,7 +58,7 @@ func (c *call) failure(ctx context.Context) error {
 // Error implements error.
 func (f *Failure) Error() string { return f.text }
 
-// describe makes f's message. That of a plain answer names the request itself.
+// describe makes f's message. That of a plain response names the request itself.
 func (c *call) describe(f *Failure, plain bool) string {
 	var b strings.Builder
 	b.WriteString("ittybit: ")
@@ -81,8 +81,8 @@ func (c *call) describe(f *Failure, plain bool) string {
 	if f.status != nil {
 		fmt.Fprintf(&b, "; last response: %s", inner(f.status))
 	}
-	if c.answer.Attempts > 1 {
-		fmt.Fprintf(&b, " (after %d attempts)", c.answer.Attempts)
+	if c.response.Attempts > 1 {
+		fmt.Fprintf(&b, " (after %d attempts)", c.response.Attempts)
 	}
 	return redact.Text(b.String(), c.secrets()...)
 }

@@ -24,7 +24,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// script answers one try after the other; the last step answers all further ones.
+// script answers one attempt after the other; the last step answers all further ones.
 type script struct {
 	steps    []roundTrip
 	requests []*http.Request
@@ -100,7 +100,7 @@ func (f fakeTrace) wrote() {
 	}
 }
 
-// cutBody is the body of an answer that breaks off.
+// cutBody is the body of a response that breaks off.
 type cutBody struct{ io.Reader }
 
 func (b cutBody) Read(p []byte) (int, error) {

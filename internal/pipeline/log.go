@@ -9,7 +9,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
-// logged writes one Debug line for each try: never a body, a key or a signature. It is
+// logged writes one Debug line for each attempt: never a body, a key or a signature. It is
 // what http.Client sees of the chain, and has no CloseIdleConnections on purpose:
 // go-retryablehttp calls that whenever a request fails, which would close the idle
 // connections of everybody who shares the caller's transport.
@@ -28,7 +28,7 @@ func (l *logged) RoundTrip(req *http.Request) (*http.Response, error) {
 	attrs := []slog.Attr{
 		slog.String("method", req.Method),
 		slog.String("url", redact.URL(req.URL, l.call.secrets()...)),
-		slog.Int("attempt", l.call.answer.Attempts+1),
+		slog.Int("attempt", l.call.response.Attempts+1),
 		slog.Duration("duration", time.Since(start)),
 	}
 	switch {

@@ -1,16 +1,16 @@
 // Package pipeline carries one API call over HTTP. A call goes through a short
 // chain of steps, each in a file of its own:
 //
-//	build           make the HTTP request                         build.go
-//	retry           decode, decide what is tried again, and when  retry.go
-//	  budget        bound the retries of all calls together       budget.go
-//	  log             a line for each try                         log.go
-//	  trace           note whether a try reached the wire         trace.go
-//	    authenticate  add the key, for the call's own host only   authenticate.go
-//	fail            give an error its shape and its sentinel      failure.go
+//	build           make the HTTP request                          build.go
+//	retry           decode, decide whether to retry, and when      retry.go
+//	  budget        bound the retries of all calls together        budget.go
+//	  log             a line for each attempt                      log.go
+//	  trace           note whether an attempt reached the network  trace.go
+//	    authenticate  add the key, for the call's own host only    authenticate.go
+//	fail            give an error its shape and its sentinel       failure.go
 //
-// log and trace are http.RoundTrippers, and run for every try (and every redirect of a GET); trace
-// has the key added at its end. The others run once for a call.
+// log and trace are http.RoundTrippers, and run for every attempt (and every redirect of a
+// GET); trace has the key added at its end. The others run once for a call.
 package pipeline
 
 import (
@@ -31,19 +31,19 @@ type Config struct {
 	UserAgent  string
 	APIVersion string
 	HTTPClient *http.Client // it is copied, never changed
-	// PatientHTTPClient is for calls whose answer may take its time; nil: HTTPClient.
-	PatientHTTPClient *http.Client
-	Logger            *slog.Logger // nil: no log
-	Policy            Policy
-	// StatusError makes the error of an answer that is not 2xx.
+	// SlowHTTPClient is for calls whose response may take minutes; nil: HTTPClient.
+	SlowHTTPClient *http.Client
+	Logger         *slog.Logger // nil: no log
+	Policy         Policy
+	// StatusError makes the error of a response that is not 2xx.
 	StatusError func(Problem) error
 }
 
-// Secret gives a key. It is a function because fmt prints of those no more than an
+// Secret gives a key. It is a function because fmt prints no more of one than an
 // address, whatever it is asked to print and with which verb.
 type Secret func() string
 
-// Policy says how often and how patiently a call is tried.
+// Policy says how many attempts a call gets, and when.
 type Policy struct {
 	MaxAttempts         int
 	MinWait, MaxWait    time.Duration
@@ -59,15 +59,15 @@ type Request struct {
 	// URL replaces the base URL, Path and Query. The key goes to its host alone.
 	URL  *url.URL
 	Body []byte // nil: none
-	// Stream opens a body of ContentLength bytes anew for each try, in place of Body. An
+	// Stream opens a body of ContentLength bytes anew for each attempt, in place of Body. An
 	// error of its reader that wraps a *SourceError ends the call.
 	Stream        func() io.ReadCloser
 	ContentLength int64
 	Header        http.Header
 	// Anonymous calls go out without the key.
 	Anonymous bool
-	// Patient calls use the PatientHTTPClient.
-	Patient bool
+	// Slow calls use the SlowHTTPClient.
+	Slow bool
 	// IdempotencyKey is sent with a POST, the same one on each try.
 	IdempotencyKey string
 	// Creates says that a second run of this call may cost money, so that it is
@@ -82,7 +82,7 @@ type Request struct {
 	Decoder Decoder
 }
 
-// Decoder makes something of a 2xx answer. An error means that it can't be used.
+// Decoder makes something of a 2xx response. An error means that it can't be used.
 type Decoder interface{ Decode(Response) error }
 
 // DecoderFunc is a function that is a Decoder.
@@ -91,15 +91,15 @@ type DecoderFunc func(Response) error
 // Decode implements Decoder.
 func (f DecoderFunc) Decode(resp Response) error { return f(resp) }
 
-// Response is the last answer to a call.
+// Response is the last response to a call.
 type Response struct {
 	StatusCode int
 	Header     http.Header
 	Body       []byte
-	Attempts   int // tries made, this answer's included
+	Attempts   int // attempts made, that of this response included
 }
 
-// Problem is an answer that is not 2xx.
+// Problem is a response that is not 2xx.
 type Problem struct {
 	StatusCode int
 	Header     http.Header
@@ -124,8 +124,8 @@ func New(cfg Config) *Pipeline {
 	return &Pipeline{cfg: cfg, bearer: func() string { return bearer }}
 }
 
-// Do makes a call and returns the last answer, also together with an error where
-// there was an answer at all.
+// Do makes a call and returns the last response, also together with an error where
+// there was a response at all.
 func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 	c := &call{pipeline: p, request: r}
 	req, err := c.build(ctx)
@@ -135,14 +135,14 @@ func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 	c.url = req.URL
 	c.chain(p.client(r))
 	c.run(req)
-	return c.answer, c.failure(ctx)
+	return c.response, c.failure(ctx)
 }
 
 // CloseIdleConnections closes what no call uses just now, of the transports that can do so.
 func (p *Pipeline) CloseIdleConnections() {
 	p.cfg.HTTPClient.CloseIdleConnections()
-	if patient := p.cfg.PatientHTTPClient; patient != nil && patient != p.cfg.HTTPClient {
-		patient.CloseIdleConnections()
+	if slow := p.cfg.SlowHTTPClient; slow != nil && slow != p.cfg.HTTPClient {
+		slow.CloseIdleConnections()
 	}
 }
 
@@ -150,8 +150,8 @@ func (p *Pipeline) CloseIdleConnections() {
 func (p *Pipeline) Redacted(text string) string { return redact.Text(text, p.cfg.Key()) }
 
 func (p *Pipeline) client(r Request) *http.Client {
-	if r.Patient && p.cfg.PatientHTTPClient != nil {
-		return p.cfg.PatientHTTPClient
+	if r.Slow && p.cfg.SlowHTTPClient != nil {
+		return p.cfg.SlowHTTPClient
 	}
 	return p.cfg.HTTPClient
 }

@@ -27,17 +27,17 @@ import (
 )
 
 const (
-	// maxAnswerBytes bounds what is read of an answer, and maxProblemBytes of one that
+	// maxResponseBytes bounds what is read of a response, and maxProblemBytes of one that
 	// is not 2xx.
-	maxAnswerBytes  = 64 << 20
-	maxProblemBytes = 1 << 20
+	maxResponseBytes = 64 << 20
+	maxProblemBytes  = 1 << 20
 	// maxRedirects is how many redirects of a GET are followed, as in net/http.
 	maxRedirects = 10
 )
 
 var (
 	errTooManyRedirects = errors.New("stopped after 10 redirects")
-	errAnswerTooLarge   = fmt.Errorf("the response is larger than %d MiB", maxAnswerBytes>>20)
+	errResponseTooLarge = fmt.Errorf("the response is larger than %d MiB", maxResponseBytes>>20)
 	errNotJSON          = errors.New("the response is neither empty nor JSON: does a proxy answer in place of Ittybit?")
 	errNoBudget         = errors.New("not tried again: the retry budget of this client is used up")
 )
@@ -56,16 +56,16 @@ type call struct {
 	httpClient http.Client
 	logged     logged
 	traced     traced
-	limited    io.LimitedReader // the last answer's body
+	limited    io.LimitedReader // the last response's body
 
-	answer        Response      // the last answer; Attempts counts every try
-	err           error         // why the last try did not succeed
-	status        error         // the StatusError of the last answer that was not 2xx
-	unknown       bool          // some try may have acted
+	response      Response      // the last one; Attempts counts every attempt
+	err           error         // why the last attempt did not succeed
+	status        error         // the StatusError of the last response that was not 2xx
+	unknown       bool          // some attempt may have acted
 	retryAfter    time.Duration // of the last attempt's response
 	hasRetryAfter bool          // it had one
 	free          bool          // another attempt draws on no budget
-	waiting       bool          // a wait was begun and no try has followed yet
+	waiting       bool          // a wait was begun and no attempt has followed yet
 	ended         error         // the context's error, where it was the reason to stop
 	noBudget      bool          // the retry budget was the reason to stop
 }
@@ -74,7 +74,7 @@ type call struct {
 func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.pipeline.cfg.Key()) }
 
 // chain puts the steps together. A go-retryablehttp client for each call is cheap, and the
-// only way to give its hooks the call's own state: they are told neither the request nor
+// only way to give its hooks the call's own state: they are given neither the request nor
 // the context.
 func (c *call) chain(base *http.Client) {
 	c.traced = traced{next: transportOf(base), trace: &c.trace, creates: c.request.Creates}
@@ -118,7 +118,7 @@ func (c *call) redirectPolicy(callers func(*http.Request, []*http.Request) error
 	}
 }
 
-// run makes the tries.
+// run makes the attempts.
 func (c *call) run(req *retryablehttp.Request) {
 	resp, err := c.retrying.Do(req)
 	if resp != nil {
@@ -134,9 +134,9 @@ func (c *call) run(req *retryablehttp.Request) {
 
 // check is the CheckRetry hook: everything is decided here.
 func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	c.answer.Attempts++
+	c.response.Attempts++
 	c.waiting, c.hasRetryAfter, c.free = false, false, false
-	retry := c.classify(ctx, resp, err) && c.answer.Attempts < c.pipeline.cfg.Policy.MaxAttempts
+	retry := c.classify(ctx, resp, err) && c.response.Attempts < c.pipeline.cfg.Policy.MaxAttempts
 	if c.err == nil {
 		c.pipeline.budgets.of(c.url.Host).succeeded(time.Now())
 	}
@@ -160,20 +160,20 @@ func (c *call) classify(ctx context.Context, resp *http.Response, err error) (re
 	if err != nil {
 		return c.classifyTransport(ctx, withoutURL(err))
 	}
-	switch code := c.answer.StatusCode; {
+	switch code := c.response.StatusCode; {
 	case code >= 200 && code < 300:
 		return c.classifySuccess()
-	case code == http.StatusNotFound && c.request.Method == http.MethodDelete && c.answer.Attempts > 1:
-		c.err = nil // an earlier try has deleted it, or somebody else has: it is gone
+	case code == http.StatusNotFound && c.request.Method == http.MethodDelete && c.response.Attempts > 1:
+		c.err = nil // an earlier attempt has deleted it, or somebody else has: it is gone
 		return false
 	default:
 		return c.classifyStatus(code)
 	}
 }
 
-// read takes the answer's body and frees its connection.
+// read takes the response's body and frees its connection.
 func (c *call) read(resp *http.Response) error {
-	limit, success := maxAnswerBytes, resp.StatusCode >= 200 && resp.StatusCode < 300
+	limit, success := maxResponseBytes, resp.StatusCode >= 200 && resp.StatusCode < 300
 	if !success {
 		limit = maxProblemBytes
 	}
@@ -192,9 +192,9 @@ func (c *call) read(resp *http.Response) error {
 	}
 	resp.Body = http.NoBody
 	if err == nil && len(body) > limit {
-		err = errAnswerTooLarge
+		err = errResponseTooLarge
 	}
-	c.answer.StatusCode, c.answer.Header, c.answer.Body = resp.StatusCode, resp.Header, body[:min(len(body), limit)]
+	c.response.StatusCode, c.response.Header, c.response.Body = resp.StatusCode, resp.Header, body[:min(len(body), limit)]
 	if !success {
 		return nil // the status says enough, whatever became of the explanation
 	}
@@ -230,7 +230,7 @@ func readGzip(limited *io.LimitedReader) ([]byte, error) {
 	return readAll(io.LimitReader(plain, limit), -1)
 }
 
-// classifyTransport: the try brought no answer, or only a part of one.
+// classifyTransport: the attempt brought no response, or only a part of one.
 func (c *call) classifyTransport(ctx context.Context, err error) bool {
 	c.err = err
 	trace := c.trace.Load()
@@ -251,12 +251,12 @@ func IsPermanent(err error) bool {
 		hostname    x509.HostnameError
 		record      tls.RecordHeaderError
 	)
-	return errors.Is(err, errAnswerTooLarge) || errors.As(err, new(*SourceError)) || errors.As(err, &certificate) ||
+	return errors.Is(err, errResponseTooLarge) || errors.As(err, new(*SourceError)) || errors.As(err, &certificate) ||
 		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &record) ||
 		errors.Is(err, http.ErrSchemeMismatch)
 }
 
-// classifySuccess decodes a 2xx answer.
+// classifySuccess decodes a 2xx response.
 func (c *call) classifySuccess() bool {
 	if c.err = c.decode(); c.err != nil && c.request.Creates {
 		c.unknown = true
@@ -269,9 +269,9 @@ func (c *call) classifySuccess() bool {
 // be one: a captive portal and a proxy's login page answer 200 too.
 func (c *call) decode() error {
 	if c.request.Decoder != nil {
-		return c.request.Decoder.Decode(c.answer)
+		return c.request.Decoder.Decode(c.response)
 	}
-	if len(bytes.TrimSpace(c.answer.Body)) > 0 && !json.Valid(c.answer.Body) {
+	if len(bytes.TrimSpace(c.response.Body)) > 0 && !json.Valid(c.response.Body) {
 		return errNotJSON
 	}
 	return nil
@@ -279,10 +279,10 @@ func (c *call) decode() error {
 
 // classifyStatus: the service answered, and said no.
 func (c *call) classifyStatus(code int) bool {
-	c.retryAfter, c.hasRetryAfter = parseRetryAfter(c.answer.Header, time.Now())
+	c.retryAfter, c.hasRetryAfter = parseRetryAfter(c.response.Header, time.Now())
 	c.free = code == http.StatusTooManyRequests && c.hasRetryAfter
 	c.status = c.pipeline.cfg.StatusError(Problem{
-		StatusCode: code, Header: c.answer.Header, Body: c.answer.Body,
+		StatusCode: code, Header: c.response.Header, Body: c.response.Body,
 		Method: c.request.Method, URL: redact.URL(c.url, c.secrets()...), RetryAfter: c.retryAfter,
 		Secrets: c.secrets(),
 	})
@@ -295,8 +295,8 @@ func (c *call) classifyStatus(code int) bool {
 	case code == http.StatusServiceUnavailable && c.hasRetryAfter:
 		return true
 	case code >= 500, code < 400:
-		// A redirect of a POST may well be the answer of a service that has acted, and
-		// what is below 200 is no answer.
+		// A redirect of a POST may well be the response of a service that has acted, and
+		// what is below 200 is no response.
 		c.unknown = true
 		return code >= 500 && c.pipeline.cfg.Policy.RetryAmbiguousPosts
 	}
@@ -320,7 +320,7 @@ func isTransient(code int) bool {
 // scheduleRetry decides how long to wait before the next attempt, and whether to wait at all.
 func (c *call) scheduleRetry(ctx context.Context) bool {
 	policy := c.pipeline.cfg.Policy
-	wait := jitter(policy, c.answer.Attempts)
+	wait := jitter(policy, c.response.Attempts)
 	if c.hasRetryAfter {
 		if c.retryAfter > policy.MaxWait {
 			return false
@@ -341,7 +341,7 @@ func (c *call) scheduleRetry(ctx context.Context) bool {
 		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
 			slog.String("method", c.request.Method),
 			slog.String("url", redact.URL(c.url, c.secrets()...)),
-			slog.Int("attempt", c.answer.Attempts),
+			slog.Int("attempt", c.response.Attempts),
 			slog.Duration("wait", wait),
 			slog.String("error", redact.Text(c.err.Error(), c.secrets()...)))
 	}

@@ -41,7 +41,7 @@ func TestRetry_triesIdempotentMethodsAgain(t *testing.T) {
 	})
 }
 
-// cutOff is an answer whose body breaks off.
+// cutOff is a response whose body breaks off.
 func cutOff(status int) roundTrip {
 	return func(req *http.Request) (*http.Response, error) {
 		resp, err := answer(status, "")(req)
@@ -176,7 +176,7 @@ func TestRetry_deleteOfWhatIsGoneOnALaterTryIsASuccess(t *testing.T) {
 		assert.Equal(t, 404, resp.StatusCode)
 
 		_, _, err = do(t.Context(), t, remove, nil, answer(404, ""))
-		require.Error(t, err, "on the first try it is an error")
+		require.Error(t, err, "on the first attempt it is an error")
 		_, _, err = do(t.Context(), t, get, nil, cut, answer(404, ""))
 		require.Error(t, err, "and for other methods too")
 	})
@@ -268,7 +268,7 @@ func TestRetry_contextEndingDuringAWaitReturnsAtOnce(t *testing.T) {
 			s, _, err := do(ctx, t, r, nil, answer(429, "busy", "Retry-After", "20"))
 			require.ErrorIs(t, err, context.Canceled)
 			var problem *statusError
-			require.ErrorAs(t, err, &problem, "the last answer is there too")
+			require.ErrorAs(t, err, &problem, "the last response is there too")
 			assert.Equal(t, 20*time.Second, problem.RetryAfter)
 			require.NotErrorIs(t, err, ErrOutcomeUnknown)
 			assert.Equal(t, 3*time.Second, time.Since(start))
@@ -344,7 +344,7 @@ func TestRetry_boundsWhatIsReadOfAnAnswer(t *testing.T) {
 		}
 	}
 	s, _, err := do(t.Context(), t, get, nil, endless(200))
-	require.ErrorIs(t, err, errAnswerTooLarge)
+	require.ErrorIs(t, err, errResponseTooLarge)
 	assert.Equal(t, 1, s.tries(), "it would be as large again")
 
 	_, resp, err := do(t.Context(), t, get, nil, endless(400))

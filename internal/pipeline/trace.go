@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 )
 
-// wireTrace notes how far a try came. The hooks may run in the transport's
-// goroutines, even after the try has returned.
+// wireTrace notes how far an attempt came. The hooks may run in the transport's
+// goroutines, even after the attempt has returned.
 type wireTrace struct {
 	started atomic.Bool // the transport was called at all
 	asked   atomic.Bool // a connection was asked for
@@ -41,8 +41,8 @@ type route struct {
 // maxConnections is how many connections an HTTP/2 transport may use in one try.
 const maxConnections = 4
 
-// errSentAgain ends a try in which net/http was about to repeat the request by itself.
-var errSentAgain = errors.New("the HTTP/2 connection failed while the answer was awaited")
+// errSentAgain ends an attempt in which net/http was about to repeat the request by itself.
+var errSentAgain = errors.New("the HTTP/2 connection failed before the response came")
 
 // mustStop reports whether the transport goes too far when it takes conn. Over HTTP/2,
 // net/http sends a request again, whatever its method, when the server has reset its
@@ -112,14 +112,14 @@ func (t *wireTrace) maySend(givenUp bool) bool {
 	}
 }
 
-// givenUp reports whether a try ended in err because nobody waited for it any longer.
+// givenUp reports whether an attempt ended in err because nobody waited for it any longer.
 // Where the context was ended with a cause of the caller's own, err is that.
 func givenUp(ctx context.Context, err error) bool {
 	var timeout interface{ Timeout() bool }
 	return ctx.Err() != nil || (errors.As(err, &timeout) && timeout.Timeout())
 }
 
-// traced renews the trace for each try, and adds the key.
+// traced renews the trace for each attempt, and adds the key.
 type traced struct {
 	next    http.RoundTripper
 	trace   *atomic.Pointer[wireTrace]
@@ -127,7 +127,7 @@ type traced struct {
 	authenticator
 }
 
-// try is one way through the transport. What it needs is one piece of memory.
+// try is one attempt, on its way through the transport. What it needs is one piece of memory.
 type try struct {
 	wireTrace
 	hooks   httptrace.ClientTrace
@@ -135,7 +135,7 @@ type try struct {
 	cancel  context.CancelCauseFunc
 	key     [1]string
 	url     url.URL
-	body    io.ReadCloser // of the answer
+	body    io.ReadCloser // of the response
 }
 
 func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -190,10 +190,10 @@ func (t *try) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// Read reads the answer.
+// Read reads the response.
 func (t *try) Read(p []byte) (int, error) { return t.body.Read(p) }
 
-// Close ends the context too: the answer has been read.
+// Close ends the context too: the response has been read.
 func (t *try) Close() error {
 	err := t.body.Close()
 	t.cancel(nil)

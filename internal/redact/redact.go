@@ -15,7 +15,7 @@ const Mark = "REDACTED"
 
 // signature finds the value of a signature in a URL's query (also one that is
 // percent-encoded once or twice, or JSON-escaped, inside another text), in a
-// webhook's signature header, and in a JSON member (also inside a JSON string). A
+// webhook's signature header, and in a JSON field (also inside a JSON string). A
 // value may have escapes of its own: it ends at an encoded & and not at every one.
 var signature = regexp.MustCompile(`(?i)((?:signature|\bv1)[ \t]*(?:=|%3d|%253d|\\+u003d)[ \t]*)(?:[^"&\\\s<>'%,;#)]|%(?:2[0-57-9a-f]|[013-9a-f][0-9a-f]))+` +
 	`|(\\*"(?:ittybit-signature|signature|v1)\\*"\s*:\s*\\*")(?:[^"\\]|\\[^"])+` +

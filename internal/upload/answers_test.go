@@ -51,12 +51,12 @@ func TestUpload_anAnswerThatDescribesNoFileIsNoConfirmation(t *testing.T) {
 				require.ErrorContains(t, err, "ittybit: PUT "+storage.URL+"/dir/x.mp4: ")
 				require.ErrorContains(t, err, "(status 200) describes no file: ")
 				require.ErrorContains(t, err, why)
-				assert.NotContains(t, err.Error(), "hotel", "an answer is not repeated")
+				assert.NotContains(t, err.Error(), "hotel", "a response is not repeated")
 				require.NotNil(t, result, "as far as can be known, it is there")
 				assert.Nil(t, result.File)
 				assert.Equal(t, storage.URL+"/dir/x.mp4", result.URL)
 
-				// It goes on with what the answer left open.
+				// It goes on with what the response left open.
 				token := uploadFailure(t, err)
 				storage.setHook(nil)
 				params.Body, params.Resume = bytes.NewReader(data), token

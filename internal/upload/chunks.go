@@ -11,7 +11,7 @@ import (
 )
 
 // sendChunks sends the file in chunks. The last one goes last and alone: it is what makes
-// Ittybit look whether it has them all (resumable uploads guide).
+// Ittybit check whether it has them all (resumable uploads guide).
 func (s *session) sendChunks(ctx context.Context) error {
 	if s.source.at == nil {
 		return s.sendStream(ctx)

@@ -28,7 +28,7 @@ func FuzzUploadToken(f *testing.F) {
 		func(s []byte) { s[1] ^= 1 }, func(s []byte) { s[0] = 2 }, func(s []byte) { s[5] = 255 },
 	} {
 		states := bytes.Clone(whole)
-		states[15] = 0 // the last one is confirmed by the answer that ends the upload
+		states[15] = 0 // the last one is confirmed by the response that ends the upload
 		change(states)
 		f.Add(body, int64(3), states, "", true)
 		f.Add(body, int64(3), states, "", false)

@@ -159,7 +159,7 @@ func TestUpload_againstTheLocalIttybit_resumesWhereItWasKilled(t *testing.T) {
 			require.NoError(t, err)
 			files++
 		}
-		assert.Equal(t, 25, files, "each upload made one file, also where an answer was lost")
+		assert.Equal(t, 25, files, "each upload made one file, also where a response was lost")
 	}
 }
 
@@ -234,7 +234,7 @@ func TestUpload_againstTheLocalIttybit_saysWhyItIsRefused(t *testing.T) {
 		key, query string // what the request is signed with in fact
 		signingKey string
 		size       int64 // that the Body is said to have; 0: as it has
-		status     int   // 0: there is no answer
+		status     int   // 0: there is no response
 		sentinel   error
 		words      string
 	}{

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// state is what a token holds, in JSON.
+// state is a token, which is its JSON.
 type state struct {
 	Version   int    `json:"v"`
 	URL       string `json:"url"`
@@ -21,7 +21,8 @@ type state struct {
 const (
 	stateVersion    = 1
 	chunkStateBytes = 5
-	// retriesPerChunk is how often each chunk in flight may be sent again until the next one is confirmed.
+	// retriesPerChunk is how often each chunk in flight may be sent again until the next one is
+	// confirmed.
 	retriesPerChunk = 3
 )
 
@@ -146,7 +147,8 @@ func (t *tracker) confirm(i int, sum uint32) {
 }
 
 // isProgressing notes that a PUT is to be sent again, and reports whether the upload makes progress
-// all the same: a chunk was confirmed, and each of those in flight was not sent again too often since.
+// all the same: a chunk was confirmed, and each of those in flight was not sent again too often
+// since.
 func (t *tracker) isProgressing(inFlight int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -40,7 +40,7 @@ func newSource(body io.Reader, size int64) (*source, error) {
 	}
 	switch {
 	case known < 0 && size == 0:
-		return nil, &InputError{Param: "Size", Reason: "is required: Body can't tell how long it is"}
+		return nil, &InputError{Param: "Size", Reason: "is required: the length of Body is not known"}
 	case known == 0:
 		return nil, &InputError{Param: "Body", Reason: "is empty; a file that was just written stands at its end: seek to where it begins"}
 	case known > 0 && size > 0 && known != size:

@@ -180,7 +180,7 @@ func (s *session) httpRequest(part part, body *partBody) pipeline.Request {
 	}
 	req := pipeline.Request{
 		Method: http.MethodPut, URL: s.request.Target, Header: header, Anonymous: s.request.Anonymous,
-		Stream: body.open, ContentLength: part.length, Patient: true,
+		Stream: body.open, ContentLength: part.length, Slow: true,
 	}
 	if part.chunk { // which draws on no retry budget while the upload makes progress
 		req.Progressing = func() bool { return s.tracker.isProgressing(s.request.Concurrency) }

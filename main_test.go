@@ -29,10 +29,9 @@ const (
 )
 
 type (
-	apiRequest   = apitest.Request
-	apiRoundTrip = apitest.RoundTripper
-	apiRecorder  struct{ *apitest.Recorder }
-	testLog      struct{ apitest.Log }
+	apiRequest  = apitest.Request
+	apiRecorder struct{ *apitest.Recorder }
+	testLog     struct{ apitest.Log }
 )
 
 var (
@@ -44,16 +43,11 @@ var (
 	apiAnswer           = apitest.Answer
 	apiResponse         = apitest.Response
 	apiAlways           = apitest.Always
-	apiWrite            = apitest.Write
 	apiRefusedURL       = apitest.RefusedURL
 	apiMembers          = apitest.Fields
-	apiRawServer        = apitest.RawServer
 	apiEveryCall        = apitest.EveryCall
 	apiEverything       = apitest.Everything
 	apiKeySpelled       = apitest.KeySpelled
-	apiPage             = apitest.Page
-	walkPage            = apitest.LinkedPage
-	errAPICut           = apitest.ErrCut
 	raceEnabled         = apitest.RaceEnabled()
 )
 

@@ -61,9 +61,9 @@ func TestObjects_printNoSignatureWhateverIsPrinted(t *testing.T) {
 					continue // structs without a String method: fmt follows pointers where a verb is wrong
 				}
 				printed := fmt.Sprintf(verb, value)
-				assert.False(t, strings.Contains(printed, secret), "%s of %s (%T)", verb, name, value)
-				assert.False(t, strings.Contains(printed, apitest.Key), "%s of %s (%T)", verb, name, value)
-				assert.False(t, strings.Contains(printed, "99 50 108"), "%s of %s (%T): the same as numbers", verb, name, value)
+				assert.NotContains(t, printed, secret, "%s of %s (%T)", verb, name, value)
+				assert.NotContains(t, printed, apitest.Key, "%s of %s (%T)", verb, name, value)
+				assert.NotContains(t, printed, "99 50 108", "%s of %s (%T): the same as numbers", verb, name, value)
 			}
 		}
 	}

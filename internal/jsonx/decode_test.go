@@ -49,6 +49,7 @@ func TestDecode_readsEachFieldLeniently(t *testing.T) {
 	var got whole
 	require.NoError(t, Decode([]byte(`{"id":"x","count":"7","size":1e3,"ratio":"0.5","flag":true,"created_at":1735689600,"ended":"2025-01-01T00:00:00Z",
 		"raw": {"a":1} ,"own":{"n":1.50},"urls":{"a":"b"},"parts":[{"name":"p"},null],"values":[{"name":"v"}],"one":{"name":"o"},"Unseen":"u","hidden":"h","new":1}`), &got))
+	assert.Empty(t, got.hidden)
 	at := time.Unix(1735689600, 0).UTC()
 	assert.Equal(t, whole{
 		ID: "x", Count: 7, Size: 1000, Ratio: 0.5, Flag: true, Created: at, Ended: at, Raw: json.RawMessage(`{"a":1}`),

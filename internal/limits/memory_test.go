@@ -47,7 +47,7 @@ func TestWebhookHandler_keepsItsMemoryUnderAFlood(t *testing.T) {
 	bare := measureFlood(t, body, signature, func(*barrier) http.Handler {
 		return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
 	})
-	require.EqualValues(t, posts, bare.statuses[http.StatusOK])
+	require.Equal(t, posts, bare.statuses[http.StatusOK])
 
 	for name, signature := range map[string]string{"signed": signature, "forged": forged} {
 		t.Run(name, func(t *testing.T) {

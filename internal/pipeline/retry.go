@@ -309,8 +309,8 @@ var permanentStatuses = []int{501, 505, 506, 507, 508, 510, 511, 525, 526}
 
 // isTransient reports whether another attempt may get another status.
 func isTransient(code int) bool {
-	switch {
-	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests:
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
 	default:
 		return code >= 500 && !slices.Contains(permanentStatuses, code)

@@ -270,6 +270,47 @@ func isNullOrText(value json.RawMessage) bool {
 	return jsonx.IsNull(value) || bytes.HasPrefix(bytes.TrimSpace(value), []byte(`"`))
 }
 
+// wholeValue stands for the name of a field that is all of a value, which is no object.
+const wholeValue = "\x00"
+
+// readFields takes an object apart: known fields go to fields, the others to extra, and to
+// preserved those known ones that do not fit their field or would not be written again because
+// they are null or zero. What is no object is preserved whole, and an error.
+func readFields(data []byte, extra *map[string]any, preserved *[]jsonx.Field, fields map[string]any) error {
+	members, err := jsonx.Fields(data)
+	if err != nil {
+		*preserved = []jsonx.Field{{Name: wholeValue, Value: bytes.Clone(data)}}
+		return err
+	}
+	for _, member := range members {
+		field, known := fields[member.Name]
+		if !known {
+			value, err := jsonx.DecodeUseNumber(member.Value)
+			if err != nil {
+				return err
+			}
+			if *extra == nil {
+				*extra = make(map[string]any)
+			}
+			(*extra)[member.Name] = value
+			continue
+		}
+		target := reflect.ValueOf(field).Elem()
+		if err := readField(member.Value, target); err != nil || target.IsZero() {
+			target.SetZero()
+			*preserved = append(*preserved, member)
+		}
+	}
+	return nil
+}
+
+// readField decodes value into target, numbers of an any as [json.Number].
+func readField(value json.RawMessage, target reflect.Value) error {
+	dec := json.NewDecoder(bytes.NewReader(value))
+	dec.UseNumber()
+	return dec.Decode(target.Addr().Interface())
+}
+
 // flattenParams makes one object of known, options and extra, in this order, and of the fields in
 // preserved, and those that options carry of a task that was read, whose names nothing else sets.
 // A name that two of the first three know is a *ParamError, but for a shared option that known

@@ -368,7 +368,7 @@ func (r *reconciliation) logReport(ctx context.Context, err error) {
 
 func (r *reconciliation) log(ctx context.Context, level slog.Level, message string, attrs ...slog.Attr) {
 	if logger := r.cfg.logger; logger != nil {
-		recoverPanic(func() { logger.LogAttrs(ctx, level, message, attrs...) })
+		recoverPanic(func() { logger.LogAttrs(ctx, level, message, attrs...) }) //nolint:sloglint // each caller's is constant
 	}
 }
 

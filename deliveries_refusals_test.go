@@ -239,7 +239,7 @@ func (endedTestLog) Handle(context.Context, slog.Record) error {
 
 func TestWebhookLog_ofATestThatIsOverEndsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithLogger(slog.New(endedTestLog{slog.NewTextHandler(io.Discard, nil)})))
+		h := webhookHandler(t, ittybit.NewEventMux(), ittybit.WithLogger(slog.New(endedTestLog{slog.DiscardHandler})))
 		for range 20 {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, unsignedRequest("junk", "192.0.2.7:1"))

@@ -251,7 +251,8 @@ func decodeTaskError(raw json.RawMessage) (*TaskError, error) {
 		return nil, nil //nolint:nilnil // no error is no error
 	}
 	taskError := new(TaskError)
-	return taskError, taskError.UnmarshalJSON(raw)
+	err := taskError.UnmarshalJSON(raw)
+	return taskError, err
 }
 
 // UnmarshalJSON takes a string (API version 2025-08-20) or an object (later ones).

@@ -236,7 +236,7 @@ func warnOfMisspelling(name string, known []string) {
 	lower := strings.ToLower(strings.TrimSpace(name))
 	for _, other := range known {
 		if oneLetterApart(lower, other) {
-			slog.Warn("ittybit: EventMux: a handler was registered for a name that looks misspelled",
+			slog.Default().Warn("ittybit: EventMux: a handler was registered for a name that looks misspelled",
 				slog.String("name", name), slog.String("did_you_mean", other))
 			return
 		}

@@ -208,7 +208,7 @@ func (v *WebhookVerifier) Middleware(next http.Handler) http.Handler {
 		} else {
 			bodyread.Respond(w, d.StatusCode, d.retryAfter)
 			d.Duration = time.Since(d.start)
-			recoverPanic(func() { log.write(r.Context(), d) })
+			recoverPanic(func() { log.write(r.Context(), d) }) //nolint:contextcheck // it is the request's
 			bodyread.LimitSending(w, r)
 		}
 		returned = true
@@ -395,7 +395,8 @@ func (v *WebhookVerifier) logUnusable(logger *slog.Logger, err error) {
 	if v.source.Latest() == nil {
 		message, level = "ittybit: there are no webhook secrets; deliveries are answered 503 and come again", slog.LevelError
 	}
-	loggerOrDefault(logger).Log(context.Background(), level, message, slog.String("error", redact.Text(err.Error(), v.secrets()...)))
+	reason := slog.String("error", redact.Text(err.Error(), v.secrets()...))
+	loggerOrDefault(logger).Log(context.Background(), level, message, reason) //nolint:sloglint // one of the two above
 }
 
 // checkTextSecret refuses a secret that is text and was probably not meant as it is.

@@ -218,7 +218,7 @@ func webhookServe(h http.Handler, w http.ResponseWriter, r *http.Request) (reaso
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer func() { reason = recover() }()
+		defer func() { reason = recover() }() //nolint:revive // it is read when done is closed
 		h.ServeHTTP(w, r)
 	}()
 	<-done

@@ -176,7 +176,7 @@ func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // finish responds, logs and calls the observer, however the delivery ended. It is deferred.
 func (h *WebhookHandler) finish(w http.ResponseWriter, r *http.Request, d *delivery) {
-	if reason := recover(); reason != nil {
+	if reason := recover(); reason != nil { //nolint:revive // finish is the deferred function
 		d.returned, d.stack = true, debug.Stack()
 		err := &panicError{"the request's body or WithSignedContent", reason}
 		d.refuse(r.Context(), OutcomePanicked, http.StatusInternalServerError, err, "")
@@ -326,7 +326,9 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 		outcome, status := signatureOutcome(err)
 		d.refuse(r.Context(), outcome, status, err, signatureHint(err, body.Bytes(), r.Header))
 		if status == http.StatusUnauthorized && d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {
-			recoverPanic(func() { d.explanation = v.Explain(body.Bytes(), signature.Join(r.Header)) })
+			recoverPanic(func() { //nolint:contextcheck // Explain has none
+				d.explanation = v.Explain(body.Bytes(), signature.Join(r.Header))
+			})
 		}
 		return nil
 	}

@@ -20,14 +20,14 @@ import (
 )
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if err := run(ctx); err != nil {
+	if err := run(); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context) error {
+func run() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
 	local := ittybittest.NewServer()
 	defer local.Close()
 	client, err := local.Client() // with an account: ittybit.NewClient(os.Getenv("ITTYBIT_API_KEY"))

@@ -27,14 +27,14 @@ import (
 func main() {
 	local := flag.Bool("local", false, "upload to a local Ittybit")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *local, flag.Arg(0)); err != nil {
+	if err := run(*local, flag.Arg(0)); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, local bool, name string) error {
+func run(local bool, name string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	apiKey, domain := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("ITTYBIT_DOMAIN")
 	if local {
 		server := ittybittest.NewServer()
@@ -67,7 +67,7 @@ func upload(ctx context.Context, client *ittybit.Client, domain, name string) (*
 	}
 	defer file.Close() //nolint:errcheck // it was only read
 	tokenFile := name + ".upload"
-	token, err := os.ReadFile(tokenFile) //nolint:gosec // beside the file that the user names
+	token, err := os.ReadFile(tokenFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -102,5 +102,5 @@ func store(tokenFile string, token ittybit.UploadToken) error {
 	if err := os.WriteFile(next, []byte(token), 0o600); err != nil { //nolint:gosec // beside the file that the user names
 		return err
 	}
-	return os.Rename(next, tokenFile) //nolint:gosec // both are ours
+	return os.Rename(next, tokenFile)
 }

@@ -25,22 +25,22 @@ import (
 func main() {
 	local := flag.Bool("local", false, "run against a local Ittybit")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	if err := run(ctx, *local); err != nil {
+	if err := run(*local); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, local bool) error {
+func run(local bool) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
 	apiKey, domain, webhookURL := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("ITTYBIT_DOMAIN"), os.Getenv("WEBHOOK_URL")
 	var options []ittybit.ClientOption
 	if local {
 		server := ittybittest.NewServer()
 		defer server.Close()
-		apiKey, domain, webhookURL = server.APIKey, server.StorageURL, "https://your-app.com/ittybit-webhook"
+		apiKey, domain, webhookURL = server.APIKey, server.StorageURL, "https://your-app.com/ittybit-webhook" //nolint:gosec // no credential
 		options = append(options, ittybit.WithBaseURL(server.URL))
 	}
 	client, err := ittybit.NewClient(apiKey, options...)
@@ -79,7 +79,7 @@ func run(ctx context.Context, local bool) error {
 			if err != nil {
 				return err
 			}
-			defer file.Close() //nolint:errcheck // it was only read
+			defer file.Close() //nolint:errcheck,gocritic // they were only read, and are two
 			body = file
 		}
 		result, err := client.Files.Upload(ctx, ittybit.UploadParams{Domain: domain, Filename: name, Body: body})

@@ -32,8 +32,10 @@ import (
 // Authorization header.
 const Key = "ittybit_test_k3y+/0a&1b"
 
+// Task is a task as the API sends it.
 const Task = `{"id":"task_1","object":"task","kind":"nsfw","status":"pending","created":"2025-01-10T12:34:56Z","updated":"2025-01-10T12:34:56Z"}`
 
+// Quick is a retry policy whose waits take no time.
 var Quick = ittybit.WithRetryPolicy(ittybit.RetryPolicy{MinWait: time.Nanosecond, MaxWait: 2 * time.Second})
 
 // Client makes a client of the server at baseURL, whose retries wait for nothing.
@@ -57,6 +59,7 @@ type Recorder struct {
 	seen []Request
 }
 
+// Note records a request, and gives how many there are.
 func (r *Recorder) Note(req *http.Request) int {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -68,12 +71,14 @@ func (r *Recorder) Note(req *http.Request) int {
 	return len(r.seen)
 }
 
+// All gives the requests so far.
 func (r *Recorder) All() []Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Request(nil), r.seen...)
 }
 
+// Count gives how many requests there are.
 func (r *Recorder) Count() int { return len(r.All()) }
 
 // Server is an httptest server that records requests and answers the nth by
@@ -103,6 +108,7 @@ func Answer(status int, body string, header ...string) http.HandlerFunc {
 // RoundTripper is a fake transport.
 type RoundTripper func(*http.Request) (*http.Response, error)
 
+// RoundTrip implements [http.RoundTripper].
 func (f RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 // Fake is a client whose transport is answer, called with the number of the try.
@@ -213,6 +219,7 @@ func RequireParamError(t *testing.T, err error, param string) {
 	assert.True(t, strings.HasPrefix(err.Error(), "ittybit: "+param+" "), err.Error())
 }
 
+// ErrCut is what a fake transport fails with.
 var ErrCut = errors.New("connection cut")
 
 // NoContext is what the client must refuse.

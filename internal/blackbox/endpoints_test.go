@@ -364,7 +364,8 @@ func TestAnyTaskKind_isAFilterAndNothingElse(t *testing.T) {
 
 	_, err = client.Tasks.List(t.Context(), ittybit.TaskListParams{Kind: ittybit.AnyTaskKind, Limit: 7})
 	require.NoError(t, err)
-	for range client.Tasks.All(t.Context(), ittybit.TaskListParams{Kind: ittybit.AnyTaskKind}) {
+	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Kind: ittybit.AnyTaskKind}) {
+		require.NoError(t, err)
 	}
 	next := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
 	_, err = ittybit.Reconcile(t.Context(), client, next, ittybit.ReconcileParams{Kind: ittybit.AnyTaskKind})

@@ -30,7 +30,7 @@ func TestResponses_inGzipAreRead(t *testing.T) {
 	for encoding, body := range map[string]string{"gzip": compressed(t, apitest.Task), "X-GZIP": compressed(t, apitest.Task)} {
 		server, _ := apitest.Server(t, apitest.Answer(201, body, "Content-Encoding", encoding))
 		transport := &http.Transport{DisableCompression: true}
-		defer transport.CloseIdleConnections()
+		t.Cleanup(transport.CloseIdleConnections)
 		client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport}))
 		task, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "nsfw", FileID: "file_1"})
 		require.NoError(t, err, encoding)

@@ -3,6 +3,7 @@ package blackbox
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestObjects_printNoSignatureWhateverIsPrinted(t *testing.T) {
 	require.IsType(t, ittybit.VideoOptions{}, rest.Options)
 	var step ittybit.WorkflowStep
 	require.NoError(t, json.Unmarshal([]byte(`{"kind":"video","ref":["`+signed+`"],"a":"`+signed+`"}`), &step))
-	steps := append(automation.Workflow, ittybit.WebhookStep(signed, "hook"), step)
+	steps := append(slices.Clone(automation.Workflow), ittybit.WebhookStep(signed, "hook"), step)
 	layers := ittybit.ImageOptions{Layers: []ittybit.Layer{{URL: signed, Extra: map[string]any{"a": signed}}}}
 	params := ittybit.TaskCreateParams{Kind: "image", URL: signed, WebhookURL: signed, Options: layers, Extra: map[string]any{"a": signed}}
 	for name, values := range map[string][]any{

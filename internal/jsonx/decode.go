@@ -61,7 +61,7 @@ func Decode(text []byte, to any) error {
 
 func fieldsOf(t reflect.Type) map[string]structField {
 	if known, ok := decoders.Load(t); ok {
-		return known.(map[string]structField) //nolint:forcetypeassert // nothing else is stored
+		return known.(map[string]structField) //nolint:errcheck // nothing else is stored
 	}
 	fields := make(map[string]structField)
 	for i := range t.NumField() {
@@ -76,7 +76,7 @@ func fieldsOf(t reflect.Type) map[string]structField {
 		}
 	}
 	known, _ := decoders.LoadOrStore(t, fields)
-	return known.(map[string]structField) //nolint:forcetypeassert // nothing else is stored
+	return known.(map[string]structField) //nolint:errcheck // nothing else is stored
 }
 
 // fieldName gives the name of a field in JSON; it is empty for one that JSON never has.

@@ -58,7 +58,8 @@ func StartPooler(ctx context.Context, address string, connections int) (_ *Poole
 		if p.port, err = freePort(ctx); err != nil {
 			return nil, err
 		}
-		if err = p.configure(server, connections); err != nil {
+		err = p.configure(server, connections)
+		if err != nil {
 			return nil, err
 		}
 		// Between the two another process may have taken the port.

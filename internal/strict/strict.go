@@ -19,7 +19,6 @@ type Object struct {
 }
 
 // Open takes an object apart.
-
 func Open(text []byte) (*Object, error) {
 	o := &Object{Source: text}
 	if !jsonx.IsObject(text) {

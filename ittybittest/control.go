@@ -21,19 +21,6 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
-// controlError is a refusal: a status and a message.
-type controlError struct {
-	status  int
-	message string
-}
-
-// Error implements error.
-func (e *controlError) Error() string { return e.message }
-
-func controlRefusal(status int, format string, args ...any) error {
-	return &controlError{status, fmt.Sprintf(format, args...)}
-}
-
 // control answers with a status and a value, which becomes JSON.
 type control func(*http.Request) (int, any, error)
 
@@ -41,7 +28,7 @@ type control func(*http.Request) (int, any, error)
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	if err := s.mayControl(r); err != nil {
 		w.Header().Set("WWW-Authenticate", `Basic realm="ittybit"`)
-		writeControl(w, 0, nil, err)
+		s.live.Load().api.Fail(w, err)
 		return
 	}
 	mux := http.NewServeMux()
@@ -58,8 +45,11 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		"POST /_local/reset":                  func(*http.Request) (int, any, error) { s.Reset(); return http.StatusNoContent, nil, nil }, //nolint:contextcheck // it outlives the request
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			status, value, err := serve(r)
-			writeControl(w, status, value, err)
+			if status, value, err := serve(r); err != nil {
+				s.live.Load().api.Fail(w, err)
+			} else {
+				api.Write(w, status, value)
+			}
 		})
 	}
 	mux.HandleFunc("GET /_local/stream", s.controlStream)
@@ -73,15 +63,15 @@ func (s *Server) mayControl(r *http.Request) error {
 	name := (&url.URL{Host: r.Host}).Hostname()
 	public, _ := url.Parse(s.URL)
 	if !isLoopback(name) && name != public.Hostname() {
-		return controlRefusal(http.StatusForbidden, "The host %q is not this server's: use a loopback address, or that of WithPublicURLs.", name)
+		return api.Refuse(http.StatusForbidden, "The host %q is not this server's: use a loopback address, or that of WithPublicURLs.", name)
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if from, err := url.Parse(origin); err != nil || from.Host != r.Host {
-			return controlRefusal(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
+			return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 		}
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return controlRefusal(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
+		return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 	}
 	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && isLoopback(ip) {
 		return nil
@@ -92,31 +82,9 @@ func (s *Server) mayControl(r *http.Request) error {
 	}
 	want, got := sha256.Sum256([]byte(s.config.controlPassword)), sha256.Sum256([]byte(given))
 	if s.config.controlPassword == "" || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-		return controlRefusal(http.StatusUnauthorized, "From another address than the loopback interface the password of WithControl is required.")
+		return api.Refuse(http.StatusUnauthorized, "From another address than the loopback interface the password of WithControl is required.")
 	}
 	return nil
-}
-
-func writeControl(w http.ResponseWriter, status int, value any, err error) {
-	var refused *controlError
-	var ofEngine *engine.Error
-	switch {
-	case err == nil:
-	case errors.As(err, &refused):
-		status, value = refused.status, map[string]string{"message": refused.message}
-	case errors.As(err, &ofEngine):
-		status = map[engine.Code]int{engine.NotFound: http.StatusNotFound, engine.Conflict: http.StatusConflict}[ofEngine.Code]
-		status, value = max(status, http.StatusBadRequest), map[string]string{"message": ofEngine.Message}
-	default:
-		status, value = http.StatusInternalServerError, map[string]string{"message": err.Error()}
-	}
-	if value == nil {
-		w.WriteHeader(status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(ordered.Encode(value))
 }
 
 // readControl reads a JSON body into value; an empty one changes nothing.
@@ -130,7 +98,7 @@ func readControl(r *http.Request, value any) error {
 		}
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return controlRefusal(http.StatusBadRequest, "The request body is not valid: %s.", err)
+		return api.Refuse(http.StatusBadRequest, "The request body is not valid: %s.", err)
 	}
 	return nil
 }
@@ -139,75 +107,53 @@ func (s *Server) controlInfo(*http.Request) (int, any, error) {
 	return http.StatusOK, map[string]string{"url": s.URL, "storage_url": s.StorageURL, "version": ittybit.Version}, nil
 }
 
-// shownDelivery is the record of an attempt in a list.
-type shownDelivery struct {
-	Number     int64          `json:"number"`
-	ID         string         `json:"id"`
-	Copy       int            `json:"copy"`
-	Attempt    int            `json:"attempt"`
-	State      DeliveryState  `json:"state"`
-	URL        string         `json:"url"`
-	TaskID     string         `json:"task_id,omitempty"`
-	Event      string         `json:"event,omitempty"`
-	Time       time.Time      `json:"time"`
-	DurationMS float64        `json:"duration_ms"`
-	Status     int            `json:"status,omitempty"`
-	Error      string         `json:"error,omitempty"`
-	Response   *shownResponse `json:"response,omitempty"`
-}
-
-type shownResponse struct {
-	Headers http.Header `json:"headers"`
-	Body    string      `json:"body"`
-}
-
-func shownAttempt(d Delivery) shownDelivery {
-	shown := shownDelivery{
-		Number: d.Number, ID: d.ID, Copy: d.Copy, Attempt: d.Attempt, State: d.State(), URL: d.URL, TaskID: d.TaskID(),
-		Time: d.Time, DurationMS: float64(d.Duration) / float64(time.Millisecond), Status: d.StatusCode,
-	}
+// shownAttempt is the record of an attempt, with its response or without.
+func shownAttempt(d Delivery, response bool) ordered.Object {
+	o := ordered.Object{}.Set("number", d.Number).Set("id", d.ID).Set("copy", d.Copy).Set("attempt", d.Attempt).
+		Set("state", d.State()).Set("url", d.URL).SetText("task_id", d.TaskID())
 	if e, err := d.Event(); err == nil {
-		shown.Event = string(e.Type)
+		o = o.SetText("event", string(e.Type))
 	}
+	o = o.Set("time", d.Time).Set("duration_ms", float64(d.Duration)/float64(time.Millisecond))
 	if d.Err != nil {
-		shown.Error = d.Err.Error()
+		o = o.SetText("error", d.Err.Error())
 	}
-	return shown
+	if d.StatusCode == 0 {
+		return o
+	}
+	if o = o.Set("status", d.StatusCode); response {
+		o = o.Set("response", map[string]any{"headers": d.ResponseHeader, "body": string(d.ResponseBody)})
+	}
+	return o
 }
 
 // controlDeliveries lists the last attempt of each delivery, the newest first.
 func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
-	query, limit, before := r.URL.Query(), 50, int64(0)
-	for name, target := range map[string]func(int64){
-		"limit": func(n int64) { limit = int(min(n, 1000)) }, "before": func(n int64) { before = n },
-	} {
-		n, err := strconv.ParseInt(query.Get(name), 10, 64)
-		if query.Has(name) && (err != nil || n < 1) {
-			return 0, nil, controlRefusal(http.StatusBadRequest, "%s must be a number, 1 or greater.", name)
-		} else if query.Has(name) {
-			target(n)
-		}
+	query, limit, before := r.URL.Query(), int64(50), int64(0)
+	if err := errors.Join(api.Positive(query, "limit", &limit, 0), api.Positive(query, "before", &before, 0)); err != nil {
+		return 0, nil, err
 	}
+	limit = min(limit, 1000)
 	state := DeliveryState(query.Get("state"))
 	switch state {
 	case "", DeliveryDone, DeliveryFailed, DeliveryWaiting:
 	default:
-		return 0, nil, controlRefusal(http.StatusBadRequest, "state must be delivered, failed or waiting.")
+		return 0, nil, api.Refuse(http.StatusBadRequest, "state must be delivered, failed or waiting.")
 	}
 	records, err := s.log.store.List(DeliveryQuery{
-		Latest: true, Limit: limit + 1, Before: before, State: state, URL: query.Get("url"), TaskID: query.Get("task"),
+		Latest: true, Limit: int(limit) + 1, Before: before, State: state, URL: query.Get("url"), TaskID: query.Get("task"),
 	})
 	if err != nil {
 		return 0, nil, err
 	}
 	page := struct {
-		Deliveries []shownDelivery `json:"deliveries"`
-		Next       string          `json:"next,omitempty"`
-	}{Deliveries: []shownDelivery{}}
-	for _, d := range records[:min(limit, len(records))] {
-		page.Deliveries = append(page.Deliveries, shownAttempt(d))
+		Deliveries []ordered.Object `json:"deliveries"`
+		Next       string           `json:"next,omitempty"`
+	}{Deliveries: []ordered.Object{}}
+	for _, d := range records[:min(int(limit), len(records))] {
+		page.Deliveries = append(page.Deliveries, shownAttempt(d, false))
 	}
-	if len(records) > limit {
+	if len(records) > int(limit) {
 		query.Set("before", strconv.FormatInt(records[limit-1].Number, 10))
 		page.Next = "/_local/deliveries?" + query.Encode()
 	}
@@ -218,7 +164,7 @@ func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
 func (s *Server) attemptsOf(id string) ([]Delivery, error) {
 	records, err := s.log.store.List(DeliveryQuery{ID: id, OldestFirst: true})
 	if err == nil && len(records) == 0 {
-		err = controlRefusal(http.StatusNotFound, "Delivery %q was not found: no attempt of it has ended.", id)
+		err = api.Refuse(http.StatusNotFound, "Delivery %q was not found: no attempt of it has ended.", id)
 	}
 	return records, err
 }
@@ -231,12 +177,9 @@ func (s *Server) controlDelivery(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	last := records[len(records)-1]
-	attempts := make([]shownDelivery, len(records))
+	attempts := make([]ordered.Object, len(records))
 	for i, d := range records {
-		attempts[i] = shownAttempt(d)
-		if d.StatusCode != 0 {
-			attempts[i].Response = &shownResponse{d.ResponseHeader, string(d.ResponseBody)}
-		}
+		attempts[i] = shownAttempt(d, true)
 	}
 	body := any(string(last.Body))
 	if json.Valid(last.Body) {
@@ -276,7 +219,7 @@ func (s *Server) controlResend(r *http.Request) (int, any, error) {
 func (s *Server) send(r *http.Request, address string, body []byte, wait bool) (int, any, error) {
 	id, ok := s.live.Load().sender.Send(address, body) //nolint:contextcheck // a delivery outlives the request
 	if !ok {
-		return 0, nil, controlRefusal(http.StatusServiceUnavailable, "The server is closed.")
+		return 0, nil, api.Refuse(http.StatusServiceUnavailable, "The server is closed.")
 	}
 	if !wait {
 		return http.StatusAccepted, map[string]string{"id": id}, nil
@@ -285,16 +228,12 @@ func (s *Server) send(r *http.Request, address string, body []byte, wait bool) (
 	if err != nil {
 		return 0, nil, err
 	}
-	shown := shownAttempt(d)
-	if d.StatusCode != 0 {
-		shown.Response = &shownResponse{d.ResponseHeader, string(d.ResponseBody)}
-	}
-	return http.StatusOK, shown, nil
+	return http.StatusOK, shownAttempt(d, true), nil
 }
 
 func (s *Server) controlCancel(r *http.Request) (int, any, error) {
 	if !s.live.Load().sender.Cancel(r.PathValue("id")) {
-		return 0, nil, controlRefusal(http.StatusConflict, "Delivery %q is not under way.", r.PathValue("id"))
+		return 0, nil, api.Refuse(http.StatusConflict, "Delivery %q is not under way.", r.PathValue("id"))
 	}
 	return http.StatusNoContent, nil, nil
 }
@@ -311,14 +250,14 @@ func (s *Server) controlEvent(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	if asked.URL == "" {
-		return 0, nil, controlRefusal(http.StatusBadRequest, "url is required.")
+		return 0, nil, api.Refuse(http.StatusBadRequest, "url is required.")
 	}
 	if err := s.live.Load().engine.CheckWebhookURL("url", asked.URL); err != nil {
 		return 0, nil, err
 	}
 	body := bytes.Clone(asked.Body)
 	if (asked.Event == "") == (asked.Body == nil) {
-		return 0, nil, controlRefusal(http.StatusBadRequest, "Exactly one of event (a fixture) and body is required.")
+		return 0, nil, api.Refuse(http.StatusBadRequest, "Exactly one of event (a fixture) and body is required.")
 	}
 	if asked.Event != "" {
 		var results any
@@ -327,7 +266,7 @@ func (s *Server) controlEvent(r *http.Request) (int, any, error) {
 		}
 		var err error
 		if body, err = fixture(asked.Event, asked.Kind, results, asked.Message, asked.Progress); err != nil {
-			return 0, nil, controlRefusal(http.StatusBadRequest, "%s.", err)
+			return 0, nil, api.Refuse(http.StatusBadRequest, "%s.", err)
 		}
 	}
 	return s.send(r, asked.URL, body, asked.Wait)
@@ -352,13 +291,13 @@ func (s *Server) controlTask(r *http.Request) (int, any, error) {
 		err = e.Control(id, nil, &engine.Outcome{Failure: asked.Message}, true)
 	case "progress":
 		if asked.Progress < 0 || asked.Progress > 100 {
-			return 0, nil, controlRefusal(http.StatusBadRequest, "progress must be a number from 0 to 100.")
+			return 0, nil, api.Refuse(http.StatusBadRequest, "progress must be a number from 0 to 100.")
 		}
 		err = e.Control(id, &asked.Progress, nil, false)
 	case "results":
 		err = e.Control(id, nil, &engine.Outcome{Results: asked.Results}, false)
 	default:
-		err = controlRefusal(http.StatusNotFound, "Not found: %s. Use finish, fail, progress or results.", r.URL.Path)
+		err = api.Refuse(http.StatusNotFound, "Not found: %s. Use finish, fail, progress or results.", r.URL.Path)
 	}
 	return http.StatusNoContent, nil, err
 }
@@ -392,7 +331,7 @@ func (s *Server) controlFaults(r *http.Request) (int, any, error) {
 	for _, f := range asked.Requests {
 		drop, ok := drops[f.Drop]
 		if !ok {
-			return 0, nil, controlRefusal(http.StatusBadRequest, "drop must be before, after, in_body or in_answer.")
+			return 0, nil, api.Refuse(http.StatusBadRequest, "drop must be before, after, in_body or in_answer.")
 		}
 		fault := RequestFault{Latency: ms(f.LatencyMS), AnswerLatency: ms(f.AnswerLatencyMS), Status: f.Status, Header: http.Header{}, Message: f.Message, Drop: drop}
 		for name, value := range f.Header {
@@ -404,7 +343,7 @@ func (s *Server) controlFaults(r *http.Request) (int, any, error) {
 	for _, f := range asked.Deliveries {
 		hangUp, ok := hangUps[f.HangUp]
 		if !ok {
-			return 0, nil, controlRefusal(http.StatusBadRequest, "hang_up must be in_body or before_answer.")
+			return 0, nil, api.Refuse(http.StatusBadRequest, "hang_up must be in_body or before_answer.")
 		}
 		s.FailDeliveries(max(f.Count, 1), DeliveryFault{Delay: ms(f.DelayMS), HangUp: hangUp})
 	}

@@ -162,7 +162,7 @@ func (s *Server) record(a sender.Attempt) {
 	if err != nil {
 		s.config.logger.Error("ittybittest: a delivery could not be recorded", "id", d.ID, "error", err)
 	}
-	s.feed.add("delivery", shownAttempt(d))
+	s.feed.add("delivery", shownAttempt(d, false))
 	attrs := []slog.Attr{
 		slog.String("id", d.ID), slog.Int("attempt", d.Attempt), slog.String("url", withoutQuery(d.URL)),
 		slog.Int("status", d.StatusCode), slog.Duration("duration", d.Duration), slog.Bool("final", d.Final),
@@ -189,8 +189,8 @@ func withoutQuery(address string) string {
 type deliveryLog struct {
 	store   DeliveryStore
 	mu      sync.Mutex
-	number  int64         // of the last record
-	changed chan struct{} // closed when a record comes; nil if nobody waits
+	number  int64 // of the last record
+	changed signal
 }
 
 func lastNumber(store DeliveryStore) int64 {
@@ -207,10 +207,7 @@ func (l *deliveryLog) add(d Delivery) (Delivery, error) {
 	l.number++
 	d.Number = l.number
 	err := l.store.Add(d)
-	if l.changed != nil {
-		close(l.changed)
-		l.changed = nil
-	}
+	l.changed.fire()
 	return d, err
 }
 
@@ -218,8 +215,5 @@ func (l *deliveryLog) add(d Delivery) (Delivery, error) {
 func (l *deliveryLog) waiter() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.changed == nil {
-		l.changed = make(chan struct{})
-	}
-	return l.changed
+	return l.changed.wait()
 }

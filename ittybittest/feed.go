@@ -15,7 +15,24 @@ type feed struct {
 	on      bool
 	last    int64 // the number of the latest notice
 	notices []notice
-	changed chan struct{} // closed when a notice comes; nil if nobody waits
+	changed signal
+}
+
+// signal wakes all who wait for it. It is guarded by its owner's mutex.
+type signal struct{ ch chan struct{} }
+
+func (s *signal) wait() <-chan struct{} {
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) fire() {
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
 }
 
 type notice struct {
@@ -36,10 +53,7 @@ func (f *feed) add(kind string, value any) {
 		f.notices[0] = notice{}
 		f.notices = f.notices[1:]
 	}
-	if f.changed != nil {
-		close(f.changed)
-		f.changed = nil
-	}
+	f.changed.fire()
 }
 
 // since gives the notices after a number, and a channel that is closed when another comes.
@@ -50,10 +64,7 @@ func (f *feed) since(number int64) ([]notice, <-chan struct{}) {
 	for first > 0 && f.notices[first-1].number > number {
 		first--
 	}
-	if f.changed == nil {
-		f.changed = make(chan struct{})
-	}
-	return append([]notice(nil), f.notices[first:]...), f.changed
+	return append([]notice(nil), f.notices[first:]...), f.changed.wait()
 }
 
 // latest is the number of the last notice.

@@ -97,9 +97,7 @@ func (c *config) isWebhookHost(host string) bool {
 
 // WithAPIKey sets the key that requests must carry and that webhooks are
 // signed with. The default is a random one, in Server.APIKey.
-func WithAPIKey(key string) Option {
-	return option(func(c *config) { c.apiKey = key })
-}
+func WithAPIKey(key string) Option { return option(func(c *config) { c.apiKey = key }) }
 
 // WithLogger logs one line for each request and each delivery attempt. No
 // line holds the API key or a signature. The default, and nil, is no log.
@@ -114,16 +112,12 @@ func WithLogger(logger *slog.Logger) Option {
 // WithTaskDuration sets how long a task takes from its creation to its end.
 // The first quarter is spent pending, the rest processing; half-way its progress
 // is 50. The default is 20 ms; zero and less end a task at once.
-func WithTaskDuration(d time.Duration) Option {
-	return option(func(c *config) { c.taskDuration = d })
-}
+func WithTaskDuration(d time.Duration) Option { return option(func(c *config) { c.taskDuration = d }) }
 
 // WithProgressWebhooks also posts a task to its webhook_url half-way, with
 // status "processing" and progress 50. Whether Ittybit does so is not
 // documented, but the handler in its webhooks documentation is prepared for it.
-func WithProgressWebhooks() Option {
-	return option(func(c *config) { c.progressWebhooks = true })
-}
+func WithProgressWebhooks() Option { return option(func(c *config) { c.progressWebhooks = true }) }
 
 // Backoff is the schedule of a webhook's retries: the wait before the second
 // attempt is First, and each further one Factor times the last, at most Max.
@@ -136,9 +130,7 @@ type Backoff struct {
 }
 
 // WithBackoff sets the schedule of retries. A zero field has its default.
-func WithBackoff(b Backoff) Option {
-	return option(func(c *config) { c.backoff = b })
-}
+func WithBackoff(b Backoff) Option { return option(func(c *config) { c.backoff = b }) }
 
 func (b Backoff) withDefaults() Backoff {
 	if b.First <= 0 {
@@ -192,9 +184,7 @@ func (s Signing) sign(key string, at time.Time, body []byte) string {
 }
 
 // WithSigning chooses how deliveries are signed. The default is [SignEachAttempt].
-func WithSigning(s Signing) Option {
-	return option(func(c *config) { c.signing = s })
-}
+func WithSigning(s Signing) Option { return option(func(c *config) { c.signing = s }) }
 
 // WithDeliveryTimeout sets how long an attempt waits for the receiver's
 // answer. The default is 5 s, as in Ittybit's webhooks documentation.
@@ -209,9 +199,7 @@ func WithDeliveryTimeout(d time.Duration) Option {
 // WithRootCAs trusts these certificates when a webhook is delivered to an https
 // address, so that a receiver can be an httptest.NewTLSServer. The default is
 // the system's certificates.
-func WithRootCAs(pool *x509.CertPool) Option {
-	return option(func(c *config) { c.rootCAs = pool })
-}
+func WithRootCAs(pool *x509.CertPool) Option { return option(func(c *config) { c.rootCAs = pool }) }
 
 // WithoutSockets makes a server that opens no port, for a test under testing/synctest: real HTTP
 // servers and clients talk in memory. The client of [Server.Client] and the transport of
@@ -231,9 +219,7 @@ func WithoutSockets(receiver http.Handler) Option {
 
 // WithAsyncFiles lets POST /files answer 202 with an ingest task, which makes
 // the file when it completes. Ittybit was seen to do both.
-func WithAsyncFiles() Option {
-	return option(func(c *config) { c.asyncFiles = true })
-}
+func WithAsyncFiles() Option { return option(func(c *config) { c.asyncFiles = true }) }
 
 // WithStorageLimit sets how many bytes the storage may have, what is being
 // received included: it is a full disk. An upload in chunks counts in full from
@@ -247,15 +233,11 @@ func WithStorageLimit(n int64) Option {
 // WithEmptyUploadAnswers leaves the answers to uploads without a body, and so
 // without a File, whatever their status: Ittybit was seen to do so for signed
 // URLs. Refusals still have their message.
-func WithEmptyUploadAnswers() Option {
-	return option(func(c *config) { c.emptyUploadAnswers = true })
-}
+func WithEmptyUploadAnswers() Option { return option(func(c *config) { c.emptyUploadAnswers = true }) }
 
 // WithFixedIDs numbers ids in the order in which they are made, such as task_0000000000000001,
 // so that a test can compare whole responses. By default they are random.
-func WithFixedIDs() Option {
-	return option(func(c *config) { c.fixedIDs = true })
-}
+func WithFixedIDs() Option { return option(func(c *config) { c.fixedIDs = true }) }
 
 // WithListeners serves the API and the storage on these listeners, which the server closes. Nil
 // is a port of its own on the loopback interface.
@@ -280,9 +262,7 @@ func WithWebhookHosts(hosts ...string) Option {
 
 // WithEndpoint also posts every task's end, and every new media object, to this address, as an
 // endpoint that is registered for a whole project would get them.
-func WithEndpoint(url string) Option {
-	return option(func(c *config) { c.endpoint = url })
-}
+func WithEndpoint(url string) Option { return option(func(c *config) { c.endpoint = url }) }
 
 // WithDeliveryStore keeps the records of deliveries in a store of the caller's. The default one
 // is in memory, and keeps the latest 10,000 records, or fewer when they have more than 64 MiB.

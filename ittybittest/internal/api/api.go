@@ -99,7 +99,8 @@ type refusal struct {
 // Error implements error.
 func (r *refusal) Error() string { return r.message }
 
-func refuse(status int, format string, args ...any) error {
+// Refuse makes the error of a request that is answered with this status and message.
+func Refuse(status int, format string, args ...any) error {
 	return &refusal{status: status, message: fmt.Sprintf(format, args...)}
 }
 
@@ -134,6 +135,18 @@ func (a *API) failure(err error) *response {
 		resp.header[http.CanonicalHeaderKey(name)] = values
 	}
 	return resp
+}
+
+// Fail answers with an error.
+func (a *API) Fail(w http.ResponseWriter, err error) { a.failure(err).write(w) }
+
+// Write answers with a value as JSON, or without a body if it is nil.
+func Write(w http.ResponseWriter, status int, value any) {
+	resp := &response{status: status}
+	if value != nil {
+		resp = reply(status, value)
+	}
+	resp.write(w)
 }
 
 // response is what a fault answers, or nil.
@@ -204,7 +217,9 @@ func (resp *response) write(w http.ResponseWriter) {
 	if resp.body != nil {
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(resp.body)))
+	if resp.status != http.StatusNoContent {
+		w.Header().Set("Content-Length", strconv.Itoa(len(resp.body)))
+	}
 	w.WriteHeader(resp.status)
 	_, _ = w.Write(resp.body)
 }
@@ -242,7 +257,7 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit)
+		return nil, Refuse(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit)
 	case err != nil:
 		return nil, errAborted
 	}
@@ -266,7 +281,7 @@ func (a *API) answer(r *http.Request, body []byte, bodyErr error) (*response, er
 	}
 	for _, version := range r.Header.Values("Accept-Version") {
 		if version != "" && version != apiVersion && version != "latest" {
-			return nil, refuse(http.StatusBadRequest, "Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion)
+			return nil, Refuse(http.StatusBadRequest, "Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion)
 		}
 	}
 	x := &exchange{Request: r, raw: body, bodyErr: bodyErr}
@@ -293,7 +308,7 @@ func checkCharset(r *http.Request) error {
 	given := r.Header.Get("Content-Type")
 	_, params, err := mime.ParseMediaType(given)
 	if charset := strings.ToLower(params["charset"]); err == nil && charset != "" && charset != "utf-8" {
-		return refuse(http.StatusUnsupportedMediaType, "The body must be JSON in UTF-8, not %q.", given)
+		return Refuse(http.StatusUnsupportedMediaType, "The body must be JSON in UTF-8, not %q.", given)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (a *API) once(x *exchange, handle func() (*response, error)) (*response, er
 		return handle()
 	}
 	if len(key) > 255 {
-		return nil, refuse(http.StatusBadRequest, "Idempotency-Key must not be longer than 255 bytes.")
+		return nil, Refuse(http.StatusBadRequest, "Idempotency-Key must not be longer than 255 bytes.")
 	}
 	digest := sha256.Sum256(append([]byte(x.URL.Path+"\n"), x.raw...))
 	for {
@@ -41,7 +41,7 @@ func (a *API) once(x *exchange, handle func() (*response, error)) (*response, er
 			return a.replies.fill(entry, handle)
 		}
 		if entry.digest != digest {
-			return nil, refuse(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
+			return nil, Refuse(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
 		}
 		select {
 		case <-entry.done:

@@ -72,7 +72,7 @@ func (rt route) answer(x *exchange) (*response, error) {
 		}
 		body, err := ordered.Parse(raw)
 		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "The request body %s.", err)
+			return nil, Refuse(http.StatusBadRequest, "The request body %s.", err)
 		}
 		x.body = body
 	}
@@ -96,7 +96,7 @@ func notAllowed(method, allow string) error {
 }
 
 func nothingAt(r *http.Request) error {
-	return refuse(http.StatusNotFound, "Not found: %s.", r.URL.Path)
+	return Refuse(http.StatusNotFound, "Not found: %s.", r.URL.Path)
 }
 
 func (a *API) routes() *http.ServeMux {
@@ -212,10 +212,10 @@ func (a *API) list(limit int64, items func(engine.Window) ([]ordered.Object, int
 // page answers a list request with one page of the items, and links to others.
 func (a *API) page(x *exchange, limit int64, items func(engine.Window) ([]ordered.Object, int64, error)) (int, any, error) {
 	query, w := x.URL.Query(), engine.Window{Page: 1, Limit: limit}
-	if err := positive(query, "page", &w.Page, 0); err != nil {
+	if err := Positive(query, "page", &w.Page, 0); err != nil {
 		return 0, nil, err
 	}
-	if err := positive(query, "limit", &w.Limit, 100); err != nil {
+	if err := Positive(query, "limit", &w.Limit, 100); err != nil {
 		return 0, nil, err
 	}
 	shown, total, err := items(w)
@@ -251,16 +251,17 @@ func (a *API) base(r *http.Request) string {
 	return scheme + "://" + r.Host
 }
 
-func positive(query url.Values, name string, n *int64, most int64) error {
+// Positive reads a number, 1 or greater, of a query; most is the highest one, 0 if any is allowed.
+func Positive(query url.Values, name string, n *int64, most int64) error {
 	if !query.Has(name) {
 		return nil
 	}
 	value, err := strconv.ParseInt(query.Get(name), 10, 64)
 	switch {
 	case most > 0 && (err != nil || value < 1 || value > most):
-		return refuse(http.StatusBadRequest, "%s must be a number from 1 to %d.", name, most)
+		return Refuse(http.StatusBadRequest, "%s must be a number from 1 to %d.", name, most)
 	case err != nil || value < 1:
-		return refuse(http.StatusBadRequest, "%s must be a number, 1 or greater.", name)
+		return Refuse(http.StatusBadRequest, "%s must be a number, 1 or greater.", name)
 	}
 	*n = value
 	return nil
@@ -269,7 +270,7 @@ func positive(query url.Values, name string, n *int64, most int64) error {
 // listJobs pages by cursors, as the 2026 API does.
 func (a *API) listJobs(x *exchange) (int, any, error) {
 	limit, query := int64(20), x.URL.Query()
-	if err := positive(query, "limit", &limit, 100); err != nil {
+	if err := Positive(query, "limit", &limit, 100); err != nil {
 		return 0, nil, err
 	}
 	jobs := a.Engine.ListJobs(limit+1, query.Get("after"))

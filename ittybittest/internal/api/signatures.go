@@ -28,7 +28,7 @@ func (a *API) createSignature(x *exchange) (int, any, error) {
 	}
 	filename, folder := sanitise(texts["filename"]), []string{}
 	if strings.Trim(filename, ".") == "" {
-		return 0, nil, refuse(http.StatusBadRequest, "filename is required.")
+		return 0, nil, Refuse(http.StatusBadRequest, "filename is required.")
 	}
 	for part := range strings.SplitSeq(texts["folder"], "/") {
 		if part = sanitise(part); strings.Trim(part, ".") != "" {
@@ -37,12 +37,12 @@ func (a *API) createSignature(x *exchange) (int, any, error) {
 	}
 	method := cmp.Or(strings.ToLower(texts["method"]), "get")
 	if method != "get" && method != "put" {
-		return 0, nil, refuse(http.StatusBadRequest, "method must be get or put.")
+		return 0, nil, Refuse(http.StatusBadRequest, "method must be get or put.")
 	}
 	now := time.Now()
 	expiry := now.Add(time.Hour).Unix()
 	if raw, ok := x.body.Get("expiry"); ok && (json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix()) {
-		return 0, nil, refuse(http.StatusBadRequest, "expiry must be a time in the future, in unix seconds.")
+		return 0, nil, Refuse(http.StatusBadRequest, "expiry must be a time in the future, in unix seconds.")
 	}
 	signed := fmt.Sprintf("%s?expiry=%d&method=%s", strings.Join(append(folder, filename), "/"), expiry, method)
 	signature := sign(a.Key, signed)
@@ -81,11 +81,11 @@ func CheckSigned(key string, u *url.URL, method string) error {
 	expiry, err := strconv.ParseInt(query.Get("expiry"), 10, 64)
 	switch {
 	case !valid || err != nil:
-		return refuse(http.StatusForbidden, "The signature is not valid.")
+		return Refuse(http.StatusForbidden, "The signature is not valid.")
 	case given != method:
-		return refuse(http.StatusForbidden, "The signature is for another method: %q, not %q.", given, method)
+		return Refuse(http.StatusForbidden, "The signature is for another method: %q, not %q.", given, method)
 	case time.Now().Unix() >= expiry:
-		return refuse(http.StatusForbidden, "The signature is expired since %s.", time.Unix(expiry, 0).UTC().Format(time.RFC3339))
+		return Refuse(http.StatusForbidden, "The signature is expired since %s.", time.Unix(expiry, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func parseRange(r *http.Request) (blobs.Range, error) {
 	}
 	span := blobs.Range{Start: n[0], End: n[1], Total: n[2]}
 	if span.Start > span.End || span.End >= span.Total {
-		return span, refuse(http.StatusBadRequest, "Content-Range must be bytes=<start>-<end>/<total>, with the end included, not %q.", given)
+		return span, Refuse(http.StatusBadRequest, "Content-Range must be bytes=<start>-<end>/<total>, with the end included, not %q.", given)
 	}
 	if r.ContentLength >= 0 && r.ContentLength != span.Length() {
 		return span, wrongLength(span)
@@ -157,7 +157,7 @@ func parseRange(r *http.Request) (blobs.Range, error) {
 }
 
 func wrongLength(span blobs.Range) error {
-	return refuse(http.StatusBadRequest, "The body is not the %d bytes that Content-Range says.", span.Length())
+	return Refuse(http.StatusBadRequest, "The body is not the %d bytes that Content-Range says.", span.Length())
 }
 
 // receive reads a body into the storage.
@@ -216,7 +216,7 @@ func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
 	case blobs.Repeated:
 		if file, err = a.Engine.Files.Get(result.Owner); err != nil {
 			a.Blobs.Delete(result.Owner)
-			return nil, refuse(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
+			return nil, Refuse(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
 		}
 		resp = reply(http.StatusCreated, file)
 	case blobs.Completed:

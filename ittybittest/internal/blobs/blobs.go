@@ -86,12 +86,15 @@ func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 		e = &entry{bodies: map[*Body]bool{}}
 		st.entries[name] = e
 	}
-	b, err := &Body{name: name, span: span}, error(nil)
+	b := &Body{name: name, span: span}
 	e.bodies[b] = true
-	if span.Whole() {
+	var err error
+	if !span.Whole() {
+		length = 0 // the upload counts by itself
+		b.upload, err = e.uploadFor(span)
+	}
+	if err == nil {
 		err = st.claim(b, max(length, 0))
-	} else if b.upload, err = e.uploadFor(span); err == nil {
-		err = st.claim(b, 0) // the upload counts by itself
 	}
 	if err != nil {
 		st.leave(b)

@@ -122,8 +122,7 @@ func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced s
 
 // join makes one file of the parts: that of the first one.
 func (u *upload) join() (path string, err error) {
-	path = u.parts[0].path
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	to, err := os.OpenFile(u.parts[0].path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return "", err
 	}
@@ -138,10 +137,10 @@ func (u *upload) join() (path string, err error) {
 			break
 		}
 	}
-	if err = errors.Join(err, to.Close()); err != nil {
-		return "", err
+	if closeErr := to.Close(); err != nil || closeErr != nil {
+		return "", errors.Join(err, closeErr)
 	}
-	u.parts[0].path = "" // it is the file's now
+	path, u.parts[0].path = u.parts[0].path, "" // it is the file's now
 	u.drop()
 	return path, nil
 }

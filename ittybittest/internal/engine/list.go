@@ -79,7 +79,7 @@ func (l *List[T]) set(item T) {
 func (l *List[T]) find(id string) (T, error) {
 	item, ok := l.byID[id]
 	if !ok {
-		return item, &Error{NotFound, l.name + " \"" + id + "\" was not found."}
+		return item, notFound(l.name, id)
 	}
 	return item, nil
 }

@@ -46,7 +46,7 @@ func (e *Engine) loadTask(t *Task) (err error) {
 	if t.ParentID != "" || t.AutomationID != "" {
 		t.options = t.options.Without("next")
 	}
-	if parent, err := e.Tasks.find(t.ParentID); t.ParentID != "" && (err != nil || !parent.isFinal()) {
+	if parent := e.Tasks.byID[t.ParentID]; t.ParentID != "" && (parent == nil || !parent.isFinal()) {
 		e.Tasks.remove(t.ID)
 		return nil
 	}

@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+)
+
+// mailbox has the addresses that webhooks went to.
+type mailbox struct {
+	mu   sync.Mutex
+	urls []string
+}
+
+func (m *mailbox) all() []string {
+	synctest.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string{}, m.urls...)
+}
+
+// start makes an engine in fake time, whose webhooks go to posted.
+func start(t *testing.T, posted *mailbox, f func(e *Engine)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		ids, life := map[string]int{}, lifecycle.New()
+		e := New(Config{
+			Life: life, StorageURL: "https://you.ittybit.test", TaskDuration: time.Hour,
+			NewID: func(prefix string) string {
+				mu.Lock()
+				defer mu.Unlock()
+				ids[prefix]++
+				return fmt.Sprint(prefix, "_", ids[prefix])
+			},
+			Deliver: func(url string, _ []byte) {
+				posted.mu.Lock()
+				defer posted.mu.Unlock()
+				posted.urls = append(posted.urls, url)
+			},
+			PlainHTTP: func(string) bool { return false },
+			Changed:   func(ordered.Object) {},
+		})
+		f(e)
+		life.Stop()
+		life.Wait()
+	})
+}
+
+func object(t *testing.T, text string) ordered.Object {
+	t.Helper()
+	o, err := ordered.Parse(json.RawMessage(text))
+	require.NoError(t, err)
+	return o
+}
+
+func TestEngine_runsATaskAndItsNextSteps(t *testing.T) {
+	var posted mailbox
+	start(t, &posted, func(e *Engine) {
+		task, err := e.CreateTask(object(t, `{"kind":"image","url":"https://example.com/a.png","webhook_url":"https://a.test/end",
+			"next":[{"kind":"nsfw","next":[{"kind":"webhook","url":"https://a.test/next"}]}]}`))
+		require.NoError(t, err)
+		assert.Equal(t, "pending", task.String("status"))
+		time.Sleep(90 * time.Minute)
+		assert.Equal(t, []string{"https://a.test/end"}, posted.all())
+		time.Sleep(time.Hour)
+		assert.Equal(t, []string{"https://a.test/end", "https://a.test/next"}, posted.all())
+		tasks, total, err := e.ListTasks(Window{1, 10}, "completed", "")
+		require.NoError(t, err)
+		assert.EqualValues(t, 2, total)
+		assert.Equal(t, []string{"nsfw", "image"}, []string{tasks[0].String("kind"), tasks[1].String("kind")})
+	})
+}
+
+func TestEngine_loadsItsSnapshotAndGoesOn(t *testing.T) {
+	var posted mailbox
+	var saved []byte
+	start(t, &posted, func(e *Engine) {
+		_, err := e.CreateAutomation(object(t, `{"trigger":{"kind":"event","event":"media.created"},
+			"workflow":[{"kind":"webhook","url":"https://a.test/media"}]}`))
+		require.NoError(t, err)
+		_, err = e.CreateTask(object(t, `{"kind":"nsfw","url":"https://example.com/a.png","webhook_url":"https://a.test/end"}`))
+		require.NoError(t, err)
+		time.Sleep(30 * time.Minute)
+		saved, err = e.Snapshot()
+		require.NoError(t, err)
+	})
+	assert.Empty(t, posted.urls)
+	start(t, &posted, func(e *Engine) {
+		require.NoError(t, e.Load(saved))
+		_, err := e.CreateMedia(nil)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Hour)
+		assert.Equal(t, []string{"https://a.test/media", "https://a.test/end"}, posted.all())
+		task, err := e.Tasks.Get("task_1")
+		require.NoError(t, err)
+		assert.Equal(t, "completed", task.String("status"))
+		require.Error(t, New(e.Config).Load([]byte(`{"Tasks":[{"ID":"task_1","Body":{"kind":5}}]}`)))
+	})
+}
+
+func TestList_pages(t *testing.T) {
+	var posted mailbox
+	start(t, &posted, func(e *Engine) {
+		for range 5 {
+			_, err := e.CreateMedia(nil)
+			require.NoError(t, err)
+		}
+		require.NoError(t, e.Media.Delete("med_4"))
+		for page, want := range map[int64][]string{1: {"med_5", "med_3", "med_2"}, 2: {"med_1"}, 3: {}, 1 << 62: {}} {
+			shown, total := e.Media.List(Window{page, 3})
+			got := []string{}
+			for _, m := range shown {
+				got = append(got, m.String("id"))
+			}
+			assert.Equal(t, want, got, page)
+			assert.EqualValues(t, 4, total)
+		}
+		_, err := e.Media.Get("med_4")
+		assert.Equal(t, &Error{NotFound, `Media "med_4" was not found.`}, err)
+		assert.Equal(t, err, e.Media.Delete("med_4"))
+	})
+}
+
+func TestSized(t *testing.T) {
+	file := object(t, `{"width":1920,"height":1080}`)
+	for options, want := range map[string]string{
+		`{}`:                        `{"width":1920,"height":1080}`,
+		`{"width":640}`:             `{"width":640,"height":360}`,
+		`{"height":"50%"}`:          `{"width":960,"height":540}`,
+		`{"width":3,"height":4}`:    `{"width":3,"height":4}`,
+		`{"width":"x","height":-1}`: `{"width":1920,"height":1080}`,
+	} {
+		assert.JSONEq(t, want, string(ordered.Encode(sized(file, object(t, options)))), options)
+	}
+}

@@ -135,8 +135,8 @@ func HTTPClient(respond func(n int, req *http.Request) (*http.Response, error)) 
 // Response makes an answer; header is name, value, name, value, …
 func Response(status int, body string, header ...string) (*http.Response, error) {
 	resp := &http.Response{StatusCode: status, Header: make(http.Header), Body: io.NopCloser(strings.NewReader(body))}
-	for i := 0; i < len(header); i += 2 {
-		resp.Header.Add(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		resp.Header.Add(pair[0], pair[1])
 	}
 	return resp, nil
 }
@@ -150,7 +150,7 @@ func Always(status int, body string, header ...string) func(int, *http.Request) 
 // calls step, which answers on conn and reports whether the connection is kept.
 func RawServer(t *testing.T, step func(n int, conn net.Conn) (keep bool)) (baseURL string, recorder *Recorder) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	recorder = &Recorder{}
 	var running sync.WaitGroup
@@ -193,7 +193,7 @@ func Write(conn net.Conn, status int, body string, header ...string) {
 // RefusedURL is the address of a port that nobody listens on.
 func RefusedURL(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
 	return "http://" + listener.Addr().String()

@@ -90,7 +90,7 @@ type beginner interface {
 func begin(ctx context.Context, from beginner, opts *sql.TxOptions, first func() core.Statement) (*transaction, int64, error) {
 	txCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
-	tx, err := from.BeginTx(txCtx, opts) //nolint:contextcheck // ctx ends it by stop
+	tx, err := from.BeginTx(txCtx, opts)
 	inTime := stop()
 	if err != nil {
 		cancel()

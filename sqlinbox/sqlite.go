@@ -53,7 +53,7 @@ func (d *sqliteDatabase) Begin(ctx context.Context, first func() core.Statement)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // the connection is put back also where ctx has ended
 		if err != nil {
 			conn.release()
 		}

@@ -67,7 +67,7 @@ func upload(ctx context.Context, client *ittybit.Client, domain, name string) (*
 	}
 	defer file.Close() //nolint:errcheck // it was only read
 	tokenFile := name + ".upload"
-	token, err := os.ReadFile(tokenFile)
+	token, err := os.ReadFile(tokenFile) //nolint:gosec // beside the file that the user names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func upload(ctx context.Context, client *ittybit.Client, domain, name string) (*
 // store replaces the token whole or not at all: the program may end at any time.
 func store(tokenFile string, token ittybit.UploadToken) error {
 	next := tokenFile + ".next"
-	if err := os.WriteFile(next, []byte(token), 0o600); err != nil { //nolint:gosec // beside the file that the user names
+	if err := os.WriteFile(next, []byte(token), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(next, tokenFile)

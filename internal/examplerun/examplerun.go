@@ -44,7 +44,7 @@ func Build(t testing.TB) string {
 // Start starts a program, with more variables of the environment. It is killed when the test ends.
 func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	t.Helper()
-	p := &Program{t: t, cmd: exec.Command(name, args...), ended: make(chan struct{}), grown: make(chan struct{})} //nolint:gosec,noctx // a test's own program
+	p := &Program{t: t, cmd: exec.Command(name, args...), ended: make(chan struct{}), grown: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "ITTYBIT_API_KEY=", "WEBHOOK_URL=")
 	p.cmd.Env = append(p.cmd.Env, env...)
 	reader, writer := io.Pipe()

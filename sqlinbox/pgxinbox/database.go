@@ -91,7 +91,7 @@ func (d *database) Begin(ctx context.Context, first func() core.Statement) (core
 			return t, rows, nil
 		}
 		stale := conn.Conn().IsClosed() && ctx.Err() == nil && n < maxStale // nothing of it is committed
-		t.Close()
+		t.Close()                                                           //nolint:contextcheck // it must end also where ctx has ended
 		if !stale {
 			return nil, 0, core.Failed("beginning the transaction", core.WithCause(ctx, err))
 		}

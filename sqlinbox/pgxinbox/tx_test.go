@@ -107,7 +107,7 @@ func TestTx_isTheInboxsToEnd(t *testing.T) {
 		"a batch":      {beginInBatch, "Batch.BeginTx"},
 		"a lost error": {func(ctx context.Context, tx pgx.Tx) error { _, _ = tx.Exec(ctx, "nonsense"); return nil }, "return its error"},
 		"an open query": {func(ctx context.Context, tx pgx.Tx) error {
-			_, err := tx.Query(ctx, "SELECT generate_series(1, 100000)")
+			_, err := tx.Query(ctx, "SELECT generate_series(1, 100000)") //nolint:gocritic,sqlclosecheck // it is left open on purpose
 			return err
 		}, "conn busy"},
 	} {
@@ -121,7 +121,7 @@ func TestTx_isTheInboxsToEnd(t *testing.T) {
 			assert.Empty(t, notes(t, pool))
 			_, err := kept.Exec(t.Context(), "INSERT INTO effects VALUES ('after the end')")
 			require.ErrorIs(t, err, pgx.ErrTxClosed)
-			_, err = kept.Query(t.Context(), "SELECT 1")
+			_, err = kept.Query(t.Context(), "SELECT 1") //nolint:gocritic,sqlclosecheck // there are no rows
 			require.ErrorIs(t, err, pgx.ErrTxClosed)
 			require.ErrorIs(t, kept.QueryRow(t.Context(), "SELECT 1").Scan(new(int)), pgx.ErrTxClosed)
 			_, err = kept.Begin(t.Context())

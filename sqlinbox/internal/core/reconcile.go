@@ -210,5 +210,6 @@ func (l *lease) finish(ctx context.Context, checkpoint *ittybit.ReconcileCheckpo
 }
 
 func logFailure(ctx context.Context, message string, err error) {
-	slog.Default().WarnContext(ctx, message, slog.String("error", err.Error()))
+	slog.Default().WarnContext(ctx, message, //nolint:sloglint // each caller's is constant
+		slog.String("error", err.Error()))
 }

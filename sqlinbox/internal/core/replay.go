@@ -15,26 +15,26 @@ import (
 // ErrNoPayloads says that there is nothing to replay.
 var ErrNoPayloads = errors.New("sqlinbox: the inbox keeps no payloads to replay: make it with WithPayloads")
 
-// ReplayParams and ReplayResult are sqlinbox's, which documents them.
-type (
-	ReplayParams struct {
-		Since   time.Time
-		Until   time.Time
-		Types   []ittybit.EventType
-		Keys    []string
-		Outcome ittybit.Outcome
-		After   string
-		OnError func(key string, err error) error
-	}
-	ReplayResult struct {
-		Handled   int
-		Discarded int
-		Failed    int
-		Skipped   int
-		Cursor    string
-		Until     time.Time
-	}
-)
+// ReplayParams is sqlinbox's, which documents it.
+type ReplayParams struct {
+	Since   time.Time
+	Until   time.Time
+	Types   []ittybit.EventType
+	Keys    []string
+	Outcome ittybit.Outcome
+	After   string
+	OnError func(key string, err error) error
+}
+
+// ReplayResult is sqlinbox's, which documents it.
+type ReplayResult struct {
+	Handled   int
+	Discarded int
+	Failed    int
+	Skipped   int
+	Cursor    string
+	Until     time.Time
+}
 
 const (
 	replayPage = 100 // keys that are read at once; payloads come one by one

@@ -82,7 +82,7 @@ func results(size int) string {
 	var b strings.Builder
 	b.WriteString(head)
 	for i := 0; ; i++ {
-		line := fmt.Sprintf(`{"index":%d,"start":%d.25,"end":%d.25,"speaker":%d,"text":"%s","confidence":0.%d},`, i, 2*i, 2*i+2, i%2,
+		line := fmt.Sprintf(`{"index":%d,"start":%d.25,"end":%d.25,"speaker":%d,"text":"%s","confidence":0.%d},`, i, 2*i, 2*i+2, i%2, //nolint:gocritic // as JSON, not as Go
 			[]string{"The light is good today.", `He said \"wait\", and then it came.`, "Le café là-bas ouvre à neuf heures."}[i%3], 70+i%30)
 		if b.Len()+len(line)+len(last) > size {
 			return b.String() + strings.Repeat(" ", size-b.Len()-len(last)) + last

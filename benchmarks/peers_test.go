@@ -29,7 +29,7 @@ import (
 )
 
 // secret is what everybody signs with, and encodedSecret the same for Standard Webhooks.
-const secret = "ittybit_benchmark_key_0123456789" //nolint:gosec // made up
+const secret = "ittybit_benchmark_key_0123456789"
 
 var encodedSecret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(secret))
 

@@ -72,7 +72,7 @@ func run(root string, out io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.path(), err)
 		}
-		fmt.Fprintf(out, "%s@%s: %s\n", m.path(), version, what)
+		_, _ = fmt.Fprintf(out, "%s@%s: %s\n", m.path(), version, what)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func nextVersion(root string) (string, error) {
 		return "", err
 	}
 	found := regexp.MustCompile(`(?m)^\s*(?:const )?Version\s*= "(.+)"`).FindSubmatch(source)
-	if found == nil || !semver.IsValid("v"+string(found[1])) {
+	if len(found) == 0 || !semver.IsValid("v"+string(found[1])) {
 		return "", errors.New("ittybit.go has no constant Version that is a semantic version")
 	}
 	return "v" + string(found[1]), nil

@@ -95,11 +95,11 @@ func TestPublish_leavesNestedModulesOut(t *testing.T) {
 	if err := modules[0].publish(proxy, "v1.2.0"); err != nil {
 		t.Fatal(err)
 	}
-	archive, err := zip.OpenReader(filepath.Join(proxy, "example.com/kit/@v/v1.2.0.zip"))
+	archive, err := zip.OpenReader(filepath.Join(proxy, "example.com", "kit", "@v", "v1.2.0.zip"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer archive.Close()
+	defer func() { _ = archive.Close() }()
 	var names []string
 	for _, file := range archive.File {
 		names = append(names, strings.TrimPrefix(file.Name, "example.com/kit@v1.2.0/"))

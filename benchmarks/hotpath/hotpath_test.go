@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	secret = "ittybit_benchmark_key_0123456789" //nolint:gosec // made up
+	secret = "ittybit_benchmark_key_0123456789"
 	taskID = "task_123abc"
 )
 

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	for pair := range *n {
-		fmt.Fprintf(stderr, "pair %d of %d\n", pair+1, *n)
+		_, _ = fmt.Fprintf(stderr, "pair %d of %d\n", pair+1, *n)
 		for i := range sides {
 			// Neither is always the first.
 			if err := sides[(i+pair)%2].measure(ctx); err != nil {
@@ -99,7 +99,7 @@ func build(ctx context.Context, work, what, binary string) error {
 	}
 	// The file is laid over the tree, into the root module, and so depends on nothing else of it.
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {
-		filepath.Join(tree, "internal/hotpath/hotpath_test.go"): filepath.Join(root, "benchmarks/hotpath/hotpath_test.go"),
+		filepath.Join(tree, "internal", "hotpath", "hotpath_test.go"): filepath.Join(root, "benchmarks", "hotpath", "hotpath_test.go"),
 	}})
 	if err != nil {
 		return err
@@ -182,7 +182,7 @@ func printRatios(w io.Writer, sides [2]side) error {
 			ratios[i] = sides[1].nanos[name][i] / before
 		}
 		slices.Sort(ratios)
-		fmt.Fprintf(w, "%-32s %.3f (%.3f to %.3f)\n", name, quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75))
+		_, _ = fmt.Fprintf(w, "%-32s %.3f (%.3f to %.3f)\n", name, quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75))
 	}
 	return nil
 }

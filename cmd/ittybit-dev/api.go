@@ -145,7 +145,7 @@ command goes on with an upload that was cut.`,
 			if err != nil {
 				return err
 			}
-			f, err := os.Open(args[0]) //nolint:gosec // the file is the user's own
+			f, err := os.Open(args[0])
 			if err != nil {
 				return err
 			}

@@ -19,31 +19,31 @@ import (
 var errNotServing = errors.New("nothing is served there: start it with ittybit-dev serve")
 
 // control sends a request to the control of a local Ittybit, and decodes what it answers.
-func control(ctx context.Context, base, method, path string, body io.Reader, into any) (status int, err error) {
+func control(ctx context.Context, base, method, path string, body io.Reader, into any) error {
 	req, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the address is the user's own
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, &failure{exitNoReach, fmt.Errorf("%s: %w", base, errNotServing)}
+		return &failure{exitNoReach, fmt.Errorf("%s: %w", base, errNotServing)}
 	}
 	defer func() { _ = resp.Body.Close() }() // it is only read
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return resp.StatusCode, err
+		return err
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		var refusal struct{ Message string }
 		if json.Unmarshal(data, &refusal) != nil || refusal.Message == "" {
 			refusal.Message = resp.Status
 		}
-		return resp.StatusCode, &failure{exitNoReach, errors.New(refusal.Message)}
+		return &failure{exitNoReach, errors.New(refusal.Message)}
 	}
 	if into == nil || len(data) == 0 {
-		return resp.StatusCode, nil
+		return nil
 	}
-	return resp.StatusCode, json.Unmarshal(data, into)
+	return json.Unmarshal(data, into)
 }
 
 // delivery is an attempt as the control of the local Ittybit shows it.
@@ -95,7 +95,7 @@ func newDeliveries(s *settings) *cobra.Command {
 				Deliveries []delivery `json:"deliveries"`
 				Next       string     `json:"next,omitempty"`
 			}{}
-			if _, err := control(cmd.Context(), s.url, http.MethodGet, "/_local/deliveries?"+query.Encode(), nil, &page); err != nil {
+			if err := control(cmd.Context(), s.url, http.MethodGet, "/_local/deliveries?"+query.Encode(), nil, &page); err != nil {
 				return err
 			}
 			if s.json {
@@ -123,7 +123,7 @@ func newShow(s *settings) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var shown json.RawMessage
-			if _, err := control(cmd.Context(), s.url, http.MethodGet, "/_local/deliveries/"+url.PathEscape(args[0]), nil, &shown); err != nil {
+			if err := control(cmd.Context(), s.url, http.MethodGet, "/_local/deliveries/"+url.PathEscape(args[0]), nil, &shown); err != nil {
 				return err
 			}
 			return printJSON(cmd, shown)
@@ -141,7 +141,7 @@ func newResend(s *settings) *cobra.Command {
 			var sent struct {
 				ID string `json:"id"`
 			}
-			if _, err := control(cmd.Context(), s.url, http.MethodPost, "/_local/deliveries/"+url.PathEscape(args[0])+"/resend", nil, &sent); err != nil {
+			if err := control(cmd.Context(), s.url, http.MethodPost, "/_local/deliveries/"+url.PathEscape(args[0])+"/resend", nil, &sent); err != nil {
 				return err
 			}
 			return s.print(cmd, sent, "On its way as "+sent.ID+": ittybit-dev show "+sent.ID)

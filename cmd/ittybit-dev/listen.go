@@ -157,7 +157,7 @@ func (l *listener) run(ctx context.Context, f *listenFlags) error {
 // ended is nil where it was Ctrl-C that ended it.
 func (l *listener) ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // that is how it is meant to end
 	}
 	return err
 }
@@ -245,7 +245,7 @@ func (l *listener) post(ctx context.Context, client *http.Client, body []byte) s
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook(l.settings.apiKey(), time.Now(), body))
-	resp, err := client.Do(req) //nolint:gosec // the address is the user's own
+	resp, err := client.Do(req)
 	if err != nil {
 		return err.Error()
 	}

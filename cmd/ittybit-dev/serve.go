@@ -127,7 +127,7 @@ func setFaults(ctx context.Context, base, faults string) error {
 	if !json.Valid([]byte(faults)) {
 		return errors.New("--faults is not valid JSON")
 	}
-	_, err := control(ctx, base, http.MethodPut, "/_local/faults", strings.NewReader(faults), nil)
+	err := control(ctx, base, http.MethodPut, "/_local/faults", strings.NewReader(faults), nil)
 	return err
 }
 

@@ -104,9 +104,10 @@ func (s *sqliteStore) List(q ittybittest.DeliveryQuery) (found []ittybittest.Del
 	if q.Limit > 0 {
 		limit = q.Limit
 	}
+	//nolint:gosec // the conditions are constants
 	rows, err := s.db.QueryContext(s.ctx, `SELECT number, id, copy, attempt, url, final, body, signature, time, duration, status,
 		response_header, response_body, error FROM deliveries WHERE `+strings.Join(where, " AND ")+
-		" ORDER BY number "+order+" LIMIT ?", append(args, limit)...) //nolint:gosec // the conditions are constants
+		" ORDER BY number "+order+" LIMIT ?", append(args, limit)...)
 	if err != nil {
 		return nil, err
 	}

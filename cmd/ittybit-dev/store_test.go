@@ -39,7 +39,7 @@ func TestStore_givesBackWhatItWasGiven(t *testing.T) {
 	require.NoError(t, store.Close())
 	store, err = openStore(t.Context(), dir)
 	require.NoError(t, err)
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 
 	numbers := func(q ittybittest.DeliveryQuery) (found []int64) {
 		records, err := store.List(q)
@@ -70,7 +70,7 @@ func TestStore_givesBackWhatItWasGiven(t *testing.T) {
 func BenchmarkStore_firstPage(b *testing.B) {
 	store, err := openStore(b.Context(), b.TempDir())
 	require.NoError(b, err)
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	_, err = store.db.ExecContext(b.Context(), "PRAGMA synchronous = OFF")
 	require.NoError(b, err)
 	for i := range int64(100_000) {

@@ -46,7 +46,7 @@ func markdown(t *testing.T) map[string]string {
 // A block of Go code is a whole file, or a part of one: declarations, or statements. What a part
 // uses and does not declare, such as imageURL, a comment <!-- go … --> above it declares, for all
 // blocks that follow in that file.
-var goCode = regexp.MustCompile("(?ms)^<!-- go\n(.*?)^-->$|^ *```go\n(.*?)^ *```$") //nolint:gocritic // each ^ is a line's
+var goCode = regexp.MustCompile("(?ms)^<!-- go\n(.*?)^-->$|^ *```go\n(.*?)^ *```$")
 
 // imports are those that a part gets where it uses their name.
 var imports = map[string]string{
@@ -140,7 +140,7 @@ func TestGoCode_compiles(t *testing.T) {
 var (
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ +(.*)$`)
-	fenced  = regexp.MustCompile("(?ms)^ *```.*?^ *```$") //nolint:gocritic // each ^ is a line's
+	fenced  = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
 )
 
 // anchor is what GitHub makes of a heading.

@@ -2,6 +2,7 @@ package inboxtest
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime"
 	"strconv"

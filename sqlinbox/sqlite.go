@@ -84,7 +84,7 @@ func (c *sqliteConn) begin(ctx context.Context, first func() core.Statement) (co
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := c.waitForReaders(ctx); err != nil {
+	if err := c.waitForReaders(ctx, tx.tx); err != nil {
 		tx.Close()
 		return nil, 0, err
 	}
@@ -138,10 +138,11 @@ func (c *sqliteConn) stopWaiting(ctx context.Context) error {
 	return c.set(ctx, "busy_timeout", s, 0)
 }
 
-// waitForReaders lets a commit wait for readers, as it has to without a write-ahead log.
-func (c *sqliteConn) waitForReaders(ctx context.Context) error {
+// waitForReaders lets a commit wait for readers, as it has to without a write-ahead log. It goes
+// through the transaction: a Conn that loses its connection waits for the end of its transaction.
+func (c *sqliteConn) waitForReaders(ctx context.Context, tx *sql.Tx) error {
 	timeout := cmp.Or(c.busyTimeout.own, int(core.CleanupTimeout.Milliseconds()))
-	return c.set(context.WithoutCancel(ctx), "busy_timeout", &c.busyTimeout, timeout)
+	return c.setBy(context.WithoutCancel(ctx), tx, "busy_timeout", &c.busyTimeout, timeout)
 }
 
 // raiseSynchronous raises PRAGMA synchronous where a commit would not be on the disk otherwise.
@@ -187,14 +188,19 @@ func (c *sqliteConn) release() {
 	<-c.database.writer
 }
 
-// set sets a PRAGMA. SQLite answers some with a row, which go-libsql takes for an error where it
-// was not asked for.
+// set sets a PRAGMA, outside of any transaction.
 func (c *sqliteConn) set(ctx context.Context, pragma string, s *setting, value int) error {
+	return c.setBy(ctx, c.Conn, pragma, s, value)
+}
+
+// setBy sets a PRAGMA. SQLite answers some with a row, which go-libsql takes for an error where it
+// was not asked for.
+func (*sqliteConn) setBy(ctx context.Context, by querier, pragma string, s *setting, value int) error {
 	if s.now == value {
 		return nil
 	}
 	statement := core.Statement{SQL: "PRAGMA " + pragma + " = " + strconv.Itoa(value)}
-	if err := query(ctx, c.Conn, statement, func(core.Row) error { return nil }); err != nil {
+	if err := query(ctx, by, statement, func(core.Row) error { return nil }); err != nil {
 		return core.Failed("setting "+pragma, err)
 	}
 	s.now = value

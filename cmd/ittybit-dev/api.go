@@ -155,7 +155,7 @@ command goes on with an upload that was cut.`,
 			}
 			params.Body = f
 			place := args[0] + ".ittybit-upload"
-			if token, err := os.ReadFile(place); err == nil { //nolint:gosec // beside the user's file
+			if token, err := os.ReadFile(place); err == nil {
 				params.Resume = ittybit.UploadToken(token)
 			}
 			params.OnCheckpoint = func(token ittybit.UploadToken) {

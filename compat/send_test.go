@@ -95,7 +95,6 @@ func readHTTP1(reader *bufio.Reader) response {
 
 // sendHTTP3 sends a request over one QUIC connection.
 func sendHTTP3(ctx context.Context, address string, r request) []response {
-	//nolint:gosec // a certificate of the test's own
 	transport := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer func() { _ = transport.Close() }()
 	var answers []response

@@ -1,7 +1,6 @@
 package proxies
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -98,6 +97,6 @@ func frontOf(t *testing.T, name string) front {
 			return f.start
 		}
 	}
-	t.Fatal(fmt.Sprintf("no proxy is called %q", name))
+	t.Fatalf("no proxy is called %q", name)
 	return nil
 }

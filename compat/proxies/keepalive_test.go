@@ -65,7 +65,7 @@ func bursts(t *testing.T, start front, with settings, idle time.Duration, gaps [
 	connections := make([]*sender, senders)
 	for i := range connections {
 		connections[i] = &sender{address: address}
-		defer connections[i].close()
+		defer connections[i].close() //nolint:gocritic // all of them are open at once
 	}
 	ended := make([]time.Time, senders)
 	burst := func(round int, gap time.Duration) {

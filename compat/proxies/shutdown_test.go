@@ -33,7 +33,7 @@ func TestShutdown_losesNothing(t *testing.T) {
 					for i := 0; ctx.Err() == nil; i++ {
 						d := good(fmt.Sprintf("task_%d_%d", n, i))
 						d.keep = true
-						got := s.post(t.Context(), d)
+						got := s.post(t.Context(), d) //nolint:contextcheck // what was begun is finished
 						mu.Lock()
 						statuses[d.id] = got.status
 						mu.Unlock()

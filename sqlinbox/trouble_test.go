@@ -104,12 +104,9 @@ func TestWrap_comesAgainWhenTheDiskIsFull(t *testing.T) {
 		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "INSERT INTO effects VALUES ('big', zeroblob(1000000))")
 		return err
 	})
-	discard := ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
-		return ittybit.Discard(big.HandleEvent(ctx, e))
-	})
 	for name, h := range map[string]ittybit.EventHandler{
-		"in the handler": b.inbox.Wrap(big), "in one that gives up": b.inbox.Wrap(discard),
-		"with the key": b.with(sqlinbox.WithPayloads()).Wrap(ittybit.EventHandlerFunc(effect)),
+		"in the handler": b.inbox.Wrap(big),
+		"with the key":   b.with(sqlinbox.WithPayloads()).Wrap(ittybit.EventHandlerFunc(effect)),
 	} {
 		status, seen := deliver(t, h, strings.Replace(taskBody(1), "{", `{"x":"`+strings.Repeat("x", 100_000)+`",`, 1))
 		assert.Equal(t, http.StatusServiceUnavailable, status, name)
@@ -117,6 +114,13 @@ func TestWrap_comesAgainWhenTheDiskIsFull(t *testing.T) {
 		assert.Zero(t, b.effects(t)+b.kept(t), name)
 		b.idle(t)
 	}
+	// A handler that gives up is taken at its word: its mark is small enough.
+	status, seen := deliver(t, b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+		return ittybit.Discard(big.HandleEvent(ctx, e))
+	})), taskBody(2))
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, ittybit.OutcomeDiscarded, seen.Outcome)
+	assert.Equal(t, []int{0, 1}, []int{b.effects(t), b.kept(t)})
 	b.count(t, "PRAGMA max_page_count = 1000000")
 	require.NoError(t, b.inbox.Wrap(big).HandleEvent(t.Context(), task(t, 1)))
 	assert.Equal(t, 1, b.effects(t))

@@ -293,7 +293,7 @@ func TestWrap_theRunThatIsCommittedDecides(t *testing.T) {
 	b := newBench(t, e, e.open(t))
 	_, err := b.db.ExecContext(t.Context(), `
 		CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$;
-		CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON ittybit_inbox DEFERRABLE INITIALLY DEFERRED
+		CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT OR UPDATE ON ittybit_inbox DEFERRABLE INITIALLY DEFERRED
 			FOR EACH ROW WHEN (NEW.outcome = 'discarded') EXECUTE FUNCTION again()`)
 	require.NoError(t, err)
 	runs := 0
@@ -303,6 +303,12 @@ func TestWrap_theRunThatIsCommittedDecides(t *testing.T) {
 		}
 		return nil
 	}))
+	err = h.HandleEvent(t.Context(), task(t, 1))
+	require.ErrorContains(t, err, "marking the event as discarded")
+	outcome, _ := ittybit.OutcomeOf(err)
+	assert.Equal(t, ittybit.OutcomeRetryLater, outcome, "it comes again")
+	assert.Zero(t, b.effects(t)+b.count(t, "SELECT count(*) FROM ittybit_inbox"))
+
 	require.NoError(t, h.HandleEvent(t.Context(), task(t, 1)))
 	assert.Equal(t, 2, runs)
 	assert.Equal(t, 1, b.effects(t))

@@ -26,8 +26,9 @@ var waitFailures = map[string]func() (*http.Response, error){
 	"520":           func() (*http.Response, error) { return apitest.Response(520, "") },
 	"408":           func() (*http.Response, error) { return apitest.Response(408, `{"message":"too slow"}`) },
 	"425":           func() (*http.Response, error) { return apitest.Response(425, `{"message":"too early"}`) },
+	// So little that a poll still falls between the limit and the end of an outage of eleven minutes.
 	"429": func() (*http.Response, error) {
-		return apitest.Response(429, `{"message":"slow down"}`, "Retry-After", "45")
+		return apitest.Response(429, `{"message":"slow down"}`, "Retry-After", "20")
 	},
 	"a proxy's 404": func() (*http.Response, error) { return apitest.Response(404, "404 page not found") },
 	"a proxy's 403": func() (*http.Response, error) { return apitest.Response(403, "<html><h1>Forbidden</h1></html>") },
@@ -233,6 +234,11 @@ func TestWaitAll_outlivesAnOutage(t *testing.T) {
 	for _, name := range []string{"no connection", "503", "429", "a proxy's 404"} {
 		t.Run(name, func(t *testing.T) {
 			failure := waitFailures[name]
+			if name == "429" {
+				failure = func() (*http.Response, error) {
+					return apitest.Response(429, `{"message":"slow down"}`, "Retry-After", "45")
+				}
+			}
 			synctest.Test(t, func(t *testing.T) {
 				client, _ := waitAway(t, 9*time.Minute, failure)
 				ended := 0

@@ -77,7 +77,8 @@ func run(root string, out io.Writer) error {
 	return nil
 }
 
-// nextVersion is the version that ittybit.go names: that of the next release, as soon as something has changed.
+// nextVersion is the version that ittybit.go names: that of the next release, as soon as something
+// has changed.
 func nextVersion(root string) (string, error) {
 	source, err := os.ReadFile(filepath.Join(root, "ittybit.go"))
 	if err != nil {

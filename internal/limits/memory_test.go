@@ -29,7 +29,8 @@ const (
 
 	posts    = 1000
 	postSize = 1 << 20
-	// margin is what a flood may take beside the bodies, and beside what its connections take without a WebhookHandler.
+	// margin is what a flood may take beside the bodies, and beside what its connections take
+	// without a WebhookHandler.
 	margin = 16 << 20
 )
 
@@ -77,7 +78,8 @@ func TestWebhookHandler_keepsItsMemoryUnderAFlood(t *testing.T) {
 	}
 }
 
-// flood is what came of many posts at once. All but the counts are bytes of the heap above the start.
+// flood is what came of many posts at once. All but the counts are bytes of the heap above the
+// start.
 type flood struct {
 	halfSent, handling, peak, afterwards int64
 	statuses                             map[int]int

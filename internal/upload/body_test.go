@@ -107,7 +107,8 @@ func TestUpload_beginsWhereItsBodyStands(t *testing.T) {
 	}
 }
 
-// uploadEager is a body that says with its last bytes that they are the last, as an io.ReaderAt may.
+// uploadEager is a body that says with its last bytes that they are the last, as an io.ReaderAt
+// may.
 type uploadEager struct{ *bytes.Reader }
 
 func (e uploadEager) ReadAt(p []byte, off int64) (int, error) {
@@ -132,7 +133,8 @@ func TestUpload_takesABodyThatSaysItsEndWithItsLastBytes(t *testing.T) {
 	}
 }
 
-// uploadTorn is a body that gives its bytes up to an offset, and then an error with the last of them.
+// uploadTorn is a body that gives its bytes up to an offset, and then an error with the last of
+// them.
 type uploadTorn struct {
 	*bytes.Reader
 	at  int64

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -172,6 +173,11 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
+// withoutPrefix is the text of an error without the package's name, which stands before it already.
+func withoutPrefix(err error) string {
+	return strings.TrimPrefix(fmt.Sprint(err), "ittybit: ") // fmt recovers where a nil error panics
+}
+
 // DiscardError is what [Discard] makes.
 type DiscardError struct{ Err error }
 
@@ -180,7 +186,7 @@ func (e *DiscardError) Error() string {
 	if e == nil {
 		return "ittybit: discarded"
 	}
-	return fmt.Sprintf("ittybit: discarded: %v", e.Err)
+	return "ittybit: discarded: " + withoutPrefix(e.Err)
 }
 
 // Unwrap gives the reason.
@@ -213,7 +219,7 @@ func (e *RetryLaterError) Error() string {
 	if e == nil {
 		return "ittybit: retry later"
 	}
-	return fmt.Sprintf("ittybit: retry in %v: %v", e.After, e.Err)
+	return fmt.Sprintf("ittybit: retry in %v: %s", e.After, withoutPrefix(e.Err))
 }
 
 // Unwrap gives the reason.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -174,6 +175,9 @@ func TestDiscardAndRetryLater(t *testing.T) {
 	require.ErrorAs(t, ittybit.RetryLater(-time.Minute, nil), &retry)
 	assert.Zero(t, retry.After)
 	assert.EqualError(t, retry, "ittybit: retry in 0s: not now")
+
+	assert.EqualError(t, ittybit.Discard(ittybit.ErrNoResults), "ittybit: discarded: "+strings.TrimPrefix(ittybit.ErrNoResults.Error(), "ittybit: "))
+	assert.EqualError(t, ittybit.RetryLater(time.Second, ittybit.ErrNotFound), "ittybit: retry in 1s: not found")
 }
 
 type webhookValueKey struct{}

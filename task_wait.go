@@ -135,9 +135,9 @@ type UnfinishedError struct {
 // Error implements error.
 func (e *UnfinishedError) Error() string {
 	if len(e.IDs) == 1 {
-		return fmt.Sprintf("ittybit: task %s was not seen to end: %v", oneLine(e.IDs[0]), e.Err)
+		return fmt.Sprintf("ittybit: task %s was not seen to end: %s", oneLine(e.IDs[0]), withoutPrefix(e.Err))
 	}
-	return fmt.Sprintf("ittybit: %d tasks were not seen to end: %v", len(e.IDs), e.Err)
+	return fmt.Sprintf("ittybit: %d tasks were not seen to end: %s", len(e.IDs), withoutPrefix(e.Err))
 }
 
 // Unwrap gives the reason.

@@ -353,7 +353,7 @@ func TestWaitAll_refusesInvalidParameters(t *testing.T) {
 
 func TestUnfinishedError_namesOneTaskAndCountsMany(t *testing.T) {
 	err := &ittybit.UnfinishedError{IDs: []string{"task_1\nX"}, Err: ittybit.ErrNotFound}
-	require.EqualError(t, err, "ittybit: task task_1 X was not seen to end: ittybit: not found")
+	require.EqualError(t, err, "ittybit: task task_1 X was not seen to end: not found")
 	require.ErrorIs(t, err, ittybit.ErrNotFound)
 	require.EqualError(t, &ittybit.UnfinishedError{IDs: []string{"task_1", "task_2"}, Err: context.Canceled}, "ittybit: 2 tasks were not seen to end: context canceled")
 }

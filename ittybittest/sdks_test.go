@@ -1,6 +1,7 @@
 package ittybittest_test
 
 import (
+	"io/fs"
 	"net/http"
 	"strings"
 	"testing"
@@ -85,15 +86,44 @@ func TestFiles_allHaveAMediaObject(t *testing.T) {
 	})
 }
 
-func TestFiles_urlEndsInFolderAndFilename(t *testing.T) {
+func TestFiles_urlFollowsFolderAndFilename(t *testing.T) {
 	a := open(t)
 	file := a.create("/files", `{"url":"https://example.com/a/clip.mov"}`)
-	assert.Equal(t, "https://files.ittybit.test/"+file["id"].(string)+".mov", file["url"])
+	id := file["id"].(string)
+	assert.Equal(t, "https://files.ittybit.test/"+id+".mov", file["url"])
 	assert.Equal(t, "video/quicktime", file["type"])
-	file = a.create("/files", `{"url":"https://example.com/a.mov","folder":"summer/2026","filename":"my clip.mov"}`)
-	assert.Equal(t, "https://files.ittybit.test/summer/2026/my%20clip.mov", file["url"])
-	changed := a.send("PATCH", "/files/"+file["id"].(string), `{"filename":"b.mov"}`).object(t)
-	assert.Equal(t, []any{"b.mov", file["url"]}, []any{changed["filename"], changed["url"]}, "the url stays")
+	patch := func(id, body, url string) {
+		t.Helper()
+		got := a.send("PATCH", "/files/"+id, body)
+		require.Equal(t, 200, got.status, got.raw)
+		assert.Equal(t, url, got.object(t)["url"])
+		assert.Equal(t, url, a.get("/files/" + id)["url"])
+	}
+	patch(id, `{"folder":"summer/2026"}`, "https://files.ittybit.test/summer/2026/"+id+".mov")
+	patch(id, `{"filename":"my clip.mov"}`, "https://files.ittybit.test/summer/2026/my%20clip.mov")
+	patch(id, `{"folder":null,"ref":"a"}`, "https://files.ittybit.test/my%20clip.mov")
+	both := a.create("/files", `{"url":"https://example.com/a.mov","folder":"summer/2026","filename":"my clip.mov"}`)
+	assert.Equal(t, "https://files.ittybit.test/summer/2026/my%20clip.mov", both["url"])
+
+	stored := a.put("/old/a.mp4", "film", "").object(t)
+	id = stored["id"].(string)
+	patch(id, `{"folder":"new"}`, a.srv.StorageURL+"/new/a.mp4")
+	assert.Equal(t, "film", a.stored("new/a.mp4"))
+	a.store("GET", "/old/a.mp4", "", "", "").refused(t, 404, "Not found: /")
+	task := a.create("/tasks", `{"kind":"nsfw","url":"`+a.srv.StorageURL+`/new/a.mp4"}`)
+	assert.Equal(t, id, task["input"].(map[string]any)["id"], "tasks find it at its new address")
+	task = a.create("/tasks", `{"kind":"nsfw","url":"`+a.srv.StorageURL+`/old/a.mp4"}`)
+	assert.NotContains(t, task["input"], "id", "and not at the old one")
+	require.Equal(t, 201, a.put("/new/b.mp4", "other", "").status)
+	require.Equal(t, 202, a.put("/new/c.mp4", "o", "bytes=0-0/5").status)
+	for _, name := range []string{"b.mp4", "c.mp4"} {
+		a.send("PATCH", "/files/"+id, `{"filename":"`+name+`"}`).refused(t, http.StatusConflict, "/new/"+name)
+	}
+	assert.Equal(t, "film", a.stored("new/a.mp4"))
+	assert.Equal(t, "a.mp4", a.get("/files/" + id)["filename"])
+	a.send("DELETE", "/files/"+id, "")
+	_, err := a.srv.OpenStored("new/a.mp4")
+	require.ErrorIs(t, err, fs.ErrNotExist, "its bytes are still its own")
 }
 
 func TestFiles_typeIsThatOfTheExtension(t *testing.T) {

@@ -1,10 +1,12 @@
 package ittybittest_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -67,6 +69,25 @@ func TestStorage_anUploadIsBegunAnewOnce(t *testing.T) {
 	require.Equal(t, 202, again("ab")[0].status)
 	require.Equal(t, 201, a.put("/a.mp4", "ef", "bytes=4-5/6").status)
 	assert.Equal(t, "abcdef", a.stored("a.mp4"))
+}
+
+// A chunk that restarts an upload is cut, or has not enough room: the upload goes on where it was.
+func TestStorage_aRestartThatFailsCostsNothing(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	a := open(t, ittybittest.WithStorageLimit(8))
+	require.Equal(t, 202, a.put("/a.mp4", "ab", "bytes=0-1/8").status)
+	require.Equal(t, 202, a.put("/a.mp4", "cd", "bytes=2-3/8").status)
+	for span, length := range map[string]int64{"bytes=0-3/8": 4, "bytes=0-1/4": 2} {
+		req := a.upload("/a.mp4", io.MultiReader(strings.NewReader("X"), iotest.ErrReader(errors.New("cut"))), length)
+		req.Header.Set("Content-Range", span)
+		_, err := a.try(req)
+		require.ErrorContains(t, err, "cut")
+	}
+	a.put("/a.mp4", "XX", "bytes=0-1/9").refused(t, 507, "full")
+	require.Equal(t, 202, a.put("/a.mp4", "ef", "bytes=4-5/8").status)
+	require.Equal(t, 201, a.put("/a.mp4", "gh", "bytes=6-7/8").status)
+	assert.Equal(t, "abcdefgh", a.stored("a.mp4"))
+	assert.Len(t, temporary(t), 1)
 }
 
 func TestStorage_aRepeatThatArrivesWhileTheFileIsCompleted(t *testing.T) {

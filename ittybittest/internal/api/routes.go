@@ -115,7 +115,9 @@ func (a *API) routes() *http.ServeMux {
 	add("/files", methods{"GET": a.list(20, e.Files.List), "POST": a.createFile})
 	add("/files/{id}", methods{
 		"GET": found(e.Files.Get), "DELETE": deleted("%s deleted", a.deleteFile),
-		"PATCH": updated(e.UpdateFile),
+		"PATCH": updated(func(id string, body ordered.Object) (ordered.Object, error) {
+			return e.UpdateFile(id, body, a.Blobs.Move)
+		}),
 	})
 	add("/signatures", methods{"POST": a.createSignature})
 	add("/jobs", methods{"GET": a.listJobs, "POST": created(e.CreateJob)})

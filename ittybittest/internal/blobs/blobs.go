@@ -71,8 +71,8 @@ type Body struct {
 	Size    int64 // once it was received
 	name    string
 	span    Range
-	upload  *upload // that the chunk is for; nil for a whole body
-	claimed int64   // bytes of the limit, for a whole body
+	upload  *upload // that the chunk is for; nil for a whole body, and for a chunk that restarts the upload
+	claimed int64   // bytes of the limit, where no upload counts them
 	path    string
 	sum     [sha256.Size]byte
 }
@@ -90,8 +90,11 @@ func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 	e.bodies[b] = true
 	var err error
 	if !span.Whole() {
-		length = 0 // the upload counts by itself
-		b.upload, err = e.uploadFor(span)
+		if b.upload, err = e.uploadFor(span); b.upload != nil {
+			length = 0 // the upload counts by itself
+		} else {
+			length = span.Total
+		}
 	}
 	if err == nil {
 		err = st.claim(b, max(length, 0))
@@ -102,7 +105,8 @@ func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 	return b, err
 }
 
-// uploadFor finds the upload that a chunk belongs to, or begins one.
+// uploadFor finds the upload that a chunk belongs to, or begins one. For a chunk that restarts the
+// upload it is nil: the old one stays until that chunk is there.
 func (e *entry) uploadFor(span Range) (*upload, error) {
 	if e.repeatsOnly() && e.upload.conflict(span) != nil {
 		e.dropUpload()
@@ -113,10 +117,12 @@ func (e *entry) uploadFor(span Range) (*upload, error) {
 		return e.upload, nil
 	case (span.Start > 0 || conflict != nil) && e.file != nil && e.file.find(span) != nil:
 		return e.file.upload, nil // it may be a late repeat
-	case span.Start > 0 && conflict != nil:
+	case conflict == nil:
+		return e.begin(span.Total), nil
+	case span.Start > 0:
 		return nil, conflict
 	}
-	return e.begin(span.Total), nil
+	return nil, nil //nolint:nilnil // see above
 }
 
 // claim takes that many bytes of the limit for a body. The caller holds st.mu.
@@ -137,7 +143,14 @@ func (st *Store) claim(b *Body, bytes int64) error {
 // replaces it as much as the larger of both.
 func (e *entry) usage() (size int64) {
 	for b := range e.bodies {
-		size += b.claimed
+		if b.span.Whole() {
+			size += b.claimed
+		}
+	}
+	for b := range e.bodies {
+		if !b.span.Whole() {
+			size = max(size, b.claimed)
+		}
 	}
 	if e.file != nil {
 		size = max(size, e.file.total)
@@ -263,6 +276,25 @@ func (st *Store) Open(name string) (*File, error) {
 		return nil, err
 	}
 	return &File{File: f, Type: e.file.kind, Owner: e.file.owner, Stored: e.file.stored}, nil
+}
+
+// Move gives the complete upload of an owner another name. Where something is stored there or
+// arriving at one of both, the error matches fs.ErrExist.
+func (st *Store) Move(owner, from, to string) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	e := st.entries[from]
+	switch {
+	case from == to:
+		return nil
+	case e == nil || e.file == nil || e.file.owner != owner:
+		return &fs.PathError{Op: "move", Path: from, Err: fs.ErrNotExist}
+	case st.entries[to] != nil || e.upload != nil || len(e.bodies) > 0:
+		return &fs.PathError{Op: "move", Path: to, Err: fs.ErrExist}
+	}
+	delete(st.entries, from)
+	st.entries[to] = e
+	return nil
 }
 
 // Delete removes the bytes of an owner.

@@ -3,6 +3,7 @@ package blobs
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -122,4 +123,26 @@ func TestStore_refusesWhatDoesNotFit(t *testing.T) {
 	_, err = st.Commit(late, "", nil)
 	require.ErrorIs(t, err, ErrEnded)
 	st.End(late)
+}
+
+func TestStore_moves(t *testing.T) {
+	st := New(100)
+	defer st.Clear()
+	for _, name := range []string{"a", "b"} {
+		_, err := put(t, st, name, whole(), name)
+		require.NoError(t, err)
+	}
+	require.ErrorIs(t, st.Move("a", "a", "b"), fs.ErrExist)
+	require.NoError(t, st.Move("a", "a", "a"))
+	require.ErrorIs(t, st.Move("a", "nothing", "c"), fs.ErrNotExist)
+	require.ErrorIs(t, st.Move("b", "a", "c"), fs.ErrNotExist, "it is another's now")
+	arriving, err := st.Begin("a", whole(), 1)
+	require.NoError(t, err)
+	require.ErrorIs(t, st.Move("a", "a", "c"), fs.ErrExist)
+	st.End(arriving)
+	require.NoError(t, st.Move("a", "a", "d/c"))
+	assert.Equal(t, "a", read(t, st, "d/c"))
+	_, err = st.Open("a")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	assert.ElementsMatch(t, []string{"b", "d/c"}, st.Names())
 }

@@ -73,6 +73,10 @@ func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced s
 	case b.span.Whole():
 		p.Range = Range{0, b.Size - 1, b.Size}
 		u = &upload{total: b.Size}
+	case u == nil: // it restarts the upload, if no other chunk has done so
+		if u = e.upload; u == nil || u.conflict(p.Range) != nil {
+			u = e.begin(p.Total)
+		}
 	case u == e.upload:
 	case ended && u.has(p): // a late repeat
 		if p.last() {

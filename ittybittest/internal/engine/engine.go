@@ -37,7 +37,8 @@ type Config struct {
 // Engine is the state of a local Ittybit. Make one with [New].
 type Engine struct {
 	Config
-	mu sync.Mutex // guards what follows, and the objects in it
+	updating sync.Mutex // held while a file is updated, whose bytes move along: before mu
+	mu       sync.Mutex // guards what follows, and the objects in it
 	state
 	places map[string]string // ids of files, by the host and path of their url
 }

@@ -73,21 +73,45 @@ func (e *Engine) Uploaded(name, escaped, mime string, size int64, replaced strin
 	return e.AddFile("", file)
 }
 
-// UpdateFile changes the fields that were sent.
-func (e *Engine) UpdateFile(id string, body ordered.Object) (ordered.Object, error) {
+// UpdateFile changes the fields that were sent. The url follows folder and filename, except where
+// the file is a task's result. Of an upload, move is given the old path and the new one first.
+func (e *Engine) UpdateFile(id string, body ordered.Object, move func(id, from, to string) error) (ordered.Object, error) {
 	fields, err := takeFields(body, "folder", "filename", "ref")
 	if err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	file, err := e.Files.find(id)
+	e.updating.Lock()
+	defer e.updating.Unlock()
+	file, err := e.Files.Get(id)
 	if err != nil {
 		return nil, err
 	}
-	file = file.Merge(fields).Set("updated", timestamp(time.Now()))
-	e.Files.set(file)
-	return file, nil
+	address := file.String("url")
+	changed := file.Merge(fields).Set("updated", timestamp(time.Now()))
+	madeUp := strings.HasPrefix(address, FilesURL)
+	if (fields.Has("folder") || fields.Has("filename")) && (madeUp || isSource(file)) {
+		changed = located(changed, extension(address))
+		if !madeUp {
+			moved := strings.Replace(changed.String("url"), FilesURL, e.StorageURL, 1)
+			changed = changed.Set("url", moved)
+			if err := move(id, storagePath(address), storagePath(moved)); err != nil {
+				return nil, &Error{Conflict, "Something is stored at " + moved + ", or arriving."}
+			}
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, err := e.Files.find(id); err != nil {
+		return nil, err
+	}
+	delete(e.places, place(address))
+	e.setFile(changed)
+	return changed, nil
+}
+
+func storagePath(address string) string {
+	_, name, _ := strings.Cut(place(address), "/")
+	return name
 }
 
 // DeleteFile deletes a file, also from its media object, and what was made up for it.

@@ -13,6 +13,10 @@ import (
 func TestDrivers(t *testing.T) {
 	t.Run("modernc, WAL", func(t *testing.T) { inboxtest.Run(t, inboxtest.SQLite("sqlite", "wal")) })
 	t.Run("modernc, DELETE", func(t *testing.T) { inboxtest.Run(t, inboxtest.SQLite("sqlite", "delete")) })
+	t.Run("modernc, WAL, groups", func(t *testing.T) { inboxtest.Run(t, inboxtest.SQLite("sqlite", "wal", inboxtest.Grouped())) })
+	t.Run("modernc, DELETE, groups", func(t *testing.T) {
+		inboxtest.Run(t, inboxtest.SQLite("sqlite", "delete", inboxtest.Grouped()))
+	})
 	t.Run("pgx's stdlib", func(t *testing.T) { inboxtest.Run(t, inboxtest.Postgres("pgx", "", 0)) })
 	t.Run("pgx's stdlib through PgBouncer", func(t *testing.T) {
 		inboxtest.Run(t, inboxtest.Postgres("pgx", "&default_query_exec_mode=exec", 4))
@@ -35,7 +39,12 @@ func TestPooler(t *testing.T) {
 
 // servers are the databases that processes of their own open.
 var servers = map[string]func(t testing.TB) inboxtest.Server{
-	"SQLite":     func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal") },
+	"SQLite": func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal") },
+	"SQLite, groups": func(t testing.TB) inboxtest.Server {
+		s := inboxtest.OnSQLite(t, "sqlite", "wal")
+		s.Group = 32
+		return s
+	},
 	"PostgreSQL": func(t testing.TB) inboxtest.Server { return inboxtest.OnPostgres(t, "pgx", "", 0) },
 	"PostgreSQL through PgBouncer": func(t testing.TB) inboxtest.Server {
 		return inboxtest.OnPostgres(t, "pgx", "&default_query_exec_mode=exec", 4)

@@ -64,3 +64,29 @@ func WithIsolation(level sql.IsolationLevel) Option {
 // back afterwards: below that, a power cut can lose what was acknowledged. Postgres panics at it:
 // there the setting is synchronous_commit.
 func WithoutSync() Option { return option(func(c *core.Config) { c.NoSync = true }) }
+
+// WithGroupCommit has up to n deliveries that wait for SQLite's one writer committed together, so
+// that they share the sync to the disk. It is off by default; 32 or 64 are good values, and 1 is
+// the same as off. Each member of a group has a savepoint of its own: one that fails, panics, ends
+// its goroutine or is discarded takes back only its own writes. Each is answered after the commit.
+// Handlers run one after the other, as they do without this option, each in the goroutine of its
+// delivery. Nobody waits for a group to fill.
+//
+// A group takes on no member any more after 25 ms, or shortly before the deadline of one that waits
+// for the commit. A handler that took longer than 25 ms runs alone the next time, because the group
+// would wait for it. Where SQLite or a handler has ended the shared transaction, or the commit
+// fails, nobody is answered, and all of the group run again, each in a transaction of its own: what
+// was committed after all is then found as handled before, and answered as such. Events without a
+// key (see [WithKey]) are not grouped.
+//
+// A handler must not keep its [Tx] after it returned: what it then writes becomes part of another
+// delivery. And one whose statement failed so that SQLite rolled everything back (its context ended
+// while it wrote, the disk is full) must not write on, as the package documentation says.
+//
+// Below 1, and in Postgres, which commits transactions together by itself, it panics.
+func WithGroupCommit(n int) Option {
+	if n < 1 {
+		panic(fmt.Sprintf("sqlinbox: WithGroupCommit: %d must be at least 1", n))
+	}
+	return option(func(c *core.Config) { c.Group = n })
+}

@@ -28,6 +28,9 @@ type Config struct {
 	Key       func(*ittybit.Event) string
 	Isolation sql.IsolationLevel
 	NoSync    bool // SQLite: leave PRAGMA synchronous as it is
+	Group     int  // SQLite: how many deliveries are committed together; 0: each by itself
+	// GroupAlways makes a group of one delivery too, for tests.
+	GroupAlways bool
 }
 
 // Option sets up an inbox.
@@ -89,6 +92,7 @@ type Inbox struct {
 	cfg     Config
 	table   Table
 	sql     statements
+	groups  *groupQueue // nil: each delivery is committed by itself
 }
 
 // New makes an inbox. Its error is a mistake in the program.
@@ -97,7 +101,14 @@ func New(db Database, dialect *Dialect, cfg Config) (*Inbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("WithTable: %w", err)
 	}
-	return &Inbox{db, dialect, cfg, table, dialect.statements(table)}, nil
+	in := &Inbox{db: db, dialect: dialect, cfg: cfg, table: table, sql: dialect.statements(table)}
+	switch {
+	case cfg.Group > 0 && !dialect.SingleWriter:
+		return nil, fmt.Errorf("WithGroupCommit: only for SQLite: %s commits transactions together by itself", dialect.Name)
+	case cfg.Group > 1:
+		in.groups = &groupQueue{max: cfg.Group}
+	}
+	return in, nil
 }
 
 // runKey is the context key of the run that a handler is in.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
@@ -15,11 +16,14 @@ import (
 const retryAfterFailure = time.Second
 
 // Wrap gives a handler that calls next once for each event.
-func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler { return &handler{in, next} }
+func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
+	return &handler{inbox: in, next: next}
+}
 
 type handler struct {
 	inbox *Inbox
 	next  ittybit.EventHandler
+	slow  atomic.Bool // its last run took longer than groupWindow
 }
 
 // HandleEvent implements [ittybit.EventHandler].
@@ -28,7 +32,11 @@ func (h *handler) HandleEvent(ctx context.Context, e *ittybit.Event) error {
 		return errNested
 	}
 	d := &delivery{handler: h, event: e, key: storedKey(h.inbox.cfg.Key(e))}
-	err := d.handle(ctx)
+	handle := d.handleAlone
+	if h.inbox.groups != nil && d.key != "" { // without a key it could not be run again after a commit that failed
+		handle = d.handleTogether
+	}
+	err := handle(ctx)
 	var discard *discardError
 	if errors.As(err, &discard) {
 		err = d.markDiscarded(ctx, discard.reason)
@@ -69,9 +77,9 @@ type delivery struct {
 	result error // the handler's, where the event is not to come again
 }
 
-// handle inserts the key and runs the handler in one transaction. While another transaction has the
+// handleAlone inserts the key and runs the handler in one transaction. While another transaction has the
 // key, the insertion waits for that one's end.
-func (d *delivery) handle(ctx context.Context) error {
+func (d *delivery) handleAlone(ctx context.Context) error {
 	in := d.inbox
 	first := func() Statement { return d.insert(ittybit.OutcomeHandled, nil) }
 	if d.key == "" {
@@ -82,7 +90,7 @@ func (d *delivery) handle(ctx context.Context) error {
 			return errHandledBefore
 		}
 		d.result = nil
-		err := in.call(ctx, d.next, tx, d.event)
+		err := d.callHandler(ctx, tx)
 		switch {
 		case err == nil:
 			return nil
@@ -95,6 +103,16 @@ func (d *delivery) handle(ctx context.Context) error {
 			return nil
 		}
 	})
+}
+
+// callHandler calls the handler in a transaction, and notes whether it is slow.
+func (d *delivery) callHandler(ctx context.Context, tx Tx) error {
+	if d.inbox.groups == nil {
+		return d.inbox.call(ctx, d.next, tx, d.event)
+	}
+	began := time.Now()
+	defer func() { d.slow.Store(time.Since(began) > groupWindow) }()
+	return d.inbox.call(ctx, d.next, tx, d.event)
 }
 
 // beyondTx adds what may have happened to the error of a handler that met the lock of its own

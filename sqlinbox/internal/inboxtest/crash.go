@@ -23,6 +23,7 @@ type Server struct {
 	Driver  string // of database/sql, or "pgxpool" for pgxinbox
 	Source  string
 	DB      *sql.DB // the same database, for looking at it
+	Group   int     // how many deliveries are committed together; 0: each by itself
 }
 
 // OnPostgres makes a database of PostgreSQL, by way of a PgBouncer where connections is not zero.
@@ -32,13 +33,13 @@ func OnPostgres(t testing.TB, driver, parameters string, connections int) Server
 	if connections > 0 {
 		source = pgtest.Pooler(t, direct, connections).URL(direct)
 	}
-	return Server{sqlinbox.Postgres, driver, source + parameters, openSQL(t, "pgx", direct)}
+	return Server{Dialect: sqlinbox.Postgres, Driver: driver, Source: source + parameters, DB: openSQL(t, "pgx", direct)}
 }
 
 // OnSQLite makes a database in a file.
 func OnSQLite(t testing.TB, driver, journalMode string) Server {
 	source := SQLiteSource(t, driver, journalMode)
-	return Server{sqlinbox.SQLite, driver, source, openSQL(t, driver, source)}
+	return Server{Dialect: sqlinbox.SQLite, Driver: driver, Source: source, DB: openSQL(t, driver, source)}
 }
 
 func (s Server) bench(t testing.TB) *bench {
@@ -49,7 +50,7 @@ func (s Server) bench(t testing.TB) *bench {
 }
 
 func (s Server) setup(address string) receiverSetup {
-	return receiverSetup{Dialect: s.Dialect, Driver: s.Driver, Source: s.Source, Address: address}
+	return receiverSetup{Dialect: s.Dialect, Driver: s.Driver, Source: s.Source, Address: address, Group: s.Group}
 }
 
 // Crash kills a receiver's process at random moments, while a local Ittybit delivers to it with

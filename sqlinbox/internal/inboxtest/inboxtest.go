@@ -24,6 +24,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
 	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
 )
 
@@ -83,15 +84,26 @@ func execPgx(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-// SQLite opens a database in a file, in a journal mode.
-func SQLite(driver, journalMode string) func(t testing.TB) *Backend {
+// Grouped makes groups of up to 16 deliveries, also of one that is alone.
+func Grouped() sqlinbox.Option { return grouped{} }
+
+type grouped struct{}
+
+// Apply implements [core.Option].
+func (grouped) Apply(c *core.Config) { c.Group, c.GroupAlways = 16, true }
+
+// SQLite opens a database in a file, in a journal mode. The options are those of every inbox.
+func SQLite(driver, journalMode string, opts ...sqlinbox.Option) func(t testing.TB) *Backend {
 	return func(t testing.TB) *Backend {
 		source := SQLiteSource(t, driver, journalMode)
 		db, err := sql.Open(driver, source)
 		require.NoError(t, err)
 		t.Cleanup(func() { assert.NoError(t, db.Close()) })
 		return &Backend{
-			Dialect: sqlinbox.SQLite, New: OverSQL(db, sqlinbox.SQLite), Exec: ExecSQL, DB: db, JournalMode: journalMode,
+			Dialect: sqlinbox.SQLite, Exec: ExecSQL, DB: db, JournalMode: journalMode,
+			New: func(more ...sqlinbox.Option) Inbox {
+				return sqlinbox.New(db, sqlinbox.SQLite, append(more, opts...)...)
+			},
 		}
 	}
 }

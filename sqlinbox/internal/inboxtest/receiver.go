@@ -37,6 +37,7 @@ type receiverSetup struct {
 	Troubled       bool          // its handler fails, panics and waits now and then
 	Slow           time.Duration // how long its handler takes
 	Reconcile      string        // the address of the API, where it is to reconcile instead of listening
+	Group          int           // for WithGroupCommit; 0: without
 }
 
 // runReceiver is a whole receiver: an HTTP server with an inbox, whose handler writes an effect. It
@@ -91,7 +92,11 @@ func (s receiverSetup) open(ctx context.Context) (Inbox, execFunc, error) {
 		return nil, nil, err
 	}
 	db.SetMaxOpenConns(24) // of the 100 that PostgreSQL has
-	return sqlinbox.New(db, s.Dialect), ExecSQL, nil
+	var opts []sqlinbox.Option
+	if s.Group > 0 {
+		opts = append(opts, sqlinbox.WithGroupCommit(s.Group))
+	}
+	return sqlinbox.New(db, s.Dialect, opts...), ExecSQL, nil
 }
 
 func (s receiverSetup) handler(exec execFunc) ittybit.EventHandler {

@@ -1,0 +1,96 @@
+package sqlinbox_test
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/sqlinbox"
+)
+
+// BenchmarkGroupCommit sets deliveries that are committed together beside those that are not, and
+// beside a bare transaction with the same insert, turn by turn, so that all see the same machine.
+func BenchmarkGroupCommit(b *testing.B) {
+	for _, concurrent := range []int{1, 8, 64} {
+		b.Run(strconv.Itoa(concurrent), func(b *testing.B) {
+			e := sqliteEngine(b, walParameters)
+			bench := newBench(b, e, e.open(b))
+			bench.db.SetMaxIdleConns(concurrent)
+			db, faulty := openFaulty(e.source) // it counts commits
+			defer func() { require.NoError(b, db.Close()) }()
+			ctx := context.Background()
+			var turn sync.Mutex // as for the inbox, so that nobody waits in SQLite's pauses
+			bare := func(e *ittybit.Event) error {
+				turn.Lock()
+				defer turn.Unlock()
+				tx, err := bench.db.BeginTx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				if _, err = tx.ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ($1)", e.Key()); err != nil {
+					return err
+				}
+				return tx.Commit()
+			}
+			handle := func(in *sqlinbox.Inbox) func(*ittybit.Event) error {
+				h := in.Wrap(ittybit.EventHandlerFunc(effect))
+				return func(e *ittybit.Event) error { return h.HandleEvent(ctx, e) }
+			}
+			group := sqlinbox.WithGroupCommit(64)
+			counted := handle(sqlinbox.New(db, sqlinbox.SQLite, group))
+			var took [3]time.Duration
+			n := 0
+			const events = 512 // of each, in a turn
+			for b.Loop() {
+				for i, way := range []func(*ittybit.Event) error{bare, handle(bench.inbox), handle(bench.with(group))} {
+					took[i] += burst(b, concurrent, events, n, way)
+					n += events
+				}
+			}
+			faulty.fail(0, "")
+			burst(b, concurrent, events, n, counted)
+			_, commits, _ := faulty.figures()
+			each := float64(events) * float64(b.N)
+			b.ReportMetric(each/took[0].Seconds(), "bare/s")
+			b.ReportMetric(each/took[1].Seconds(), "alone/s")
+			b.ReportMetric(each/took[2].Seconds(), "grouped/s")
+			b.ReportMetric(took[1].Seconds()/took[2].Seconds(), "×alone")
+			b.ReportMetric(took[0].Seconds()/took[2].Seconds(), "×bare")
+			b.ReportMetric(float64(commits)/events, "commits/event")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// burst handles events, so many at a time, and gives how long that took.
+func burst(b *testing.B, concurrent, events, first int, handle func(*ittybit.Event) error) time.Duration {
+	all := make([]*ittybit.Event, events)
+	for i := range all {
+		all[i] = task(b, first+i)
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	began := time.Now()
+	for range concurrent {
+		workers.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= events {
+					return
+				}
+				if err := handle(all[i]); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return time.Since(began)
+}

@@ -278,6 +278,8 @@ func TestMistakesPanic(t *testing.T) {
 		"no dialect":          func() { sqlinbox.New(db, 0) },
 		"another dialect":     func() { sqlinbox.New(db, 7) },
 		"no sync of Postgres": func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithoutSync()) },
+		"groups of none":      func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithGroupCommit(0)) },
+		"groups of Postgres":  func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithGroupCommit(8)) },
 		"nil handler":         func() { sqlinbox.New(db, sqlinbox.SQLite).Wrap(nil) },
 		"nil key":             func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithKey(nil)) },
 		"no table":            func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable("")) },

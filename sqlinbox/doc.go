@@ -90,6 +90,9 @@
 // that a transaction never has to turn from reading to writing, which SQLite can refuse for good. A
 // handler that writes with db in place of Tx(ctx) waits for itself.
 //
+// Each transaction waits for the disk. With [WithGroupCommit] deliveries that are under way at the
+// same time share one, so that many are handled several times as fast.
+//
 // With a rollback journal, readers keep a commit waiting: for as long as the connection's
 // busy_timeout says, or 5 seconds where it has none; then the handler runs again, up to five times
 // within the context.

@@ -35,7 +35,7 @@ func openExample() (db *sql.DB, remove func()) {
 func Example() {
 	db, remove := openExample() // elsewhere: sql.Open("pgx", os.Getenv("DATABASE_URL"))
 	defer remove()
-	inbox := sqlinbox.New(db, sqlinbox.SQLite)
+	inbox := sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithGroupCommit(64))
 	if err := inbox.Migrate(context.Background()); err != nil {
 		panic(err)
 	}
@@ -71,7 +71,7 @@ func ExampleInbox_Replay() {
 	db, remove := openExample()
 	defer remove()
 	ctx := context.Background()
-	inbox := sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithPayloads())
+	inbox := sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithGroupCommit(64), sqlinbox.WithPayloads())
 	if err := inbox.Migrate(ctx); err != nil {
 		panic(err)
 	}

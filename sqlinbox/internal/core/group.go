@@ -192,12 +192,11 @@ func (m *member) handle(ctx context.Context) {
 		m.err = Failed("context ended before the transaction began", context.Cause(ctx))
 		return
 	}
-	if !m.exec(ctx, Statement{SQL: savepoint}) {
+	if _, ok := m.exec(ctx, Statement{SQL: savepoint}); !ok {
 		return
 	}
-	rows, err := m.group.tx.Run(ctx, m.insert(ittybit.OutcomeHandled, nil))
-	if err != nil {
-		m.fail()
+	rows, ok := m.exec(ctx, m.insert(ittybit.OutcomeHandled, nil))
+	if !ok {
 		return
 	}
 	if rows == 0 {
@@ -206,7 +205,7 @@ func (m *member) handle(ctx context.Context) {
 		return
 	}
 	m.result = nil
-	err = m.callHandler(ctx, m.group.tx)
+	err := m.callHandler(ctx, m.group.tx)
 	switch {
 	case err == nil:
 		m.keep(ctx)
@@ -222,15 +221,16 @@ func (m *member) handle(ctx context.Context) {
 	}
 }
 
-// exec runs a statement of the inbox's own, and reports whether that worked.
-func (m *member) exec(ctx context.Context, s Statement) bool {
+// exec runs a statement of the inbox's own, and reports whether that worked. It does not end with
+// ctx, at which SQLite would roll the other members back too.
+func (m *member) exec(ctx context.Context, s Statement) (rows int64, ok bool) {
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	if _, err := m.group.tx.Run(ctx, s); err != nil {
+	rows, err := m.group.tx.Run(ctx, s)
+	if err != nil {
 		m.fail()
-		return false
 	}
-	return true
+	return rows, err == nil
 }
 
 // fail takes the group for lost: none of its results count.
@@ -244,7 +244,7 @@ func (m *member) keep(ctx context.Context) {
 
 // undo takes back what the member wrote.
 func (m *member) undo(ctx context.Context) {
-	if m.exec(ctx, Statement{SQL: rollbackTo}) {
+	if _, ok := m.exec(ctx, Statement{SQL: rollbackTo}); ok {
 		m.exec(ctx, Statement{SQL: release})
 	}
 }
@@ -253,7 +253,10 @@ func (m *member) undo(ctx context.Context) {
 func (m *member) discard(ctx context.Context, reason error) {
 	m.result = reason
 	text := cut(fmt.Sprint(reason), maxError) // fmt recovers from an error that panics
-	if m.exec(ctx, Statement{SQL: rollbackTo}) && m.exec(ctx, m.insert(ittybit.OutcomeDiscarded, text)) {
+	if _, ok := m.exec(ctx, Statement{SQL: rollbackTo}); !ok {
+		return
+	}
+	if _, ok := m.exec(ctx, m.insert(ittybit.OutcomeDiscarded, text)); ok {
 		m.keep(ctx)
 	}
 }

@@ -72,6 +72,19 @@ func TestControl_sendsAnEventAndShowsTheDelivery(t *testing.T) {
 	assert.Equal(t, 503.0, first["status"])
 	assert.Contains(t, first["response"].(map[string]any)["headers"], "Date")
 
+	raw := a.drive("GET", "deliveries/"+id+"/body", "")
+	assert.Equal(t, in.all()[0].body, raw.raw)
+	assert.Equal(t, []string{"application/octet-stream", "nosniff"}, []string{raw.header.Get("Content-Type"), raw.header.Get("X-Content-Type-Options")})
+	assert.Equal(t, in.all()[0].header.Get("User-Agent"), request["headers"].(map[string]any)["User-Agent"])
+	assert.Equal(t, in.all()[0].header.Get("Ittybit-Signature"), first["signature"])
+	next, err := time.Parse(time.RFC3339, first["next_attempt"].(string))
+	require.NoError(t, err)
+	assert.True(t, next.After(time.Now().Add(-time.Minute)), next)
+	assert.NotContains(t, attempts[1], "next_attempt")
+
+	asSent := a.drive("POST", "deliveries/"+id+"/resend", `{"as_sent":true}`).is(t, 202)["id"]
+	waitFor(t, a.srv, func(d ittybittest.Delivery) bool { return d.ID == asSent })
+	assert.Equal(t, in.all()[1].header.Get("Ittybit-Signature"), in.all()[2].header.Get("Ittybit-Signature"))
 	again := a.drive("POST", "deliveries/"+id+"/resend", "").is(t, 202)["id"]
 	assert.NotEqual(t, id, again)
 	d := waitFor(t, a.srv, func(d ittybittest.Delivery) bool { return d.ID == again })
@@ -80,7 +93,7 @@ func TestControl_sendsAnEventAndShowsTheDelivery(t *testing.T) {
 
 	own := a.drive("POST", "events", `{"url":"`+url+`","body":{"any":"thing"},"wait":true}`).is(t, 200)
 	assert.Equal(t, "delivered", own["state"])
-	assert.JSONEq(t, `{"any":"thing"}`, in.all()[3].body)
+	assert.JSONEq(t, `{"any":"thing"}`, in.all()[4].body)
 }
 
 func TestControl_hasAFixtureForEachEvent(t *testing.T) {
@@ -112,6 +125,10 @@ func TestControl_refusesWhatItDoesNotUnderstand(t *testing.T) {
 	a.drive("PUT", "faults", `{"deliveries":[{"hang_up":"sometimes"}]}`).refused(t, 400, "hang_up must be")
 	a.drive("GET", "deliveries?state=done", "").refused(t, 400, "state must be")
 	a.drive("GET", "deliveries?limit=0", "").refused(t, 400, "limit must be")
+	for _, status := range []string{"5x", "axx", "12", "1000", "all"} {
+		a.drive("GET", "deliveries?status="+status, "").refused(t, 400, "status must be")
+	}
+	a.drive("GET", "deliveries/dlv_none/body", "").refused(t, 404, "dlv_none")
 	a.drive("GET", "deliveries/dlv_none", "").refused(t, 404, "dlv_none")
 	a.drive("POST", "deliveries/dlv_none/resend", "").refused(t, 404, "dlv_none")
 	a.drive("POST", "deliveries/dlv_none/cancel", "").refused(t, 409, "not under way")
@@ -156,6 +173,14 @@ func TestControl_listsDeliveriesInPages(t *testing.T) {
 	assert.Equal(t, ids, only)
 	only, _ = list("?state=waiting")
 	assert.Empty(t, only)
+	for query, want := range map[string][]string{
+		"?event=task.failed": {failed["id"].(string)}, "?event=task.completed": ids, "?event=media.created": nil,
+		"?kind=nsfw": all, "?kind=video": nil, "?status=5xx": {failed["id"].(string)}, "?status=200": ids, "?status=none": nil, "?status=404": nil,
+		"?kind=nsfw&event=task.failed&status=500": {failed["id"].(string)}, "?event=task.failed&status=200": nil,
+	} {
+		found, _ := list(query)
+		assert.Equal(t, want, found, query)
+	}
 }
 
 func TestControl_cancelsADelivery(t *testing.T) {
@@ -206,6 +231,8 @@ func TestControl_setsFaultsAndResets(t *testing.T) {
 	a, in, url := controlled(t)
 	a.drive("PUT", "faults", `{"requests":[{"count":2,"status":429,"header":{"retry-after":"1"}},{"drop":"before"}],
 		"deliveries":[{"count":1,"hang_up":"before_answer"}],"duplicates":1}`).is(t, 204)
+	assert.Equal(t, decode(t, `{"requests":[{"count":2,"status":429,"header":{"Retry-After":"1"}},{"count":1,"drop":"before"}],
+		"deliveries":[{"count":1,"hang_up":"before_answer"}],"duplicates":1}`), a.drive("GET", "faults", "").is(t, 200))
 	for range 2 {
 		got := a.send("POST", "/media", "")
 		assert.Equal(t, []any{429, "1"}, []any{got.status, got.header.Get("Retry-After")})
@@ -317,7 +344,14 @@ func TestControl_streamsWhatHappensAndResumes(t *testing.T) {
 	_, err := a.srv.WaitForTask(t.Context(), id.(string))
 	require.NoError(t, err)
 	ids, kinds, data := a.listen("0", 5)
-	assert.Equal(t, []string{"1", "2", "3", "4", "5"}, ids)
+	start, _, _ := strings.Cut(ids[0], "-")
+	numbered := func(numbers ...string) (ids []string) {
+		for _, n := range numbers {
+			ids = append(ids, start+"-"+n)
+		}
+		return ids
+	}
+	assert.Equal(t, numbered("1", "2", "3", "4", "5"), ids)
 	assert.Equal(t, []string{"task", "task", "task", "task", "delivery"}, kinds)
 	statuses := []any{}
 	for _, d := range data[:4] {
@@ -327,14 +361,51 @@ func TestControl_streamsWhatHappensAndResumes(t *testing.T) {
 	assert.Equal(t, []any{"pending", "processing", "processing", "completed"}, statuses)
 	assert.Equal(t, []any{"delivered", "task.completed", id}, []any{data[4]["state"], data[4]["event"], data[4]["task_id"]})
 
-	ids, _, _ = a.listen("3", 2)
-	assert.Equal(t, []string{"4", "5"}, ids)
+	ids, _, _ = a.listen(start+"-3", 2)
+	assert.Equal(t, numbered("4", "5"), ids)
+	assert.Equal(t, start+"-5", a.drive("GET", "deliveries", "").is(t, 200)["stream"])
+	assert.Equal(t, start+"-5", a.drive("GET", "", "").is(t, 200)["stream"])
 	go func() {
 		time.Sleep(20 * time.Millisecond) // what comes while somebody listens is sent, too
 		_ = a.srv.Redeliver(a.srv.Deliveries()[0])
 	}()
-	ids, kinds, _ = a.listen("5", 1)
-	assert.Equal(t, []string{"6 delivery"}, []string{ids[0] + " " + kinds[0]})
+	ids, kinds, _ = a.listen(start+"-5", 1)
+	assert.Equal(t, []string{start + "-6 delivery"}, []string{ids[0] + " " + kinds[0]})
+
+	for _, unknown := range []string{"5", "other-5", start + "-7", start + "--1", start + "-", "x"} {
+		ids, kinds, _ = a.listen(unknown, 1)
+		assert.Equal(t, []string{start + "-6 reset"}, []string{ids[0] + " " + kinds[0]}, unknown)
+	}
+	a.drive("POST", "reset", "").is(t, 204)
+	_, kinds, _ = a.listen(start+"-6", 1)
+	assert.Equal(t, []string{"reset"}, kinds)
+}
+
+func TestControl_forgetsWhatHappenedLongAgo(t *testing.T) {
+	a, _, _ := controlled(t)
+	ittybittest.FillFeed(a.srv, 10_001)
+	first, _, _ := a.listen("0", 1)
+	start, number, _ := strings.Cut(first[0], "-")
+	assert.Equal(t, "2", number, "10,000 are kept")
+	for id, kind := range map[string]string{start + "-1": "task", start + "-0": "reset"} {
+		_, kinds, _ := a.listen(id, 1)
+		assert.Equal(t, []string{kind}, kinds, id)
+	}
+}
+
+func TestControl_pingsOnAQuietStream(t *testing.T) {
+	bubble(t, &inbox{}, func(t *testing.T, a api) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.srv.URL+"/_local/stream?last_event_id=0", nil)
+		require.NoError(t, err)
+		resp, err := a.http.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		began := time.Now()
+		for lines := bufio.NewScanner(resp.Body); lines.Scan() && lines.Text() != "event: ping"; {
+			assert.NotContains(t, lines.Text(), "event: ")
+		}
+		assert.Equal(t, 15*time.Second, time.Since(began))
+	}, ittybittest.WithControl(""))
 }
 
 func TestControl_closesAStream(t *testing.T) {

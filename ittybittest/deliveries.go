@@ -55,6 +55,29 @@ func (d Delivery) Delivered() bool {
 // Event is the event that the delivery brings, as [ittybit.ParseEvent] reads it.
 func (d Delivery) Event() (*ittybit.Event, error) { return ittybit.ParseEvent(d.Body) }
 
+// Kind is that of the task, job or media that the delivery is about, such as "nsfw"; "" if the
+// payload has none.
+func (d Delivery) Kind() string {
+	_, kind := d.what()
+	return kind
+}
+
+// what the delivery is about.
+func (d Delivery) what() (event ittybit.EventType, kind string) {
+	e, err := d.Event()
+	switch {
+	case err != nil:
+		return "", ""
+	case e.Task != nil:
+		kind = string(e.Task.Kind)
+	case e.Job != nil:
+		kind = string(e.Job.Kind)
+	case e.Media != nil:
+		kind = string(e.Media.Kind)
+	}
+	return e.Type, kind
+}
+
 // TaskID is the id of the task that the delivery is about, "" if it is about something else.
 func (d Delivery) TaskID() string {
 	var body struct {
@@ -162,7 +185,7 @@ func (s *Server) record(a sender.Attempt) {
 	if err != nil {
 		s.config.logger.Error("ittybittest: a delivery could not be recorded", "id", d.ID, "error", err)
 	}
-	s.feed.add("delivery", shownAttempt(d, false))
+	s.feed.add("delivery", s.shownAttempt(d, false))
 	attrs := []slog.Attr{
 		slog.String("id", d.ID), slog.Int("attempt", d.Attempt), slog.String("url", withoutQuery(d.URL)),
 		slog.Int("status", d.StatusCode), slog.Duration("duration", d.Duration), slog.Bool("final", d.Final),

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"slices"
 	"sort"
+	"strconv"
 	"sync"
+
+	"github.com/ittybit/ittybit-go"
 )
 
 // These bound the memory that the default store takes.
@@ -35,14 +38,46 @@ type DeliveryQuery struct {
 	TaskID      string        // of the task that it is about
 	URL         string        // that it goes to
 	State       DeliveryState // after the attempt
+
+	Event  ittybit.EventType // that it brings
+	Kind   string            // as of [Delivery.Kind]
+	Status string            // of the response: "404", a class such as "5xx", or "none" if there was none
+}
+
+// StatusRange gives the lowest and the highest status code that Status stands for; "none" is 0.
+func (q DeliveryQuery) StatusRange() (low, high int) {
+	low, high, _ = statusRange(q.Status)
+	return low, high
+}
+
+func statusRange(status string) (low, high int, ok bool) {
+	switch {
+	case status == "":
+		return 0, 999, true
+	case status == "none":
+		return 0, 0, true
+	case len(status) == 3 && status[1:] == "xx":
+		n, err := strconv.Atoi(status[:1])
+		return n * 100, n*100 + 99, err == nil
+	}
+	n, err := strconv.Atoi(status)
+	return n, n, err == nil && n >= 100 && n <= 999
 }
 
 // Matches reports whether a record meets the conditions that need no other record: all but
 // Limit and Latest.
 func (q DeliveryQuery) Matches(d Delivery) bool {
-	return d.Number > q.After && (q.Before == 0 || d.Number < q.Before) &&
-		(q.ID == "" || q.ID == d.ID) && (q.URL == "" || q.URL == d.URL) &&
-		(q.State == "" || q.State == d.State()) && (q.TaskID == "" || q.TaskID == d.TaskID())
+	low, high := q.StatusRange()
+	if d.Number <= q.After || (q.Before != 0 && d.Number >= q.Before) ||
+		(q.ID != "" && q.ID != d.ID) || (q.URL != "" && q.URL != d.URL) || d.StatusCode < low || d.StatusCode > high ||
+		(q.State != "" && q.State != d.State()) || (q.TaskID != "" && q.TaskID != d.TaskID()) {
+		return false
+	}
+	if q.Event == "" && q.Kind == "" {
+		return true
+	}
+	event, kind := d.what()
+	return (q.Event == "" || q.Event == event) && (q.Kind == "" || q.Kind == kind)
 }
 
 // memoryStore is the default store.

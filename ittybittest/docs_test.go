@@ -31,7 +31,7 @@ func TestDocumentation_curlWorks(t *testing.T) {
 	script = strings.NewReplacer("dlv_…", delivery, "task_…", task, "http://127.0.0.1:8080/hook", url).Replace(script)
 	commands := strings.Split(strings.TrimSpace(script), "\ncurl ")
 	require.Len(t, commands, 6)
-	for i, want := range []string{`{"deliveries":[]}`, `"state":"delivered"`, `{"id":"dlv_`, "", "", "event: delivery"} {
+	for i, want := range []string{`{"deliveries":[],`, `"state":"delivered"`, `{"id":"dlv_`, "", "", "event: delivery"} {
 		command := "curl --silent --show-error --fail-with-body --noproxy '*' --max-time 20 " + strings.TrimPrefix(commands[i], "curl ")
 		if strings.Contains(command, "/stream") {
 			command = strings.Replace(command, "--max-time 20", "--max-time 1", 1) + " | head -9" // it has no end

@@ -11,3 +11,10 @@ func (s *Server) FaultsLeft() int {
 	defer s.faults.mu.Unlock()
 	return len(s.faults.requests)
 }
+
+// FillFeed lets something happen n times.
+func FillFeed(s *Server, n int) {
+	for range n {
+		s.feed.add("task", struct{}{})
+	}
+}

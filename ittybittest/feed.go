@@ -1,6 +1,9 @@
 package ittybittest
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
@@ -13,7 +16,8 @@ const maxNotices = 10_000
 type feed struct {
 	mu      sync.Mutex
 	on      bool
-	last    int64 // the number of the latest notice
+	start   string // tells this feed from that of another start of the server
+	last    int64  // the number of the latest notice
 	notices []notice
 	changed signal
 }
@@ -37,7 +41,7 @@ func (s *signal) fire() {
 
 type notice struct {
 	number int64
-	kind   string // "delivery" or "task"
+	kind   string // "delivery", "task" or "reset"
 	data   []byte
 }
 
@@ -67,9 +71,32 @@ func (f *feed) since(number int64) ([]notice, <-chan struct{}) {
 	return append([]notice(nil), f.notices[first:]...), f.changed.wait()
 }
 
-// latest is the number of the last notice.
-func (f *feed) latest() int64 {
+// position is the id of the latest notice.
+func (f *feed) position() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.last
+	return f.id(f.last)
+}
+
+// id is that of a notice, for a client to come back with. Notices are numbered without gaps.
+func (f *feed) id(number int64) string { return fmt.Sprintf("%s-%d", f.start, number) }
+
+// find gives the number behind an id: of the latest notice if there is no id, and 0, before all
+// that are kept, for the id 0. It is not known if what followed is not kept, or if the id is of
+// another start.
+func (f *feed) find(id string) (number int64, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch id {
+	case "":
+		return f.last, true
+	case "0":
+		return 0, true
+	}
+	start, text, _ := strings.Cut(id, "-")
+	number, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || start != f.start || number < f.last-int64(len(f.notices)) || number > f.last {
+		return f.last, false
+	}
+	return number, true
 }

@@ -2,6 +2,7 @@ package ittybittest
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -98,7 +99,7 @@ func NewServer(opts ...Option) *Server {
 	if s.localURL = s.URL; c.publicURL != "" {
 		s.URL, s.StorageURL = c.publicURL, c.publicStorageURL
 	}
-	s.feed.on = c.control
+	s.feed.on, s.feed.start = c.control, strings.ToLower(rand.Text()[:8])
 	s.live.Store(s.newWorld())
 	s.serve(onAPI, s.serveAPI)
 	s.serve(onStorage, func(w http.ResponseWriter, r *http.Request) { s.inWorld(w, r, (*api.API).ServeStorage) })
@@ -309,6 +310,7 @@ func (s *Server) Reset() {
 	if err := s.log.store.Clear(); err != nil {
 		s.config.logger.Error("ittybittest: the records of deliveries could not be removed", "error", err)
 	}
+	s.feed.add("reset", struct{}{})
 }
 
 func (w *world) end() {

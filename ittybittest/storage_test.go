@@ -116,6 +116,13 @@ func TestStorage_simple(t *testing.T) {
 	})
 }
 
+func TestStorage_runsNoPageThatWasUploaded(t *testing.T) {
+	a := open(t)
+	require.Equal(t, 201, a.put("/page.html", "<script>fetch('/')</script>", "").status)
+	got := a.store("GET", "/page.html", "", "", "")
+	assert.Equal(t, []string{"sandbox", "nosniff"}, []string{got.header.Get("Content-Security-Policy"), got.header.Get("X-Content-Type-Options")})
+}
+
 func TestStorage_chunks(t *testing.T) {
 	a := open(t)
 	assert.Equal(t, 202, a.put("/a.mp4", "fgh", "bytes=5-7/8").status, "the last, but not all there")

@@ -13,6 +13,7 @@ import (
 
 	_ "modernc.org/sqlite" // the database of --data
 
+	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
@@ -25,12 +26,14 @@ type sqliteStore struct {
 const schema = `
 CREATE TABLE IF NOT EXISTS deliveries (
 	number INTEGER PRIMARY KEY, id TEXT NOT NULL, copy INTEGER NOT NULL, attempt INTEGER NOT NULL, latest INTEGER NOT NULL,
-	url TEXT NOT NULL, task_id TEXT NOT NULL, state TEXT NOT NULL, final INTEGER NOT NULL, body BLOB NOT NULL,
+	url TEXT NOT NULL, task_id TEXT NOT NULL, state TEXT NOT NULL, event TEXT NOT NULL, kind TEXT NOT NULL,
+	final INTEGER NOT NULL, body BLOB NOT NULL,
 	signature TEXT NOT NULL, time INTEGER NOT NULL, duration INTEGER NOT NULL, status INTEGER NOT NULL,
 	response_header TEXT NOT NULL, response_body BLOB NOT NULL, error TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS deliveries_id ON deliveries (id);
 CREATE INDEX IF NOT EXISTS deliveries_latest ON deliveries (number) WHERE latest = 1;
+CREATE INDEX IF NOT EXISTS deliveries_filter ON deliveries (number, state, event, kind, status) WHERE latest = 1;
 CREATE INDEX IF NOT EXISTS deliveries_state ON deliveries (state, number) WHERE latest = 1;
 CREATE INDEX IF NOT EXISTS deliveries_task ON deliveries (task_id, number);
 CREATE INDEX IF NOT EXISTS deliveries_url ON deliveries (url, number);`
@@ -65,14 +68,18 @@ func (s *sqliteStore) Add(d ittybittest.Delivery) error {
 	if d.Err != nil {
 		message = d.Err.Error()
 	}
+	event := ittybit.EventType("")
+	if e, err := d.Event(); err == nil {
+		event = e.Type
+	}
 	tx, err := s.db.BeginTx(s.ctx, nil)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(s.ctx, "UPDATE deliveries SET latest = 0 WHERE id = ? AND copy = ? AND latest = 1", d.ID, d.Copy)
 	if err == nil {
-		_, err = tx.ExecContext(s.ctx, "INSERT INTO deliveries VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			d.Number, d.ID, d.Copy, d.Attempt, d.URL, d.TaskID(), d.State(), d.Final, notNil(d.Body), d.Signature,
+		_, err = tx.ExecContext(s.ctx, "INSERT INTO deliveries VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			d.Number, d.ID, d.Copy, d.Attempt, d.URL, d.TaskID(), d.State(), event, d.Kind(), d.Final, notNil(d.Body), d.Signature,
 			d.Time.UnixNano(), int64(d.Duration), d.StatusCode, header, notNil(d.ResponseBody), message)
 	}
 	if err != nil {
@@ -97,6 +104,10 @@ func (s *sqliteStore) List(q ittybittest.DeliveryQuery) (found []ittybittest.Del
 	and(q.TaskID != "", "task_id = ?", q.TaskID)
 	and(q.URL != "", "url = ?", q.URL)
 	and(q.State != "", "state = ?", string(q.State))
+	and(q.Event != "", "event = ?", string(q.Event))
+	and(q.Kind != "", "kind = ?", q.Kind)
+	low, high := q.StatusRange()
+	and(q.Status != "", "status BETWEEN ? AND ?", low, high)
 	order, limit := "DESC", -1
 	if q.OldestFirst {
 		order = "ASC"

@@ -62,6 +62,12 @@ func TestStore_givesBackWhatItWasGiven(t *testing.T) {
 	assert.Equal(t, []int64{1}, numbers(ittybittest.DeliveryQuery{State: ittybittest.DeliveryWaiting}))
 	assert.Equal(t, []int64{2}, numbers(ittybittest.DeliveryQuery{URL: "http://localhost/b"}))
 	assert.Equal(t, []int64{4}, numbers(ittybittest.DeliveryQuery{TaskID: all[3].TaskID()}))
+	assert.Equal(t, []int64{4, 3, 2}, numbers(ittybittest.DeliveryQuery{Latest: true, Event: "task.completed", Kind: "nsfw"}))
+	assert.Empty(t, numbers(ittybittest.DeliveryQuery{Event: "task.failed"}))
+	assert.Empty(t, numbers(ittybittest.DeliveryQuery{Kind: "video"}))
+	assert.Equal(t, []int64{3, 2}, numbers(ittybittest.DeliveryQuery{Status: "200"}))
+	assert.Equal(t, []int64{1}, numbers(ittybittest.DeliveryQuery{Status: "5xx"}))
+	assert.Equal(t, []int64{4}, numbers(ittybittest.DeliveryQuery{Status: "none"}))
 	require.NoError(t, store.Clear())
 	assert.Empty(t, numbers(ittybittest.DeliveryQuery{}))
 }
@@ -81,7 +87,8 @@ func BenchmarkStore_firstPage(b *testing.B) {
 	runtime.ReadMemStats(&stats)
 	for name, q := range map[string]ittybittest.DeliveryQuery{
 		"all": {Latest: true, Limit: 51}, "failed": {Latest: true, Limit: 51, State: ittybittest.DeliveryWaiting},
-		"unknown url": {Latest: true, Limit: 51, URL: "http://localhost/nothing"},
+		"unknown event and kind": {Latest: true, Limit: 51, Event: "task.failed", Kind: "video"},
+		"unknown url":            {Latest: true, Limit: 51, URL: "http://localhost/nothing"},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {

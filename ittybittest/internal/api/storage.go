@@ -100,6 +100,9 @@ func content(mediaType, name string, modified time.Time, from io.ReadSeeker) htt
 		if mediaType != "" {
 			w.Header().Set("Content-Type", mediaType)
 		}
+		// Anybody's page, uploaded, must not run as one of this machine.
+		w.Header().Set("Content-Security-Policy", "sandbox")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
 		http.ServeContent(w, r, name, modified, from)
 	}
 }

@@ -94,14 +94,20 @@ type delivery struct {
 	ctx    context.Context //nolint:containedctx // it is the delivery's own
 	cancel context.CancelFunc
 	begun  chan struct{} // closed after the first attempt
+	signed bool          // by the caller
 }
 
 // Send sends a webhook and does not wait. It reports false if the server is closed.
 func (s *Sender) Send(url string, body []byte) (id string, ok bool) {
+	return s.SendSigned(url, body, "")
+}
+
+// SendSigned is Send with this signature for every attempt, if it is not empty.
+func (s *Sender) SendSigned(url string, body []byte, signature string) (id string, ok bool) {
 	id = s.NewID()
 	copies, window := s.Spread()
 	for n := range 1 + max(copies, 0) {
-		d := &delivery{Attempt: Attempt{ID: id, Copy: n, URL: url, Body: body}, begun: make(chan struct{})}
+		d := &delivery{Attempt: Attempt{ID: id, Copy: n, URL: url, Body: body, Signature: signature}, begun: make(chan struct{}), signed: signature != ""}
 		d.ctx, d.cancel = context.WithCancel(s.Life.Context()) //nolint:fatcontext // each has its own
 		s.mu.Lock()
 		s.underWay[id] = append(s.underWay[id], d)
@@ -193,7 +199,7 @@ func (s *Sender) deliver(d *delivery) {
 func (s *Sender) attempt(d *delivery, n int) Attempt {
 	a := d.Attempt
 	a.Attempt, a.Time = n, time.Now()
-	if d.Signature == "" || !s.SignOnce {
+	if d.Signature == "" || !s.SignOnce && !d.signed {
 		d.Signature = s.Sign(a.Time, a.Body)
 	}
 	a.Signature = d.Signature

@@ -1,0 +1,219 @@
+package ittybittest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
+)
+
+// shownAttempt is the record of an attempt, in full or as the list has it.
+func (s *Server) shownAttempt(d Delivery, full bool) ordered.Object {
+	o := ordered.Object{}.Set("number", d.Number).Set("id", d.ID).Set("copy", d.Copy).Set("attempt", d.Attempt).
+		Set("state", d.State()).Set("url", d.URL).SetText("task_id", d.TaskID())
+	event, kind := d.what()
+	o = o.SetText("event", string(event)).SetText("kind", kind).Set("size", len(d.Body)).
+		Set("time", d.Time).Set("duration_ms", float64(d.Duration)/float64(time.Millisecond))
+	if d.Err != nil {
+		o = o.SetText("error", d.Err.Error())
+	}
+	if d.State() == DeliveryWaiting {
+		o = o.Set("next_attempt", d.Time.Add(d.Duration+s.config.backoff.wait(d.Attempt)))
+	}
+	if full {
+		o = o.Set("signature", d.Signature)
+	}
+	if d.StatusCode == 0 {
+		return o
+	}
+	if o = o.Set("status", d.StatusCode); full {
+		o = o.Set("response", map[string]any{"headers": d.ResponseHeader, "body": string(d.ResponseBody)})
+	}
+	return o
+}
+
+// controlDeliveries lists the last attempt of each delivery, the newest first.
+func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
+	query, limit, before := r.URL.Query(), int64(50), int64(0)
+	if err := errors.Join(api.Positive(query, "limit", &limit, 0), api.Positive(query, "before", &before, 0)); err != nil {
+		return 0, nil, err
+	}
+	limit = min(limit, 1000)
+	state := DeliveryState(query.Get("state"))
+	switch state {
+	case "", DeliveryDone, DeliveryFailed, DeliveryWaiting:
+	default:
+		return 0, nil, api.Refuse(http.StatusBadRequest, "state must be delivered, failed or waiting.")
+	}
+	status := query.Get("status")
+	if _, _, ok := statusRange(status); !ok {
+		return 0, nil, api.Refuse(http.StatusBadRequest, "status must be a status such as 404, a class such as 5xx, or none.")
+	}
+	page := struct {
+		Deliveries []ordered.Object `json:"deliveries"`
+		Next       string           `json:"next,omitempty"`
+		Stream     string           `json:"stream"` // what follows it is not in the list
+	}{Deliveries: []ordered.Object{}, Stream: s.feed.position()}
+	records, err := s.log.store.List(DeliveryQuery{
+		Latest: true, Limit: int(limit) + 1, Before: before, State: state, URL: query.Get("url"), TaskID: query.Get("task"),
+		Event: ittybit.EventType(query.Get("event")), Kind: query.Get("kind"), Status: status,
+	})
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, d := range records[:min(int(limit), len(records))] {
+		page.Deliveries = append(page.Deliveries, s.shownAttempt(d, false))
+	}
+	if len(records) > int(limit) {
+		query.Set("before", strconv.FormatInt(records[limit-1].Number, 10))
+		page.Next = "/_local/deliveries?" + query.Encode()
+	}
+	return http.StatusOK, page, nil
+}
+
+// attemptsOf are the records of a delivery, the oldest first.
+func (s *Server) attemptsOf(id string) ([]Delivery, error) {
+	records, err := s.log.store.List(DeliveryQuery{ID: id, OldestFirst: true})
+	if err == nil && len(records) == 0 {
+		err = api.Refuse(http.StatusNotFound, "Delivery %q was not found: no attempt of it has ended.", id)
+	}
+	return records, err
+}
+
+// controlDelivery shows a delivery: its request, its attempts with their responses, and what a
+// check of its signature says.
+func (s *Server) controlDelivery(r *http.Request) (int, any, error) {
+	records, err := s.attemptsOf(r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	last := records[len(records)-1]
+	attempts := make([]ordered.Object, len(records))
+	for i, d := range records {
+		attempts[i] = s.shownAttempt(d, true)
+	}
+	body := any(string(last.Body))
+	if json.Valid(last.Body) {
+		body = json.RawMessage(last.Body)
+	}
+	header := http.Header{}
+	sender.SetHeader(header, last.Signature)
+	headers := map[string]string{}
+	for name := range header {
+		headers[name] = header.Get(name)
+	}
+	return http.StatusOK, map[string]any{
+		"id": last.ID, "state": last.State(), "attempts": attempts, "signature": s.checkSignature(last),
+		"request": map[string]any{"method": http.MethodPost, "url": last.URL, "body": body, "headers": headers},
+	}, nil
+}
+
+// controlBody answers with the bytes of a request, for a file: never for a page.
+func (s *Server) controlBody(w http.ResponseWriter, r *http.Request) {
+	records, err := s.attemptsOf(r.PathValue("id"))
+	if err != nil {
+		s.live.Load().api.Fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="webhook.json"`)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(records[0].Body)
+}
+
+// checkSignature is what a receiver with this server's key says of a signature, at the time of
+// the attempt.
+func (s *Server) checkSignature(d Delivery) string {
+	verifier, err := ittybit.NewWebhookVerifier(s.APIKey, ittybit.WithClock(func() time.Time { return d.Time }), ittybit.WithUntimestampedSignatures())
+	if err == nil {
+		err = verifier.Verify(d.Body, d.Signature)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return "valid"
+}
+
+// controlResend delivers a webhook once more: signed again, or as its last attempt was.
+func (s *Server) controlResend(r *http.Request) (int, any, error) {
+	var asked struct {
+		AsSent bool `json:"as_sent"`
+	}
+	if err := readControl(r, &asked); err != nil {
+		return 0, nil, err
+	}
+	records, err := s.attemptsOf(r.PathValue("id"))
+	if err != nil {
+		return 0, nil, err
+	}
+	last, signature := records[len(records)-1], ""
+	if asked.AsSent {
+		signature = last.Signature
+	}
+	return s.send(r, last.URL, last.Body, signature, false)
+}
+
+// send sends a webhook, and waits for its first attempt if the caller wants to. Without a
+// signature each attempt is signed.
+func (s *Server) send(r *http.Request, address string, body []byte, signature string, wait bool) (int, any, error) {
+	id, ok := s.live.Load().sender.SendSigned(address, body, signature) //nolint:contextcheck // a delivery outlives the request
+	if !ok {
+		return 0, nil, api.Refuse(http.StatusServiceUnavailable, "The server is closed.")
+	}
+	if !wait {
+		return http.StatusAccepted, map[string]string{"id": id}, nil
+	}
+	d, err := s.WaitForDelivery(r.Context(), func(d Delivery) bool { return d.ID == id })
+	if err != nil {
+		return 0, nil, err
+	}
+	return http.StatusOK, s.shownAttempt(d, true), nil
+}
+
+func (s *Server) controlCancel(r *http.Request) (int, any, error) {
+	if !s.live.Load().sender.Cancel(r.PathValue("id")) {
+		return 0, nil, api.Refuse(http.StatusConflict, "Delivery %q is not under way.", r.PathValue("id"))
+	}
+	return http.StatusNoContent, nil, nil
+}
+
+// controlEvent sends a webhook with a payload of the caller's, or a fixture.
+func (s *Server) controlEvent(r *http.Request) (int, any, error) {
+	asked := struct {
+		URL, Event, Kind, Message string
+		Progress                  int
+		Results, Body             json.RawMessage
+		Wait                      bool
+	}{Kind: "nsfw", Message: "The file is broken.", Progress: 50}
+	if err := readControl(r, &asked); err != nil {
+		return 0, nil, err
+	}
+	if asked.URL == "" {
+		return 0, nil, api.Refuse(http.StatusBadRequest, "url is required.")
+	}
+	if err := s.live.Load().engine.CheckWebhookURL("url", asked.URL); err != nil {
+		return 0, nil, err
+	}
+	body := bytes.Clone(asked.Body)
+	if (asked.Event == "") == (asked.Body == nil) {
+		return 0, nil, api.Refuse(http.StatusBadRequest, "Exactly one of event (a fixture) and body is required.")
+	}
+	if asked.Event != "" {
+		var results any
+		if asked.Results != nil {
+			results = asked.Results
+		}
+		var err error
+		if body, err = fixture(asked.Event, asked.Kind, results, asked.Message, asked.Progress); err != nil {
+			return 0, nil, api.Refuse(http.StatusBadRequest, "%s.", err)
+		}
+	}
+	return s.send(r, asked.URL, body, "", asked.Wait)
+}

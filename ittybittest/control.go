@@ -59,8 +59,8 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 func (s *Server) mayControl(r *http.Request) error {
 	name := (&url.URL{Host: r.Host}).Hostname()
 	public, _ := url.Parse(s.URL)
-	if !isLoopback(name) && name != public.Hostname() {
-		return api.Refuse(http.StatusForbidden, "The host %q is not this server's: use a loopback address, or that of WithPublicURLs.", name)
+	if !s.isOwnHost(name) && !strings.EqualFold(name, public.Hostname()) {
+		return api.Refuse(http.StatusForbidden, "The host %q is not this server's: use a loopback address, that of WithPublicURLs, or one of WithWebhookHosts.", name)
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if from, err := url.Parse(origin); err != nil || from.Host != r.Host {
@@ -70,7 +70,8 @@ func (s *Server) mayControl(r *http.Request) error {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 	}
-	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && isLoopback(ip) {
+	forwarded := r.Header.Get("Forwarded") + r.Header.Get("X-Forwarded-For") // by a proxy or tunnel on this machine
+	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && isLoopback(ip) && forwarded == "" {
 		return nil
 	}
 	_, given, _ := r.BasicAuth()

@@ -109,8 +109,9 @@ func (s *Server) controlDelivery(r *http.Request) (int, any, error) {
 	for name := range header {
 		headers[name] = header.Get(name)
 	}
+	signature, explanation := s.checkSignature(last)
 	return http.StatusOK, map[string]any{
-		"id": last.ID, "state": last.State(), "attempts": attempts, "signature": s.checkSignature(last),
+		"id": last.ID, "state": last.State(), "attempts": attempts, "signature": signature, "explanation": explanation,
 		"request": map[string]any{"method": http.MethodPost, "url": last.URL, "body": body, "headers": headers},
 	}, nil
 }
@@ -129,22 +130,24 @@ func (s *Server) controlBody(w http.ResponseWriter, r *http.Request) {
 }
 
 // checkSignature is what a receiver with this server's key says of a signature, at the time of
-// the attempt.
-func (s *Server) checkSignature(d Delivery) string {
+// the attempt, and what its Explain says.
+func (s *Server) checkSignature(d Delivery) (result, explanation string) {
 	verifier, err := ittybit.NewWebhookVerifier(s.APIKey, ittybit.WithClock(func() time.Time { return d.Time }), ittybit.WithUntimestampedSignatures())
-	if err == nil {
-		err = verifier.Verify(d.Body, d.Signature)
-	}
 	if err != nil {
-		return err.Error()
+		return err.Error(), ""
 	}
-	return "valid"
+	result = "valid"
+	if err := verifier.Verify(d.Body, d.Signature); err != nil {
+		result = err.Error()
+	}
+	return result, verifier.Explain(d.Body, d.Signature)
 }
 
 // controlResend delivers a webhook once more: signed again, or as its last attempt was.
 func (s *Server) controlResend(r *http.Request) (int, any, error) {
 	var asked struct {
 		AsSent bool `json:"as_sent"`
+		Wait   bool
 	}
 	if err := readControl(r, &asked); err != nil {
 		return 0, nil, err
@@ -157,7 +160,7 @@ func (s *Server) controlResend(r *http.Request) (int, any, error) {
 	if asked.AsSent {
 		signature = last.Signature
 	}
-	return s.send(r, last.URL, last.Body, signature, false)
+	return s.send(r, last.URL, last.Body, signature, asked.Wait)
 }
 
 // send sends a webhook, and waits for its first attempt if the caller wants to. Without a
@@ -170,7 +173,7 @@ func (s *Server) send(r *http.Request, address string, body []byte, signature st
 	if !wait {
 		return http.StatusAccepted, map[string]string{"id": id}, nil
 	}
-	d, err := s.WaitForDelivery(r.Context(), func(d Delivery) bool { return d.ID == id })
+	d, err := s.waitForDelivery(r.Context(), DeliveryQuery{ID: id}, func(Delivery) bool { return true })
 	if err != nil {
 		return 0, nil, err
 	}

@@ -85,6 +85,9 @@ func TestControl_sendsAnEventAndShowsTheDelivery(t *testing.T) {
 	asSent := a.drive("POST", "deliveries/"+id+"/resend", `{"as_sent":true}`).is(t, 202)["id"]
 	waitFor(t, a.srv, func(d ittybittest.Delivery) bool { return d.ID == asSent })
 	assert.Equal(t, in.all()[1].header.Get("Ittybit-Signature"), in.all()[2].header.Get("Ittybit-Signature"))
+	assert.Contains(t, shown["explanation"], "Matches: ")
+	waited := a.drive("POST", "deliveries/"+id+"/resend", `{"wait":true}`).is(t, 200)
+	assert.Equal(t, []any{"delivered", 200.0}, []any{waited["state"], waited["status"]})
 	again := a.drive("POST", "deliveries/"+id+"/resend", "").is(t, 202)["id"]
 	assert.NotEqual(t, id, again)
 	d := waitFor(t, a.srv, func(d ittybittest.Delivery) bool { return d.ID == again })
@@ -93,7 +96,7 @@ func TestControl_sendsAnEventAndShowsTheDelivery(t *testing.T) {
 
 	own := a.drive("POST", "events", `{"url":"`+url+`","body":{"any":"thing"},"wait":true}`).is(t, 200)
 	assert.Equal(t, "delivered", own["state"])
-	assert.JSONEq(t, `{"any":"thing"}`, in.all()[4].body)
+	assert.JSONEq(t, `{"any":"thing"}`, in.all()[5].body)
 }
 
 func TestControl_hasAFixtureForEachEvent(t *testing.T) {
@@ -290,6 +293,28 @@ func TestControl_isNotForPagesNorOtherNames(t *testing.T) {
 			assert.Equal(t, c.status, a.drive("GET", path, "", c.headers...).status, c.headers)
 		}
 	}
+}
+
+func TestControl_isForTheDevelopersOwnHosts(t *testing.T) {
+	srv := ittybittest.NewServer(ittybittest.WithControl(""), ittybittest.WithWebhookHosts("app"), ittybittest.WithPublicURLs("http://ittybit:4848", "http://ittybit:4849"))
+	t.Cleanup(srv.Close)
+	for host, status := range map[string]int{"ittybit:4848": 200, "Ittybit": 200, "app:1": 200, "other": 403, "app.example.com": 403} {
+		r := httptest.NewRequest(http.MethodGet, "http://"+host+"/_local/", nil)
+		r.RemoteAddr = "127.0.0.1:4242"
+		w := httptest.NewRecorder()
+		ittybittest.ServeAPI(srv, w, r)
+		assert.Equal(t, status, w.Code, host)
+	}
+}
+
+// A tunnel on this machine connects from a loopback address, for anybody.
+func TestControl_wantsAPasswordThroughAProxy(t *testing.T) {
+	a, _, _ := controlled(t)
+	for _, name := range []string{"X-Forwarded-For", "Forwarded"} {
+		assert.Equal(t, 401, a.drive("GET", "", "", name, "192.0.2.7").status)
+	}
+	srv := open(t, ittybittest.WithControl("secret"))
+	assert.Equal(t, 200, srv.drive("GET", "", "", "X-Forwarded-For", "192.0.2.7", "Authorization", "Bearer secret").status)
 }
 
 func TestControl_wantsAPasswordFromElsewhere(t *testing.T) {

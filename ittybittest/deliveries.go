@@ -130,10 +130,15 @@ func (s *Server) Deliveries() []Delivery {
 // is made when the answer is there, which may be before a receiver has done what it
 // does after answering, such as calling an observer.
 func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool) (Delivery, error) {
-	last, seen := int64(0), 0
-	for {
+	return s.waitForDelivery(ctx, DeliveryQuery{}, match)
+}
+
+// waitForDelivery is WaitForDelivery among the records that a query asks for.
+func (s *Server) waitForDelivery(ctx context.Context, q DeliveryQuery, match func(Delivery) bool) (Delivery, error) {
+	seen := 0
+	for q.OldestFirst = true; ; {
 		closed, changed := s.life.Over(), s.log.waiter()
-		records, err := s.log.store.List(DeliveryQuery{After: last, OldestFirst: true})
+		records, err := s.log.store.List(q)
 		if err != nil {
 			return Delivery{}, err
 		}
@@ -141,7 +146,7 @@ func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool)
 			if match(d) {
 				return d, nil
 			}
-			last = d.Number
+			q.After = d.Number
 			seen++
 		}
 		if closed {

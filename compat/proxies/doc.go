@@ -3,7 +3,7 @@
 // tests.
 //
 //	go test -race ./...
-//	go test -race -tags long ./...   # also the race at the end of keep-alive, which wants a quiet machine: five minutes
+//	go test -race -tags long ./...   # also the proxies' own keep-alive times: six minutes
 //
 // The tests start the programs on loopback, as a user that is not root, and skip those that are
 // not installed; where ITTYBIT_TEST_REQUIRE_PROXIES names their programs ("nginx haproxy"), they

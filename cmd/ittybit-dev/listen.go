@@ -84,7 +84,7 @@ type listener struct {
 }
 
 func openListener(cmd *cobra.Command, s *settings, f *listenFlags) (*listener, error) {
-	client, err := s.client()
+	client, err := s.client(true)
 	if err != nil {
 		return nil, err
 	}

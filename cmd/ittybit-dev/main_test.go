@@ -122,9 +122,13 @@ func TestTrigger_sendsThroughServe(t *testing.T) {
 	assert.NotContains(t, table, "\x1b", "no colours")
 
 	var shown struct{ Signature string }
-	require.NoError(t, json.Unmarshal([]byte(ok(t, "show", d.ID, "--url", url)), &shown))
+	require.NoError(t, json.Unmarshal([]byte(ok(t, "show", d.ID, "--url", url, "--json")), &shown))
 	assert.Equal(t, "valid", shown.Signature)
-	assert.Contains(t, ok(t, "resend", d.ID, "--url", url), "On its way")
+	text := ok(t, "show", d.ID, "--url", url)
+	for _, part := range []string{d.ID + ": delivered", "POST " + to, "Ittybit-Signature: t=", `"is_nsfw": true`, "Attempt 1,", "200 OK", "Signature: valid"} {
+		assert.Contains(t, text, part)
+	}
+	assert.Contains(t, ok(t, "resend", d.ID, "--url", url), "200 OK")
 	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 20*time.Second, time.Millisecond)
 	assert.Equal(t, in.all()[0].Key(), in.all()[1].Key())
 }

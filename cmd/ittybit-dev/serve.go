@@ -5,12 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,18 +18,14 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
-// saveEvery is how often the state is written while the server runs, so that a crash loses
-// little.
-const saveEvery = 30 * time.Second
-
 type serveFlags struct {
 	address, storage            string
 	publicURL, publicStorageURL string
-	webhook, data, password     string
-	faults                      string
-	hosts                       []string
+	webhook, data, faults       string
 	taskDuration                time.Duration
 	progress, verbose           bool
+
+	bound string // the address of the API on this machine, once it is there
 }
 
 func newServe(s *settings) *cobra.Command {
@@ -50,140 +45,132 @@ func newServe(s *settings) *cobra.Command {
 	flags.StringVar(&f.publicURL, "public-url", "", "base URL at which others reach the API, as in docker compose")
 	flags.StringVar(&f.publicStorageURL, "public-storage-url", "", "base URL at which others reach the storage")
 	flags.StringVar(&f.webhook, "webhook", "", "URL that gets media.created and every task's end, too")
-	flags.StringSliceVar(&f.hosts, "allow-host", nil, "host that webhooks may go to by plain http, besides this machine")
-	flags.StringVar(&f.data, "data", "", "directory that keeps the state across restarts")
-	flags.StringVar(&f.password, "password", "", "password for /_local/ from other machines; without one it is for this machine only")
+	flags.StringVar(&f.data, "data", "", "directory that keeps tasks, files and deliveries across restarts")
 	flags.StringVar(&f.faults, "faults", "", `faults from the start, as JSON: see PUT /_local/faults in docs/local-server.md`)
 	flags.DurationVar(&f.taskDuration, "task-duration", 2*time.Second, "how long a task takes")
 	flags.BoolVar(&f.progress, "progress", false, "post tasks half-way, too")
-	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log requests and deliveries")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log every request and delivery, not just those that fail")
 	return cmd
 }
 
 func serve(cmd *cobra.Command, s *settings, f *serveFlags) error {
-	onAPI, err := listen(f.address)
+	if err := f.check(); err != nil {
+		return err
+	}
+	store, err := openStore(cmd.Context(), f.data)
+	if err != nil {
+		return failed("%w", err)
+	}
+	defer func() { _ = store.Close() }() // what was added is written
+	srv, err := f.start(cmd, s, store)
 	if err != nil {
 		return err
 	}
-	onStorage, err := listen(f.storage)
+	defer srv.Close()
+	state := &savedState{srv: srv, dir: f.data}
+	if err := state.load(); err != nil {
+		return failed("%s: %w", state.path(), err)
+	}
+	if f.faults != "" {
+		if err := s.control(cmd.Context(), "http://"+f.bound, http.MethodPut, "/_local/faults", strings.NewReader(f.faults), nil); err != nil {
+			return err
+		}
+	}
+	if err := f.greet(cmd, s, srv); err != nil {
+		return err
+	}
+	return state.keep(cmd.Context())
+}
+
+// check finds what the server would stumble over later.
+func (f *serveFlags) check() error {
+	if f.faults != "" && !json.Valid([]byte(f.faults)) {
+		return errors.New("--faults is not valid JSON")
+	}
+	for name, value := range map[string]string{"webhook": f.webhook, "public-url": f.publicURL, "public-storage-url": f.publicStorageURL} {
+		if value != "" && !isWebURL(value) {
+			return fmt.Errorf("--%s %q is not an absolute URL, such as http://localhost:3000/ittybit-webhook", name, value)
+		}
+	}
+	if f.publicStorageURL != "" && f.publicURL == "" {
+		return errors.New("--public-storage-url is for use with --public-url")
+	}
+	return nil
+}
+
+func isWebURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+}
+
+// start starts the server, and sets the address that it is bound to.
+func (f *serveFlags) start(cmd *cobra.Command, s *settings, store ittybittest.DeliveryStore) (*ittybittest.Server, error) {
+	onAPI, err := listenOn(cmd.Context(), f.address)
 	if err != nil {
-		return errors.Join(err, onAPI.Close())
+		return nil, err
+	}
+	onStorage, err := listenOn(cmd.Context(), f.storage)
+	if err != nil {
+		return nil, errors.Join(err, onAPI.Close())
+	}
+	f.bound = loopbackFor(onAPI.Addr())
+	level := slog.LevelWarn
+	if f.verbose {
+		level = slog.LevelInfo
 	}
 	opts := []ittybittest.Option{
-		ittybittest.WithAPIKey(s.apiKey()), ittybittest.WithListeners(onAPI, onStorage), ittybittest.WithControl(f.password),
-		ittybittest.WithWebhookHosts(f.hosts...), ittybittest.WithEndpoint(f.webhook), ittybittest.WithTaskDuration(f.taskDuration),
+		ittybittest.WithAPIKey(orDefault(s.key, defaultKey)), ittybittest.WithListeners(onAPI, onStorage),
+		ittybittest.WithControl(s.password), ittybittest.WithDeliveryStore(store),
+		ittybittest.WithWebhookHosts(s.hosts...), ittybittest.WithEndpoint(f.webhook), ittybittest.WithTaskDuration(f.taskDuration),
 		ittybittest.WithBackoff(ittybittest.Backoff{First: time.Second, Max: time.Minute}),
+		ittybittest.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))),
 	}
 	if f.publicURL != "" {
-		storage := orDefault(f.publicStorageURL, "http://"+onStorage.Addr().String())
+		storage := orDefault(f.publicStorageURL, "http://"+loopbackFor(onStorage.Addr()))
 		opts = append(opts, ittybittest.WithPublicURLs(f.publicURL, storage))
+	} else if f.bound != onAPI.Addr().String() { // 0.0.0.0 is no address to call
+		opts = append(opts, ittybittest.WithPublicURLs("http://"+f.bound, "http://"+loopbackFor(onStorage.Addr())))
 	}
 	if f.progress {
 		opts = append(opts, ittybittest.WithProgressWebhooks())
 	}
-	if f.verbose {
-		opts = append(opts, ittybittest.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
-	}
-	if f.data != "" {
-		store, err := openStore(cmd.Context(), f.data)
-		if err != nil {
-			return errors.Join(failed("%w", err), onAPI.Close(), onStorage.Close())
-		}
-		defer func() { _ = store.Close() }() // what was added is written
-		opts = append(opts, ittybittest.WithDeliveryStore(store))
-	}
-	srv := ittybittest.NewServer(opts...)
-	defer srv.Close()
-	if err := load(srv, f.data); err != nil {
-		return failed("%w", err)
-	}
-	if f.faults != "" {
-		if err := setFaults(cmd.Context(), "http://"+onAPI.Addr().String(), f.faults); err != nil {
-			return err
-		}
-	}
-	hello := map[string]string{"ITTYBIT_URL": srv.URL, "ITTYBIT_STORAGE_URL": srv.StorageURL, "ITTYBIT_API_KEY": srv.APIKey}
-	text := fmt.Sprintf(`A local Ittybit, until Ctrl-C.
-
-  export ITTYBIT_URL=%s ITTYBIT_STORAGE_URL=%s ITTYBIT_API_KEY=%s
-
-In Go: ittybit.NewClient(os.Getenv("ITTYBIT_API_KEY"), ittybit.WithBaseURL(os.Getenv("ITTYBIT_URL")))
-Try:   ittybit-dev trigger task.completed --kind nsfw --to http://localhost:3000/ittybit-webhook`, srv.URL, srv.StorageURL, srv.APIKey)
-	if err := s.print(cmd, hello, text); err != nil {
-		return err
-	}
-	return keep(cmd.Context(), srv, f.data)
+	return ittybittest.NewServer(opts...), nil
 }
 
-func listen(address string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address) //nolint:noctx // it does not wait
+// listenOn opens a port.
+func listenOn(ctx context.Context, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, failed("%w: does another serve run? --addr and --storage-addr choose other addresses", err)
 	}
 	return l, nil
 }
 
-func setFaults(ctx context.Context, base, faults string) error {
-	if !json.Valid([]byte(faults)) {
-		return errors.New("--faults is not valid JSON")
+// loopbackFor is an address at which this machine reaches a port.
+func loopbackFor(bound net.Addr) string {
+	host, port, _ := net.SplitHostPort(bound.String())
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
 	}
-	err := control(ctx, base, http.MethodPut, "/_local/faults", strings.NewReader(faults), nil)
-	return err
+	return net.JoinHostPort(host, port)
 }
 
-// load reads the state that an earlier run has left in the directory.
-func load(srv *ittybittest.Server, dir string) error {
-	if dir == "" {
-		return nil
+// greet prints what an application needs. A key of the caller's is not printed where the
+// environment has it anyway.
+func (f *serveFlags) greet(cmd *cobra.Command, s *settings, srv *ittybittest.Server) error {
+	hello := map[string]string{"ITTYBIT_URL": srv.URL, "ITTYBIT_STORAGE_URL": srv.StorageURL}
+	key := ""
+	if srv.APIKey != os.Getenv("ITTYBIT_API_KEY") {
+		hello["ITTYBIT_API_KEY"], key = srv.APIKey, " ITTYBIT_API_KEY="+srv.APIKey
 	}
-	f, err := os.Open(filepath.Join(dir, "state.tar"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	return srv.Load(f)
-}
+	text := fmt.Sprintf(`A local Ittybit, until Ctrl-C.
 
-// keep writes the state now and then, and when ctx ends.
-func keep(ctx context.Context, srv *ittybittest.Server, dir string) error {
-	ticker := time.NewTicker(saveEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return save(srv, dir)
-		case <-ticker.C:
-			if err := save(srv, dir); err != nil {
-				return err
-			}
-		}
-	}
-}
+  export ITTYBIT_URL=%s ITTYBIT_STORAGE_URL=%s%s
 
-// save puts the state in place at once, so that a crash leaves the one before.
-func save(srv *ittybittest.Server, dir string) error {
-	if dir == "" {
-		return nil
+In Go: ittybit.NewClient(os.Getenv("ITTYBIT_API_KEY"), ittybit.WithBaseURL(os.Getenv("ITTYBIT_URL")))
+Try:   ittybit-dev trigger task.completed --kind nsfw --to http://localhost:3000/ittybit-webhook`, srv.URL, srv.StorageURL, key)
+	if host, _, _ := net.SplitHostPort(f.address); s.password == "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		text += "\nNote:  /_local/ answers this machine only; --password opens it to others."
 	}
-	f, err := os.CreateTemp(dir, "state-*")
-	if err != nil {
-		return failed("%w", err)
-	}
-	err = srv.Snapshot(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, "state.tar"))
-	}
-	if err != nil {
-		return failed("the state could not be saved: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
+	return s.print(cmd, hello, text)
 }

@@ -6,21 +6,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the database of --data
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
-// sqliteStore keeps the records of deliveries in a SQLite database.
+// maxDeliveries is how many deliveries a store keeps; of older ones all attempts are removed.
+const maxDeliveries = 100_000
+
+// sqliteStore keeps the records of the latest deliveries in a SQLite database.
 type sqliteStore struct {
-	ctx context.Context //nolint:containedctx // ittybittest.DeliveryStore has none
-	db  *sql.DB
+	ctx   context.Context //nolint:containedctx // ittybittest.DeliveryStore has none
+	db    *sql.DB
+	max   int
+	prune int64 // remove old deliveries after each so many records
 }
 
 const schema = `
@@ -33,26 +40,60 @@ CREATE TABLE IF NOT EXISTS deliveries (
 );
 CREATE INDEX IF NOT EXISTS deliveries_id ON deliveries (id);
 CREATE INDEX IF NOT EXISTS deliveries_latest ON deliveries (number) WHERE latest = 1;
-CREATE INDEX IF NOT EXISTS deliveries_filter ON deliveries (number, state, event, kind, status) WHERE latest = 1;
 CREATE INDEX IF NOT EXISTS deliveries_state ON deliveries (state, number) WHERE latest = 1;
+CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (event, kind, number) WHERE latest = 1;
+CREATE INDEX IF NOT EXISTS deliveries_kind ON deliveries (kind, number) WHERE latest = 1;
+CREATE INDEX IF NOT EXISTS deliveries_status ON deliveries (status, number) WHERE latest = 1;
+CREATE INDEX IF NOT EXISTS deliveries_class ON deliveries (status / 100, number) WHERE latest = 1;
 CREATE INDEX IF NOT EXISTS deliveries_task ON deliveries (task_id, number);
 CREATE INDEX IF NOT EXISTS deliveries_url ON deliveries (url, number);`
 
-// openStore opens the database in a directory, which it makes if it is not there.
+// openStore opens the database in a directory, which it makes if it is not there. Without a
+// directory it is a temporary file, which is gone with the process.
 func openStore(ctx context.Context, dir string) (*sqliteStore, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	path := filepath.Join(dir, "deliveries.db")
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(5000)")
+	if dir == "" {
+		path = ""
+	}
+	ctx = context.WithoutCancel(ctx) // attempts that end with the server are recorded, too
+	db, err := openDatabase(ctx, path, schema)
 	if err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx) // attempts that end with the server are recorded, too
-	if _, err := db.ExecContext(ctx, schema); err != nil {
+	// What was still to be attempted when the process ended is not.
+	_, err = db.ExecContext(ctx, `UPDATE deliveries SET state = ?, final = 1, error = trim(error || ' (no more attempts: serve was ended)')
+		WHERE latest = 1 AND state = ?`, string(ittybittest.DeliveryFailed), string(ittybittest.DeliveryWaiting))
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
-	return &sqliteStore{ctx, db}, nil
+	return &sqliteStore{ctx, db, maxDeliveries, 1000}, nil
+}
+
+// openDatabase opens a SQLite database, with its folder, for this process alone. Without a path it
+// is a temporary file.
+func openDatabase(ctx context.Context, path, schema string) (*sql.DB, error) {
+	pragmas := "?_pragma=locking_mode(EXCLUSIVE)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	if path == "" {
+		pragmas = "?_pragma=journal_mode(OFF)&_pragma=synchronous(OFF)"
+	} else if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	name := filepath.ToSlash(path)
+	if filepath.VolumeName(path) != "" {
+		name = "/" + name
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: name}).EscapedPath()+pragmas)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1) // the lock is a connection's, and so is a temporary file
+	if _, err := db.ExecContext(ctx, schema); err != nil {
+		if busy := (*sqlite.Error)(nil); errors.As(err, &busy) && busy.Code()&0xff == sqlite3.SQLITE_BUSY {
+			err = errors.New("another ittybit-dev has it open")
+		}
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return db, nil
 }
 
 // Close closes the database.
@@ -82,6 +123,10 @@ func (s *sqliteStore) Add(d ittybittest.Delivery) error {
 			d.Number, d.ID, d.Copy, d.Attempt, d.URL, d.TaskID(), d.State(), event, d.Kind(), d.Final, notNil(d.Body), d.Signature,
 			d.Time.UnixNano(), int64(d.Duration), d.StatusCode, header, notNil(d.ResponseBody), message)
 	}
+	if err == nil && d.Number%s.prune == 0 {
+		_, err = tx.ExecContext(s.ctx, `DELETE FROM deliveries WHERE id IN (
+			SELECT id FROM deliveries WHERE latest = 1 ORDER BY number DESC LIMIT -1 OFFSET ?)`, s.max)
+	}
 	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
@@ -107,7 +152,8 @@ func (s *sqliteStore) List(q ittybittest.DeliveryQuery) (found []ittybittest.Del
 	and(q.Event != "", "event = ?", string(q.Event))
 	and(q.Kind != "", "kind = ?", q.Kind)
 	low, high := q.StatusRange()
-	and(q.Status != "", "status BETWEEN ? AND ?", low, high)
+	and(q.Status != "" && low == high, "status = ?", low)
+	and(q.Status != "" && low != high, "status / 100 = ?", low/100)
 	order, limit := "DESC", -1
 	if q.OldestFirst {
 		order = "ASC"

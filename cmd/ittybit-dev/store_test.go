@@ -72,6 +72,56 @@ func TestStore_givesBackWhatItWasGiven(t *testing.T) {
 	assert.Empty(t, numbers(ittybittest.DeliveryQuery{}))
 }
 
+func TestStore_hasNothingWaitingAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	store, err := openStore(t.Context(), dir)
+	require.NoError(t, err)
+	require.NoError(t, store.Add(record(1, "a", 1, false)))
+	require.NoError(t, store.Add(record(2, "b", 1, true)))
+	_, err = openStore(t.Context(), dir)
+	require.ErrorContains(t, err, "another ittybit-dev has it open")
+	require.NoError(t, store.Close())
+	store, err = openStore(t.Context(), dir)
+	require.NoError(t, err)
+	defer func() { _ = store.Close() }()
+	all, err := store.List(ittybittest.DeliveryQuery{OldestFirst: true})
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	assert.Equal(t, ittybittest.DeliveryFailed, all[0].State())
+	assert.ErrorContains(t, all[0].Err, "serve was ended")
+	assert.NoError(t, all[1].Err)
+}
+
+func TestStore_keepsTheLatestDeliveriesWithAllTheirAttempts(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		store, err := openStore(t.Context(), dir)
+		require.NoError(t, err)
+		store.max, store.prune = 3, 2
+		number := int64(0)
+		add := func(id string, attempt int, final bool) {
+			number++
+			require.NoError(t, store.Add(record(number, id, attempt, final)))
+		}
+		add("old", 1, true)
+		add("waiting", 1, false)
+		for _, id := range []string{"a", "b", "c", "d"} {
+			add(id, 1, false)
+			if id == "c" {
+				add("waiting", 2, true)
+			}
+			add(id, 2, true)
+		}
+		ids := map[string]int{}
+		all, err := store.List(ittybittest.DeliveryQuery{})
+		require.NoError(t, err)
+		for _, d := range all {
+			ids[d.ID]++
+		}
+		assert.Equal(t, map[string]int{"waiting": 2, "c": 2, "d": 2}, ids, "an attempt that ends later counts")
+		require.NoError(t, store.Close())
+	}
+}
+
 // The first page of 100,000 deliveries, and what they need of the heap.
 func BenchmarkStore_firstPage(b *testing.B) {
 	store, err := openStore(b.Context(), b.TempDir())
@@ -88,6 +138,11 @@ func BenchmarkStore_firstPage(b *testing.B) {
 	for name, q := range map[string]ittybittest.DeliveryQuery{
 		"all": {Latest: true, Limit: 51}, "failed": {Latest: true, Limit: 51, State: ittybittest.DeliveryWaiting},
 		"unknown event and kind": {Latest: true, Limit: 51, Event: "task.failed", Kind: "video"},
+		"event and kind":         {Latest: true, Limit: 51, Event: "task.completed", Kind: "nsfw"},
+		"kind":                   {Latest: true, Limit: 51, Kind: "nsfw"},
+		"4xx":                    {Latest: true, Limit: 51, Status: "4xx"},
+		"2xx":                    {Latest: true, Limit: 51, Status: "2xx"},
+		"event and state":        {Latest: true, Limit: 51, Event: "task.completed", State: ittybittest.DeliveryFailed},
 		"unknown url":            {Latest: true, Limit: 51, URL: "http://localhost/nothing"},
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -16,23 +16,37 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
+// fixtureEvents are the events that there are fixtures of.
+var fixtureEvents = []string{
+	"task.completed", "task.failed", "task.cancelled", "task.updated", "media.created",
+	"task.succeeded", "task.created", "job.succeeded", "job.failed",
+}
+
 func newTrigger(s *settings) *cobra.Command {
-	var to, kind, message string
-	var progress int
+	var to string
+	var f fixture
 	var sets []string
 	cmd := &cobra.Command{
 		Use:   "trigger EVENT",
 		Short: "Send one signed webhook, made from a fixture",
 		Long: `Send one signed webhook, made from a fixture, and print the response.
 
-Events: task.completed, task.failed, task.cancelled, task.updated and media.created of API
-version 2025-08-20; task.succeeded of 2025-12-01; job.succeeded and job.failed of 2026. Where
-serve runs it sends the webhook, which is then listed with the others, and retried.`,
+Events are task.completed, task.failed, task.cancelled, task.updated and media.created of API
+version 2025-08-20; task.created, task.updated, task.succeeded and task.failed with
+--api-version 2025-12-01 (task.created and task.succeeded need no flag); job.succeeded and
+job.failed of the 2026 API.
+
+Where serve runs it sends the webhook, which is then listed with the others, and retried.`,
 		Example: `  ittybit-dev trigger task.completed --kind nsfw --set results.is_nsfw=true --to http://localhost:3000/hook
-  ittybit-dev trigger task.failed --kind video --message "The file is broken." --to http://localhost:3000/hook`,
-		Args: cobra.ExactArgs(1),
+  ittybit-dev trigger task.failed --kind video --message "The file is broken." --to http://localhost:3000/hook
+  ittybit-dev trigger task.failed --api-version 2025-12-01 --to http://localhost:3000/hook`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: fixtureEvents,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, err := payload(args[0], kind, message, progress)
+			if !isWebURL(to) {
+				return fmt.Errorf("--to %q is not an absolute URL, such as http://localhost:3000/ittybit-webhook", to)
+			}
+			body, err := f.payload(args[0])
 			if err == nil {
 				body, err = setFields(body, sets)
 			}
@@ -43,51 +57,71 @@ serve runs it sends the webhook, which is then listed with the others, and retri
 			if err != nil {
 				return err
 			}
-			text := fmt.Sprintf("%s to %s: %s, %.0f ms", args[0], to, d.outcome(), d.DurationMS)
-			if d.Response != nil && d.Response.Body != "" {
-				text += "\n" + strings.TrimSpace(d.Response.Body)
-			}
-			if err := s.print(cmd, d, text); err != nil {
-				return err
-			}
-			if d.Status != http.StatusOK {
-				return failed("the webhook was not confirmed: only status 200 does that")
-			}
-			return nil
+			d.Event = orDefault(d.Event, args[0])
+			return s.printSent(cmd, d)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&to, "to", "", "URL that gets the webhook (required)")
-	flags.StringVar(&kind, "kind", "nsfw", "kind of the task or job")
-	flags.StringVar(&message, "message", "The file is broken.", "error of a failed task or job, title of media")
-	flags.IntVar(&progress, "progress", 50, "of task.updated")
+	flags.StringVar(&f.kind, "kind", "nsfw", "kind of the task or job")
+	flags.StringVar(&f.message, "message", "The file is broken.", "error of a failed task or job, title of media")
+	flags.IntVar(&f.progress, "progress", 50, "of task.updated")
+	flags.StringVar(&f.version, "api-version", "", "version of the API whose webhook it is: 2025-08-20, 2025-12-01 or 2026")
 	flags.StringArrayVar(&sets, "set", nil, "a field of the payload, as path=value; the value is JSON, or else a text")
+	complete(cmd, "kind", "nsfw", "speech", "description", "subtitles", "chapters", "thumbnails", "outline", "prompt", "conditions",
+		"video", "image", "audio", "ingest", "workflow")
+	complete(cmd, "api-version", "2025-08-20", "2025-12-01", "2026")
 	_ = cmd.MarkFlagRequired("to") // it is there
 	return cmd
 }
 
-// payload is the fixture of an event.
-func payload(event, kind, message string, progress int) ([]byte, error) {
-	task := ittybit.TaskKind(kind)
+// fixture is what is asked of one.
+type fixture struct {
+	kind, message, version string
+	progress               int
+}
+
+// payload is the fixture of an event, as the webhooks of its API version have it.
+func (f fixture) payload(event string) ([]byte, error) {
+	task := ittybit.TaskKind(f.kind)
+	version, body := "2025-08-20", []byte(nil)
 	switch event {
 	case "task.completed":
-		return ittybittest.TaskCompleted(task, nil), nil
-	case "task.succeeded":
-		return ittybittest.EventOf("task.succeeded", ittybittest.TaskCompleted(task, nil)), nil
+		body = ittybittest.TaskCompleted(task, nil)
 	case "task.failed":
-		return ittybittest.TaskFailed(task, message), nil
+		body = ittybittest.TaskFailed(task, f.message)
 	case "task.cancelled":
-		return ittybittest.TaskCancelled(task), nil
+		body = ittybittest.TaskCancelled(task)
 	case "task.updated":
-		return ittybittest.TaskUpdated(task, progress), nil
+		body = ittybittest.TaskUpdated(task, f.progress)
 	case "media.created":
-		return ittybittest.MediaCreated(message), nil
+		body = ittybittest.MediaCreated(f.message)
+	case "task.succeeded":
+		version, body = "2025-12-01", ittybittest.TaskCompleted(task, nil)
+	case "task.created":
+		version, body = "2025-12-01", ittybittest.TaskUpdated(task, 0)
 	case "job.succeeded":
-		return ittybittest.JobSucceeded(kind), nil
+		version, body = "2026", ittybittest.JobSucceeded(f.kind)
 	case "job.failed":
-		return ittybittest.JobFailed(kind, message), nil
+		version, body = "2026", ittybittest.JobFailed(f.kind, f.message)
+	default:
+		return nil, fmt.Errorf("there is no fixture for the event %q: use one of %s", event, strings.Join(fixtureEvents, ", "))
 	}
-	return nil, fmt.Errorf("there is no fixture for the event %q: see ittybit-dev trigger --help", event)
+	switch asked := orDefault(f.version, version); {
+	case asked == "2025-12-01" && (event == "task.updated" || event == "task.failed" || version == asked):
+		if event == "task.created" || event == "task.succeeded" {
+			status := map[string]string{"task.created": "waiting", "task.succeeded": "succeeded"}[event]
+			var err error
+			if body, err = setFields(body, []string{"status=" + status}); err != nil {
+				return nil, err
+			}
+		}
+		return ittybittest.EventOf(ittybit.EventType(event), body), nil
+	case asked == version:
+		return body, nil
+	default:
+		return nil, fmt.Errorf("API version %s has no event %s that is known", asked, event)
+	}
 }
 
 // setFields sets fields of a JSON object, given as path=value.
@@ -131,7 +165,7 @@ func send(cmd *cobra.Command, s *settings, to string, body []byte) (delivery, er
 	if err != nil {
 		return d, err
 	}
-	err = control(cmd.Context(), s.url, http.MethodPost, "/_local/events", bytes.NewReader(asked), &d)
+	err = s.control(cmd.Context(), s.url, http.MethodPost, "/_local/events", bytes.NewReader(asked), &d)
 	if !errors.Is(err, errNotServing) {
 		return d, err
 	}

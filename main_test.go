@@ -35,20 +35,17 @@ type (
 )
 
 var (
-	clientQuick         = apitest.Quick
-	clientFor           = apitest.Client
-	clientNoContext     = apitest.NoContext
-	clientParamError    = apitest.RequireParamError
-	clientCaptureStderr = apitest.CaptureStderr
-	apiAnswer           = apitest.Answer
-	apiResponse         = apitest.Response
-	apiAlways           = apitest.Always
-	apiRefusedURL       = apitest.RefusedURL
-	apiMembers          = apitest.Fields
-	apiEveryCall        = apitest.EveryCall
-	apiEverything       = apitest.Everything
-	apiKeySpelled       = apitest.KeySpelled
-	raceEnabled         = apitest.RaceEnabled()
+	clientQuick      = apitest.Quick
+	clientFor        = apitest.Client
+	clientNoContext  = apitest.NoContext
+	clientParamError = apitest.RequireParamError
+	apiRespond       = apitest.Respond
+	apiResponse      = apitest.Response
+	apiAlways        = apitest.Always
+	apiRefusedURL    = apitest.RefusedURL
+	apiMembers       = apitest.Fields
+	apiKeySpelled    = apitest.KeySpelled
+	raceEnabled      = apitest.RaceEnabled()
 )
 
 func (l *testLog) logger() *slog.Logger { return l.Logger() }

@@ -25,7 +25,7 @@ const (
 var signed2100 = time.Unix(4102444800, 0)
 
 func TestSignedURLsCreate_sendsWhatIsSet(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(201, signedAnswer))
+	server, seen := apiServer(t, apiRespond(201, signedAnswer))
 	client := clientFor(t, server.URL)
 	for want, params := range map[string]ittybit.SignedURLCreateParams{
 		`{"filename":"beach.mp4"}`:                                       {Filename: "beach.mp4"},
@@ -99,7 +99,7 @@ func TestSignedURLs_refuseAnExpiryThatCanOnlyBeMilliseconds(t *testing.T) {
 }
 
 func TestSignedURLsCreate_isTriedAgain(t *testing.T) {
-	server, seen := apiServer(t, apiAnswer(503, `{"message":"busy"}`), apiAnswer(201, signedAnswer))
+	server, seen := apiServer(t, apiRespond(503, `{"message":"busy"}`), apiRespond(201, signedAnswer))
 	signed, err := clientFor(t, server.URL).SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "beach.mp4"})
 	require.NoError(t, err)
 	assert.Equal(t, signedSecret, signed.Signature)

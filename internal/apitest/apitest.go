@@ -2,21 +2,17 @@
 package apitest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +77,7 @@ func (r *Recorder) All() []Request {
 // Count gives how many requests there are.
 func (r *Recorder) Count() int { return len(r.All()) }
 
-// Server is an httptest server that records requests and answers the nth by
+// Server is an httptest server that records requests and responds to the nth by
 // handlers[n], further ones by the last.
 func Server(t *testing.T, handlers ...http.HandlerFunc) (*httptest.Server, *Recorder) {
 	t.Helper()
@@ -94,8 +90,8 @@ func Server(t *testing.T, handlers ...http.HandlerFunc) (*httptest.Server, *Reco
 	return server, recorder
 }
 
-// Answer answers; header is name, value, name, value, …
-func Answer(status int, body string, header ...string) http.HandlerFunc {
+// Respond responds; header is name, value, name, value, …
+func Respond(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i < len(header); i += 2 {
 			w.Header().Add(header[i], header[i+1])
@@ -111,15 +107,15 @@ type RoundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip implements [http.RoundTripper].
 func (f RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// Fake is a client whose transport is answer, called with the number of the try.
-func Fake(t *testing.T, answer func(n int, req *http.Request) (*http.Response, error), opts ...ittybit.ClientOption) (*ittybit.Client, *Recorder) {
+// Fake is a client whose transport is respond, called with the number of the attempt.
+func Fake(t *testing.T, respond func(n int, req *http.Request) (*http.Response, error), opts ...ittybit.ClientOption) (*ittybit.Client, *Recorder) {
 	t.Helper()
 	recorder := &Recorder{}
 	transport := RoundTripper(func(req *http.Request) (*http.Response, error) {
 		if req.Body == nil {
 			req.Body = http.NoBody
 		}
-		return answer(recorder.Note(req), req)
+		return respond(recorder.Note(req), req)
 	})
 	opts = append([]ittybit.ClientOption{ittybit.WithHTTPClient(&http.Client{Transport: transport})}, opts...)
 	client, err := ittybit.NewClient(Key, opts...)
@@ -127,12 +123,7 @@ func Fake(t *testing.T, answer func(n int, req *http.Request) (*http.Response, e
 	return client, recorder
 }
 
-// HTTPClient is an http.Client whose transport is respond, called with 1.
-func HTTPClient(respond func(n int, req *http.Request) (*http.Response, error)) *http.Client {
-	return &http.Client{Transport: RoundTripper(func(req *http.Request) (*http.Response, error) { return respond(1, req) })}
-}
-
-// Response makes an answer; header is name, value, name, value, …
+// Response makes a response; header is name, value, name, value, …
 func Response(status int, body string, header ...string) (*http.Response, error) {
 	resp := &http.Response{StatusCode: status, Header: make(http.Header), Body: io.NopCloser(strings.NewReader(body))}
 	for pair := range slices.Chunk(header, 2) {
@@ -141,53 +132,9 @@ func Response(status int, body string, header ...string) (*http.Response, error)
 	return resp, nil
 }
 
-// Always is a fake transport's answer to everything.
+// Always is a fake transport's response to everything.
 func Always(status int, body string, header ...string) func(int, *http.Request) (*http.Response, error) {
 	return func(int, *http.Request) (*http.Response, error) { return Response(status, body, header...) }
-}
-
-// RawServer is a server that may cut connections: it reads the nth request and
-// calls step, which answers on conn and reports whether the connection is kept.
-func RawServer(t *testing.T, step func(n int, conn net.Conn) (keep bool)) (baseURL string, recorder *Recorder) {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	recorder = &Recorder{}
-	var running sync.WaitGroup
-	serve := func(conn net.Conn) {
-		defer func() { _ = conn.Close() }()
-		reader := bufio.NewReader(conn)
-		for {
-			req, err := http.ReadRequest(reader)
-			if err != nil {
-				return
-			}
-			if !step(recorder.Note(req), conn) {
-				return
-			}
-		}
-	}
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { serve(conn) })
-		}
-	})
-	t.Cleanup(func() { assert.NoError(t, listener.Close()) })
-	return "http://" + listener.Addr().String(), recorder
-}
-
-// Write writes an answer to a raw connection.
-func Write(conn net.Conn, status int, body string, header ...string) {
-	var b strings.Builder
-	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n")
-	for i := 0; i < len(header); i += 2 {
-		b.WriteString(header[i] + ": " + header[i+1] + "\r\n")
-	}
-	_, _ = io.WriteString(conn, b.String()+"\r\n"+body)
 }
 
 // RefusedURL is the address of a port that nobody listens on.
@@ -204,9 +151,9 @@ func Fields(t *testing.T, text string) map[string]any {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
-	var members map[string]any
-	require.NoError(t, dec.Decode(&members), text)
-	return members
+	var fields map[string]any
+	require.NoError(t, dec.Decode(&fields), text)
+	return fields
 }
 
 // RequireParamError requires err to be a *ParamError of the given parameter.
@@ -219,35 +166,12 @@ func RequireParamError(t *testing.T, err error, param string) {
 	assert.True(t, strings.HasPrefix(err.Error(), "ittybit: "+param+" "), err.Error())
 }
 
-// ErrCut is what a fake transport fails with.
-var ErrCut = errors.New("connection cut")
-
 // NoContext is what the client must refuse.
 var NoContext context.Context
 
 // KeySpelled gives the values of a header in a spelling that net/http does not know.
 func KeySpelled(header http.Header, name string) []string {
 	return map[string][]string(header)[name]
-}
-
-// CaptureStderr gives what is written to standard error, and to the standard
-// logger, while run runs.
-func CaptureStderr(t *testing.T, run func()) string {
-	t.Helper()
-	file, err := os.CreateTemp(t.TempDir(), "stderr")
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, file.Close()) }()
-	oldStderr, oldLog := os.Stderr, log.Writer()
-	os.Stderr = file
-	log.SetOutput(file)
-	defer func() {
-		os.Stderr = oldStderr
-		log.SetOutput(oldLog)
-	}()
-	run()
-	data, err := os.ReadFile(file.Name())
-	require.NoError(t, err)
-	return string(data)
 }
 
 // Log is a log at Debug that several goroutines write to and a test searches.
@@ -278,6 +202,15 @@ func (l *Log) Reset() {
 // Logger gives a logger that writes to l.
 func (l *Log) Logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// TaskIDs gives n ids, from task_0 on.
+func TaskIDs(n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("task_%d", i)
+	}
+	return ids
 }
 
 // RaceEnabled reports whether the race detector is on: under it sync.Pool drops some of what it

@@ -20,16 +20,16 @@ func TestClient_twoHundredGoroutinesShareOne(t *testing.T) {
 	var busy atomic.Int64
 	server, seen := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 		if busy.Add(1)%5 == 0 { // some are told to come again
-			apitest.Answer(429, "", "Retry-After", "0")(w, r)
+			apitest.Respond(429, "", "Retry-After", "0")(w, r)
 			return
 		}
 		switch {
 		case r.Method == http.MethodPost:
-			apitest.Answer(201, fmt.Sprintf(`{"id":%q}`, r.Header.Get("Idempotency-Key")))(w, r)
+			apitest.Respond(201, fmt.Sprintf(`{"id":%q}`, r.Header.Get("Idempotency-Key")))(w, r)
 		case r.URL.Path == "/tasks":
-			apitest.Answer(200, apitest.Page(r.URL.Query().Get("kind")))(w, r)
+			apitest.Respond(200, pageOf(r.URL.Query().Get("kind")))(w, r)
 		default:
-			apitest.Answer(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, path.Base(r.URL.Path)))(w, r)
+			apitest.Respond(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, path.Base(r.URL.Path)))(w, r)
 		}
 	})
 	log := &apitest.Log{}

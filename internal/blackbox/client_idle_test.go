@@ -45,7 +45,7 @@ func idleClosed(t *testing.T, closed <-chan struct{}) {
 }
 
 func TestClient_closesItsIdleConnections(t *testing.T) {
-	server, opened, closed := idleServer(t, apitest.Answer(200, apitest.Task))
+	server, opened, closed := idleServer(t, apitest.Respond(200, apitest.Task))
 	client := apitest.Client(t, server.URL)
 	client.CloseIdleConnections() // there is none
 	for range 2 {

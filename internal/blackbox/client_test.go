@@ -92,7 +92,7 @@ func TestClient_sendsWhatThePagesJavaScriptSends(t *testing.T) {
 			body: `{"kind": "nsfw", "url": "` + imageURL + `", "webhook_url": "https://your-app.com/nsfw-webhook"}`,
 		},
 	} {
-		server, seen := apitest.Server(t, apitest.Answer(201, `{"id":"x_1","object":"x"}`))
+		server, seen := apitest.Server(t, apitest.Respond(201, `{"id":"x_1","object":"x"}`))
 		require.NoError(t, c.call(apitest.Client(t, server.URL)), name)
 		require.Equal(t, 1, seen.Count(), name)
 		req := seen.All()[0]
@@ -107,9 +107,9 @@ func TestClient_sendsWhatThePagesJavaScriptSends(t *testing.T) {
 }
 
 func TestClient_everyRequestOfEveryMethodCarriesKeyVersionAndUserAgent(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Everything)
+	server, seen := apitest.Server(t, everything)
 	client := apitest.Client(t, server.URL, ittybit.WithUserAgent("your-app/1.2"))
-	for name, call := range apitest.EveryCall(t.Context(), client) {
+	for name, call := range everyCall(t.Context(), client) {
 		before := seen.Count()
 		require.NoError(t, call(), name)
 		require.Equal(t, before+1, seen.Count(), name)
@@ -134,8 +134,8 @@ func TestClient_everyRequestOfEveryMethodCarriesKeyVersionAndUserAgent(t *testin
 }
 
 func TestClient_idempotencyKeysAreRandom(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Everything)
-	post := apitest.EveryCall(t.Context(), apitest.Client(t, server.URL))["POST /tasks"]
+	server, seen := apitest.Server(t, everything)
+	post := everyCall(t.Context(), apitest.Client(t, server.URL))["POST /tasks"]
 	keys := make(map[string]bool)
 	for range 50 {
 		require.NoError(t, post())
@@ -147,14 +147,14 @@ func TestClient_idempotencyKeysAreRandom(t *testing.T) {
 }
 
 func TestClient_keepsThePathOfItsBaseURL(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(200, apitest.Task))
+	server, seen := apitest.Server(t, apitest.Respond(200, apitest.Task))
 	_, err := apitest.Client(t, server.URL+"/a%2Fb/v1/").Tasks.Get(t.Context(), "task_1")
 	require.NoError(t, err)
 	assert.Equal(t, "/a%2Fb/v1/tasks/task_1", seen.All()[0].Path)
 }
 
 func TestClient_escapesHostileIDs(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Everything)
+	server, seen := apitest.Server(t, everything)
 	client := apitest.Client(t, server.URL)
 	for id, want := range map[string]string{
 		"../x":        "..%2Fx",
@@ -186,10 +186,10 @@ func TestClient_escapesHostileIDs(t *testing.T) {
 
 func TestClient_refusesBadParametersBeforeAnythingIsSent(t *testing.T) {
 	client, seen := apitest.Fake(t, apitest.Always(200, apitest.Task))
-	for _, call := range apitest.EveryCall(apitest.NoContext, client) {
+	for _, call := range everyCall(apitest.NoContext, client) {
 		apitest.RequireParamError(t, call(), "ctx")
 	}
-	for _, call := range apitest.EveryCall(t.Context(), client) {
+	for _, call := range everyCall(t.Context(), client) {
 		apitest.RequireParamError(t, call(nil), "opts")
 		apitest.RequireParamError(t, call(ittybit.WithResponseInfo(nil)), "response info")
 		apitest.RequireParamError(t, call(ittybit.WithIdempotencyKey("")), "idempotency key")
@@ -231,7 +231,7 @@ func TestClient_noVerbOfFmtPrintsTheKey(t *testing.T) {
 }
 
 func TestClient_neverChangesTheCallersHTTPClient(t *testing.T) {
-	server, _ := apitest.Server(t, apitest.Answer(503, ""), apitest.Answer(500, ""), apitest.Answer(200, apitest.Task))
+	server, _ := apitest.Server(t, apitest.Respond(503, ""), apitest.Respond(500, ""), apitest.Respond(200, apitest.Task))
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	mine := &http.Client{Transport: transport, Timeout: 5 * time.Second}
@@ -243,7 +243,7 @@ func TestClient_neverChangesTheCallersHTTPClient(t *testing.T) {
 	assert.Nil(t, mine.CheckRedirect)
 	assert.Nil(t, mine.Jar)
 
-	mine.Transport = apitest.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, apitest.ErrCut })
+	mine.Transport = apitest.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, errCut })
 	_, err = client.Tasks.Get(t.Context(), "task_1")
 	assert.NoError(t, err, "the client has a copy, which later changes do not reach")
 }

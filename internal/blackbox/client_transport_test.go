@@ -24,10 +24,10 @@ func TestRedirect_isFollowedForGetOnly(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		server, seen := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/elsewhere" {
-				apitest.Answer(200, apitest.Task)(w, r)
+				apitest.Respond(200, apitest.Task)(w, r)
 				return
 			}
-			apitest.Answer(status, "", "Location", "/elsewhere")(w, r)
+			apitest.Respond(status, "", "Location", "/elsewhere")(w, r)
 		})
 		client := apitest.Client(t, server.URL)
 		task, err := client.Tasks.Get(t.Context(), "task_1")
@@ -41,7 +41,7 @@ func TestRedirect_isFollowedForGetOnly(t *testing.T) {
 
 		for _, name := range []string{"POST /tasks", "PATCH /automations/x_1", "DELETE /automations/x_1", "POST /files", "PATCH /files/x_1", "DELETE /media/x_1", "POST /signatures"} {
 			before := seen.Count()
-			err := apitest.EveryCall(t.Context(), client)[name]()
+			err := everyCall(t.Context(), client)[name]()
 			var apiError *ittybit.APIError
 			require.ErrorAs(t, err, &apiError, name)
 			assert.Equal(t, status, apiError.StatusCode, name)
@@ -51,7 +51,7 @@ func TestRedirect_isFollowedForGetOnly(t *testing.T) {
 }
 
 func TestRedirect_keyNeverReachesAnotherHostOrPort(t *testing.T) {
-	other, atOther := apitest.Server(t, apitest.Answer(200, apitest.Task))
+	other, atOther := apitest.Server(t, apitest.Respond(200, apitest.Task))
 	server, atServer := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+"/stolen?signature=abc", http.StatusFound)
 	})
@@ -73,12 +73,12 @@ func TestRedirect_keyNeverReachesAnotherHostOrPort(t *testing.T) {
 
 // The same of every GET there is.
 func TestRedirect_ofNoGetTakesTheKeyElsewhere(t *testing.T) {
-	other, atOther := apitest.Server(t, apitest.Everything)
+	other, atOther := apitest.Server(t, everything)
 	server, atServer := apitest.Server(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
 	})
 	gets := 0
-	for name, call := range apitest.EveryCall(t.Context(), apitest.Client(t, server.URL)) {
+	for name, call := range everyCall(t.Context(), apitest.Client(t, server.URL)) {
 		if !strings.HasPrefix(name, http.MethodGet) {
 			continue
 		}
@@ -116,7 +116,7 @@ func TestRedirect_keyIsNotSentInTheClear(t *testing.T) {
 }
 
 func TestRedirect_endsAfterTen(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(302, "", "Location", "/again"))
+	server, seen := apitest.Server(t, apitest.Respond(302, "", "Location", "/again"))
 	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "stopped after 10 redirects")
 	assert.Equal(t, 10, seen.Count(), "another try would go in the same circle")
@@ -124,7 +124,7 @@ func TestRedirect_endsAfterTen(t *testing.T) {
 
 func TestRedirect_callersCheckRedirectIsAsked(t *testing.T) {
 	errNoRedirects := errors.New("no redirects here")
-	server, seen := apitest.Server(t, apitest.Answer(302, "", "Location", "/elsewhere"))
+	server, seen := apitest.Server(t, apitest.Respond(302, "", "Location", "/elsewhere"))
 	asked := 0
 	client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		asked++
@@ -158,11 +158,11 @@ func TestClient_failingRequestsLeaveTheCallersPoolOpen(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/tasks/busy":
-			apitest.Answer(429, "", "Retry-After", "2")(w, r)
+			apitest.Respond(429, "", "Retry-After", "2")(w, r)
 		case "/tasks/broken":
-			apitest.Answer(500, "")(w, r)
+			apitest.Respond(500, "")(w, r)
 		default:
-			apitest.Answer(200, apitest.Task)(w, r)
+			apitest.Respond(200, apitest.Task)(w, r)
 		}
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -71,7 +71,7 @@ func TestAll_collectedIDsAreAllDeleted(t *testing.T) {
 
 // Rows of what users met, with other values.
 func TestShortKeys_garbleNoWords(t *testing.T) {
-	client, err := ittybit.NewClient("task", ittybit.WithHTTPClient(apitest.HTTPClient(apitest.Always(401, `{"message":"The API task queue key is not valid."}`))))
+	client, err := ittybit.NewClient("task", ittybit.WithHTTPClient(httpClient(apitest.Always(401, `{"message":"The API task queue key is not valid."}`))))
 	require.NoError(t, err)
 	_, err = client.Tasks.Get(t.Context(), "task_monday")
 	require.EqualError(t, err, "ittybit: GET https://api.ittybit.com/tasks/task_monday: 401: The API task queue key is not valid.")

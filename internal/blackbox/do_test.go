@@ -14,7 +14,7 @@ import (
 )
 
 func TestDo_goesThroughWhatTypedMethodsGoThrough(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(429, `{"kind":"slow_down","message":"wait"}`, "Retry-After", "0"), apitest.Answer(201, `{"id":"job_1","object":"job","status":"queued","created_at":1767225600000}`))
+	server, seen := apitest.Server(t, apitest.Respond(429, `{"kind":"slow_down","message":"wait"}`, "Retry-After", "0"), apitest.Respond(201, `{"id":"job_1","object":"job","status":"queued","created_at":1767225600000}`))
 	client := apitest.Client(t, server.URL+"/v2")
 	var job ittybit.Job
 	var info ittybit.ResponseInfo

@@ -205,7 +205,7 @@ func TestEndpoints_sendWhatIsDocumentedAndReadTheDocumentedAnswer(t *testing.T) 
 	for name, c := range endpointCases() {
 		for shape, answer := range endpointShapes(c.answer) {
 			t.Run(name+", "+shape, func(t *testing.T) {
-				server, seen := apitest.Server(t, apitest.Answer(c.status, answer))
+				server, seen := apitest.Server(t, apitest.Respond(c.status, answer))
 				got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 				require.NoError(t, err)
 				requests := seen.All()
@@ -318,7 +318,7 @@ func TestEndpoints_anAnswerThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
 			answers = noList
 		}
 		for _, answer := range answers {
-			server, seen := apitest.Server(t, apitest.Answer(c.status, answer))
+			server, seen := apitest.Server(t, apitest.Respond(c.status, answer))
 			got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 			require.ErrorContains(t, err, "cannot use the response", "%s: %s", name, answer)
 			assert.Nil(t, got, "%s: %s", name, answer)
@@ -332,7 +332,7 @@ func TestEndpoints_anAnswerThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
 func TestEndpoints_aRefusalIsAnAPIErrorOfEveryShape(t *testing.T) {
 	for name, c := range endpointCases() {
 		for _, answer := range []string{`{"message":"No such thing."}`, `{"kind":"not_found","message":"No such thing."}`, `{"meta":{"status":404},"data":null,"error":{"message":"No such thing."}}`} {
-			server, _ := apitest.Server(t, apitest.Answer(404, answer))
+			server, _ := apitest.Server(t, apitest.Respond(404, answer))
 			got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 			require.ErrorIs(t, err, ittybit.ErrNotFound, name)
 			var refusal *ittybit.APIError

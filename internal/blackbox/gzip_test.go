@@ -28,7 +28,7 @@ func compressed(t *testing.T, text string) string {
 // A server may compress what nobody asked it to, and a transport leave it so.
 func TestResponses_inGzipAreRead(t *testing.T) {
 	for encoding, body := range map[string]string{"gzip": compressed(t, apitest.Task), "X-GZIP": compressed(t, apitest.Task)} {
-		server, _ := apitest.Server(t, apitest.Answer(201, body, "Content-Encoding", encoding))
+		server, _ := apitest.Server(t, apitest.Respond(201, body, "Content-Encoding", encoding))
 		transport := &http.Transport{DisableCompression: true}
 		t.Cleanup(transport.CloseIdleConnections)
 		client := apitest.Client(t, server.URL, ittybit.WithHTTPClient(&http.Client{Transport: transport}))
@@ -36,7 +36,7 @@ func TestResponses_inGzipAreRead(t *testing.T) {
 		require.NoError(t, err, encoding)
 		assert.Equal(t, "task_1", task.ID)
 	}
-	server, _ := apitest.Server(t, apitest.Answer(404, compressed(t, `{"message":"no such task"}`), "Content-Encoding", "gzip"))
+	server, _ := apitest.Server(t, apitest.Respond(404, compressed(t, `{"message":"no such task"}`), "Content-Encoding", "gzip"))
 	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "no such task", "also what net/http unpacks by itself")
 

@@ -126,7 +126,7 @@ func listCollect(items iter.Seq2[string, error]) (ids []string, errs []error) {
 func listPages(pages ...[]string) []http.HandlerFunc {
 	handlers := make([]http.HandlerFunc, len(pages))
 	for i, page := range pages {
-		handlers[i] = apitest.Answer(200, page[0], page[1:]...)
+		handlers[i] = apitest.Respond(200, page[0], page[1:]...)
 	}
 	return handlers
 }
@@ -142,7 +142,7 @@ func TestLists_followLinksOfEveryForm(t *testing.T) {
 			"Links, with a limit":     {"Links", `<` + list.path + `?limit=1&page=2>; rel="next"`},
 			"Links, without a scheme": {"Links", `<//api.ittybit.com` + list.path + `?page=2>; rel=next`},
 		} {
-			server, seen := apitest.Server(t, listPages(append([]string{apitest.Page("a")}, link...), []string{apitest.Page("b"), link[0], `<` + list.path + `?page=1>; rel="prev"`})...)
+			server, seen := apitest.Server(t, listPages(append([]string{pageOf("a")}, link...), []string{pageOf("b"), link[0], `<` + list.path + `?page=1>; rel="prev"`})...)
 			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 1, 1))
 			assert.Empty(t, errs, "%s, %s", name, form)
 			assert.Equal(t, []string{"a", "b"}, ids, "%s, %s", name, form)
@@ -159,7 +159,7 @@ func TestLists_followLinksOfEveryForm(t *testing.T) {
 func TestLists_followCursorsAndLinksInTheBody(t *testing.T) {
 	for name, list := range listServices() {
 		for form, page := range map[string][]string{
-			"cursor":       {apitest.Page("a"), "Link", `<https://api.ittybit.com` + list.path + `?after=a>; rel="next"`, "Has-More", "true"},
+			"cursor":       {pageOf("a"), "Link", `<https://api.ittybit.com` + list.path + `?after=a>; rel="next"`, "Has-More", "true"},
 			"in the body":  {`{"meta":{"type":"list","total":2},"data":[{"id":"a"}],"error":null,"links":{"self":"?page=1","next":"https://api.ittybit.com` + list.path + `?after=a"}}`},
 			"body without": {`{"data":[{"id":"a"}],"links":["odd"]}`, "Links", `<?after=a>; rel="next"`},
 		} {
@@ -174,7 +174,7 @@ func TestLists_followCursorsAndLinksInTheBody(t *testing.T) {
 
 func TestLists_pageByPage(t *testing.T) {
 	for name, list := range listServices() {
-		server, seen := apitest.Server(t, listPages([]string{apitest.Page("a", "b"), "Links", `<?page=2>; rel="next"`}, []string{apitest.Page("c")})...)
+		server, seen := apitest.Server(t, listPages([]string{pageOf("a", "b"), "Links", `<?page=2>; rel="next"`}, []string{pageOf("c")})...)
 		page, err := list.first(t.Context(), apitest.Client(t, server.URL), 0, 0, ittybit.WithRequestHeader("X-Mine", "1"))
 		require.NoError(t, err, name)
 		assert.Equal(t, []string{"a", "b"}, page.ids, name)
@@ -194,7 +194,7 @@ func TestLists_pageByPage(t *testing.T) {
 func TestLists_emptyOnes(t *testing.T) {
 	for name, list := range listServices() {
 		for _, body := range []string{`[]`, `{"meta":{"type":"list","total":0},"data":[],"links":{"next":null}}`} {
-			server, _ := apitest.Server(t, apitest.Answer(200, body))
+			server, _ := apitest.Server(t, apitest.Respond(200, body))
 			client := apitest.Client(t, server.URL)
 			page, err := list.first(t.Context(), client, 9, 0)
 			require.NoError(t, err, name)
@@ -205,7 +205,7 @@ func TestLists_emptyOnes(t *testing.T) {
 			assert.Empty(t, errs, name)
 		}
 		// An empty page that has a next one is not the end.
-		server, seen := apitest.Server(t, listPages([]string{`[]`, "Links", `<?page=2>; rel="next"`}, []string{`[]`, "Links", `<?page=3>; rel="next"`}, []string{apitest.Page("a")})...)
+		server, seen := apitest.Server(t, listPages([]string{`[]`, "Links", `<?page=2>; rel="next"`}, []string{`[]`, "Links", `<?page=3>; rel="next"`}, []string{pageOf("a")})...)
 		ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 		assert.Empty(t, errs, name)
 		assert.Equal(t, []string{"a"}, ids, name)
@@ -225,7 +225,7 @@ func TestLists_thatRepeatThemselvesEndWithAnError(t *testing.T) {
 				if n > 9 {
 					return apitest.Response(200, `[]`) // so that a client that goes on and on fails, and ends
 				}
-				return apitest.Response(200, apitest.Page(fmt.Sprint(n)), "Links", "<"+next[min(n, len(next))-1]+`>; rel="next"`)
+				return apitest.Response(200, pageOf(fmt.Sprint(n)), "Links", "<"+next[min(n, len(next))-1]+`>; rel="next"`)
 			})
 			ids, errs := listCollect(list.all(t.Context(), client, 1, 1))
 			require.Len(t, errs, 1, "%s, %s", name, form)
@@ -239,15 +239,15 @@ func TestLists_thatRepeatThemselvesEndWithAnError(t *testing.T) {
 func TestLists_yieldTheItemsSoFarBeforeTheFailure(t *testing.T) {
 	for name, list := range listServices() {
 		for status, want := range map[int]error{401: ittybit.ErrUnauthorized, 404: ittybit.ErrNotFound, 503: ittybit.ErrServer} {
-			server, _ := apitest.Server(t, apitest.Answer(200, apitest.Page("a", "b"), "Links", `<?page=2>; rel="next"`),
-				apitest.Answer(200, apitest.Page("c"), "Links", `<?page=3>; rel="next"`), apitest.Answer(status, `{"message":"no"}`))
+			server, _ := apitest.Server(t, apitest.Respond(200, pageOf("a", "b"), "Links", `<?page=2>; rel="next"`),
+				apitest.Respond(200, pageOf("c"), "Links", `<?page=3>; rel="next"`), apitest.Respond(status, `{"message":"no"}`))
 			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 			assert.Equal(t, []string{"a", "b", "c"}, ids, name)
 			require.Len(t, errs, 1, name)
 			require.ErrorIs(t, errs[0], want, name)
 		}
 		// A page that can't be read is a failure, too.
-		server, _ := apitest.Server(t, listPages([]string{apitest.Page("a"), "Links", `<?page=2>; rel="next"`}, []string{`[{"id":"b"},{"name":"c"}]`})...)
+		server, _ := apitest.Server(t, listPages([]string{pageOf("a"), "Links", `<?page=2>; rel="next"`}, []string{`[{"id":"b"},{"name":"c"}]`})...)
 		ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 		assert.Equal(t, []string{"a"}, ids, name)
 		require.Len(t, errs, 1, name)
@@ -257,7 +257,7 @@ func TestLists_yieldTheItemsSoFarBeforeTheFailure(t *testing.T) {
 
 func TestLists_goOnPastAFieldThatCannotBeDecoded(t *testing.T) {
 	for name, list := range listServices() {
-		server, _ := apitest.Server(t, listPages([]string{`[{"id":"a"},{"id":"b","created":"yesterday"},{"id":"c"}]`, "Links", `<?page=2>; rel="next"`}, []string{apitest.Page("d")})...)
+		server, _ := apitest.Server(t, listPages([]string{`[{"id":"a"},{"id":"b","created":"yesterday"},{"id":"c"}]`, "Links", `<?page=2>; rel="next"`}, []string{pageOf("d")})...)
 		var log apitest.Log
 		client := apitest.Client(t, server.URL, ittybit.WithLogger(log.Logger()))
 		ids, errs := listCollect(list.all(t.Context(), client, 0, 0))
@@ -271,7 +271,7 @@ func TestLists_goOnPastAFieldThatCannotBeDecoded(t *testing.T) {
 func TestLists_askForNothingMoreAfterABreak(t *testing.T) {
 	for name, list := range listServices() {
 		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			return apitest.Response(200, apitest.Page("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+			return apitest.Response(200, pageOf("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
 		})
 		for range list.all(t.Context(), client, 0, 0) {
 			break
@@ -291,7 +291,7 @@ func TestLists_endWithTheirContext(t *testing.T) {
 	for name, list := range listServices() {
 		ctx, cancel := context.WithCancel(t.Context())
 		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
-			return apitest.Response(200, apitest.Page("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
+			return apitest.Response(200, pageOf("a", "b"), "Links", fmt.Sprintf(`<?page=%d>; rel="next"`, n+1))
 		})
 		var ids []string
 		var errs []error
@@ -314,14 +314,14 @@ func TestLists_endWithTheirContext(t *testing.T) {
 // Neither a next link nor a redirect of the next page takes the key to another host.
 func TestLists_neverTakeTheKeyToAnotherHost(t *testing.T) {
 	for name, list := range listServices() {
-		other, atOther := apitest.Server(t, apitest.Answer(200, apitest.Page("stolen")))
+		other, atOther := apitest.Server(t, apitest.Respond(200, pageOf("stolen")))
 		for form, first := range map[string][]string{
-			"Links":       {apitest.Page("a"), "Links", "<" + other.URL + list.path + `?page=2>; rel="next"`},
-			"Link":        {apitest.Page("a"), "Link", "<" + other.URL + list.path + `?page=2>; rel="next"`},
-			"no scheme":   {apitest.Page("a"), "Links", "<//" + strings.TrimPrefix(other.URL, "http://") + `/?page=2>; rel="next"`},
+			"Links":       {pageOf("a"), "Links", "<" + other.URL + list.path + `?page=2>; rel="next"`},
+			"Link":        {pageOf("a"), "Link", "<" + other.URL + list.path + `?page=2>; rel="next"`},
+			"no scheme":   {pageOf("a"), "Links", "<//" + strings.TrimPrefix(other.URL, "http://") + `/?page=2>; rel="next"`},
 			"in the body": {`{"data":[{"id":"a"}],"links":{"next":"` + other.URL + list.path + `?page=2"}}`},
 		} {
-			server, seen := apitest.Server(t, listPages(first, []string{apitest.Page("b")})...)
+			server, seen := apitest.Server(t, listPages(first, []string{pageOf("b")})...)
 			ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 			assert.Empty(t, errs, "%s, %s", name, form)
 			assert.Equal(t, []string{"a", "b"}, ids, "%s, %s: the next page is of the same list at the same address", name, form)
@@ -329,8 +329,8 @@ func TestLists_neverTakeTheKeyToAnotherHost(t *testing.T) {
 			assert.Zero(t, atOther.Count(), "%s, %s", name, form)
 		}
 
-		server, seen := apitest.Server(t, apitest.Answer(200, apitest.Page("a"), "Links", `<?page=2>; rel="next"`),
-			apitest.Answer(http.StatusTemporaryRedirect, "", "Location", other.URL+list.path+"?page=2"))
+		server, seen := apitest.Server(t, apitest.Respond(200, pageOf("a"), "Links", `<?page=2>; rel="next"`),
+			apitest.Respond(http.StatusTemporaryRedirect, "", "Location", other.URL+list.path+"?page=2"))
 		ids, errs := listCollect(list.all(t.Context(), apitest.Client(t, server.URL), 0, 0))
 		assert.Empty(t, errs, name)
 		assert.Equal(t, []string{"a", "stolen"}, ids, "%s: it is followed", name)

@@ -140,7 +140,7 @@ func TestMedia_findsItsFiles(t *testing.T) {
 }
 
 func TestMedia_deleteAndString(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(200, `{"message":"med_1 deleted"}`), apitest.Answer(200, `{"id":"med_1","kind":"video","files":[{"id":"file_1","url":"https://you.ittybit.net/a"}]}`))
+	server, seen := apitest.Server(t, apitest.Respond(200, `{"message":"med_1 deleted"}`), apitest.Respond(200, `{"id":"med_1","kind":"video","files":[{"id":"file_1","url":"https://you.ittybit.net/a"}]}`))
 	client := apitest.Client(t, server.URL)
 	require.NoError(t, client.Media.Delete(t.Context(), "med_1"))
 	media, err := client.Media.Get(t.Context(), "med_1")

@@ -14,7 +14,7 @@ import (
 )
 
 func TestList_sendsItsParametersAsAQuery(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(200, `[]`))
+	server, seen := apitest.Server(t, apitest.Respond(200, `[]`))
 	client := apitest.Client(t, server.URL)
 	for want, params := range map[string]ittybit.TaskListParams{
 		"":                       {},
@@ -58,9 +58,9 @@ func TestPage_findsTheNextPageInEitherHeader(t *testing.T) {
 	} {
 		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			if n == 1 {
-				return apitest.Response(200, apitest.Page("a"), c.header...)
+				return apitest.Response(200, pageOf("a"), c.header...)
 			}
-			return apitest.Response(200, apitest.Page("b"))
+			return apitest.Response(200, pageOf("b"))
 		})
 		page, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 		require.NoError(t, err, name)
@@ -82,7 +82,7 @@ func TestPage_findsTheNextPageInEitherHeader(t *testing.T) {
 
 func TestPage_linkThatCannotBeReadIsAnError(t *testing.T) {
 	for _, link := range []string{"https://a b/%zz", "/tasks?page=%zz", "/tasks?a;b"} {
-		client, _ := apitest.Fake(t, apitest.Always(200, apitest.Page("a"), "Links", "<"+link+`>; rel="next"`))
+		client, _ := apitest.Fake(t, apitest.Always(200, pageOf("a"), "Links", "<"+link+`>; rel="next"`))
 		_, err := client.Tasks.List(t.Context(), ittybit.TaskListParams{})
 		require.ErrorContains(t, err, "ittybit: the ", link)
 		require.ErrorContains(t, err, "link to the next page cannot be parsed", link)
@@ -90,7 +90,7 @@ func TestPage_linkThatCannotBeReadIsAnError(t *testing.T) {
 }
 
 func TestPage_nextKeepsTheCallsOptions(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(200, apitest.Page("a"), "Links", `<?page=2>; rel="next"`), apitest.Answer(200, apitest.Page("b")))
+	server, seen := apitest.Server(t, apitest.Respond(200, pageOf("a"), "Links", `<?page=2>; rel="next"`), apitest.Respond(200, pageOf("b")))
 	page, err := apitest.Client(t, server.URL).Tasks.List(t.Context(), ittybit.TaskListParams{}, ittybit.WithRequestHeader("X-Mine", "1"))
 	require.NoError(t, err)
 	_, err = page.Next(t.Context())
@@ -108,7 +108,7 @@ func TestPage_zeroPageIsTheLastOne(t *testing.T) {
 }
 
 func TestAll_canBeIteratedTwice(t *testing.T) {
-	server, _ := apitest.Server(t, apitest.Answer(200, apitest.Page("a")))
+	server, _ := apitest.Server(t, apitest.Respond(200, pageOf("a")))
 	all := apitest.Client(t, server.URL).Tasks.All(t.Context(), ittybit.TaskListParams{})
 	for range 2 {
 		n := 0
@@ -159,7 +159,7 @@ func TestList_aFieldThatCannotBeDecodedCostsNoPage(t *testing.T) {
 
 func TestAll_pagesWithTheSameItemsAreAnErrorNotALoop(t *testing.T) {
 	client, rec := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		return apitest.Response(200, apitest.Page("task_1", "task_2"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
+		return apitest.Response(200, pageOf("task_1", "task_2"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
 	})
 	var last error
 	for _, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{}) {
@@ -172,9 +172,9 @@ func TestAll_pagesWithTheSameItemsAreAnErrorNotALoop(t *testing.T) {
 func TestAll_aNewItemThatPushesAnotherToTheNextPageIsNoRepetition(t *testing.T) {
 	client, _ := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 		if n == 3 {
-			return apitest.Response(200, apitest.Page("task_2"))
+			return apitest.Response(200, pageOf("task_2"))
 		}
-		return apitest.Response(200, apitest.Page("task_1"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
+		return apitest.Response(200, pageOf("task_1"), "Links", fmt.Sprintf(`<https://api.ittybit.com/tasks?page=%d>; rel="next"`, n+1))
 	})
 	var ids []string
 	for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Limit: 1}) {
@@ -189,11 +189,11 @@ func TestPage_takesNoPositionOverFromThePageBefore(t *testing.T) {
 		client, seen := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			switch n {
 			case 1:
-				return apitest.Response(200, apitest.Page("a"), "Links", fmt.Sprintf(`<?%s=%s>; rel="next"`, name, position))
+				return apitest.Response(200, pageOf("a"), "Links", fmt.Sprintf(`<?%s=%s>; rel="next"`, name, position))
 			case 2:
-				return apitest.Response(200, apitest.Page("b"), "Links", `<?cursor=xyz>; rel="next"`)
+				return apitest.Response(200, pageOf("b"), "Links", `<?cursor=xyz>; rel="next"`)
 			}
-			return apitest.Response(200, apitest.Page("c"))
+			return apitest.Response(200, pageOf("c"))
 		})
 		var ids []string
 		for task, err := range client.Tasks.All(t.Context(), ittybit.TaskListParams{Kind: ittybit.TaskKindNSFW}) {

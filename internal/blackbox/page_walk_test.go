@@ -37,7 +37,7 @@ func TestAll_linksThatGoInCirclesEnd(t *testing.T) {
 					if next == lead+length {
 						next = lead
 					}
-					return apitest.LinkedPage(fmt.Sprintf("page=%d", next), fmt.Sprintf("task_%d", n)) // items that are always new
+					return linkedPage(fmt.Sprintf("page=%d", next), fmt.Sprintf("task_%d", n)) // items that are always new
 				})
 				tasks, err := walkAll(t, client)
 				require.ErrorContains(t, err, "ittybit: the list repeats itself: ")
@@ -58,7 +58,7 @@ func TestAll_itemsThatGoInCirclesEnd(t *testing.T) {
 					if n > lead {
 						page = lead + (n-lead)%length
 					}
-					return apitest.LinkedPage(fmt.Sprintf("after=%d", n), fmt.Sprintf("task_%d", page)) // positions that are always new
+					return linkedPage(fmt.Sprintf("after=%d", n), fmt.Sprintf("task_%d", page)) // positions that are always new
 				})
 				_, err := walkAll(t, client)
 				require.ErrorContains(t, err, "ittybit: the list repeats itself: ")
@@ -75,7 +75,7 @@ func TestAll_itemsThatComeBackNowAndThenAreNoCircle(t *testing.T) {
 		if n < pages {
 			next = fmt.Sprintf("page=%d", n+1)
 		}
-		return apitest.LinkedPage(next, fmt.Sprintf("task_%d", n-n%4)) // four times in a row
+		return linkedPage(next, fmt.Sprintf("task_%d", n-n%4)) // four times in a row
 	})
 	tasks, err := walkAll(t, client)
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestAll_itemsThatComeBackNowAndThenAreNoCircle(t *testing.T) {
 
 func TestAll_emptyPagesWithoutEndAreAnError(t *testing.T) {
 	client, rec := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
-		return apitest.LinkedPage(fmt.Sprintf("after=%d", n))
+		return linkedPage(fmt.Sprintf("after=%d", n))
 	})
 	_, err := walkAll(t, client)
 	require.ErrorContains(t, err, "ittybit: the list repeats itself: page after page has no items")
@@ -96,11 +96,11 @@ func TestAll_emptyPagesBeforeAFullOneAreLeftByAFilter(t *testing.T) {
 	client, _ := apitest.Fake(t, func(n int, _ *http.Request) (*http.Response, error) {
 		switch {
 		case n == pages:
-			return apitest.LinkedPage("", "task_last")
+			return linkedPage("", "task_last")
 		case n%1000 == 0:
-			return apitest.LinkedPage(fmt.Sprintf("page=%d", n+1), fmt.Sprintf("task_%d", n))
+			return linkedPage(fmt.Sprintf("page=%d", n+1), fmt.Sprintf("task_%d", n))
 		}
-		return apitest.LinkedPage(fmt.Sprintf("page=%d", n+1))
+		return linkedPage(fmt.Sprintf("page=%d", n+1))
 	})
 	tasks, err := walkAll(t, client)
 	require.NoError(t, err)

@@ -80,7 +80,7 @@ func TestReconcile_rechecksNumberedPagesOnly(t *testing.T) {
 			if req.URL.Query().Has(position) {
 				return apitest.Response(200, `[{"id":"task_1","status":"completed","created":"2026-01-01T12:00:00Z"}]`)
 			}
-			return apitest.LinkedPage(position+"=2", "task_2")
+			return linkedPage(position+"=2", "task_2")
 		})
 		next := new(reconcileNext)
 		_, err := reconcile(t, client, next, ittybit.ReconcileParams{})

@@ -23,7 +23,7 @@ var (
 	apiNSFW      = ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: "https://example.com/a.jpg"}
 	apiAmbiguous = ittybit.WithRetryPolicy(ittybit.RetryPolicy{MinWait: time.Nanosecond, MaxWait: time.Second, RetryAmbiguousPosts: true})
 	apiKeepAlive = func(conn net.Conn) bool {
-		apitest.Write(conn, 200, apitest.Task, "Content-Type", "application/json")
+		writeRaw(conn, 200, apitest.Task, "Content-Type", "application/json")
 		return true
 	}
 	apiTaskHeader = "HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n"
@@ -36,7 +36,7 @@ func TestCreate_doesNotRepeatAPostCutAfterSending(t *testing.T) {
 		"half a body":    apiTaskHeader + `{"id":"task_1"`,
 		"no HTTP at all": "garbage\r\n\r\n",
 	} {
-		base, seen := apitest.RawServer(t, func(_ int, conn net.Conn) bool {
+		base, seen := rawServer(t, func(_ int, conn net.Conn) bool {
 			_, _ = io.WriteString(conn, answer)
 			return false
 		})
@@ -51,7 +51,7 @@ func TestCreate_doesNotRepeatAPostCutAfterSending(t *testing.T) {
 func apiReused(t *testing.T, transport http.RoundTripper, opts ...ittybit.RequestOption) ([]apitest.Request, error) {
 	t.Helper()
 	var first atomic.Value
-	base, seen := apitest.RawServer(t, func(n int, conn net.Conn) bool {
+	base, seen := rawServer(t, func(n int, conn net.Conn) bool {
 		switch n {
 		case 1:
 			first.Store(conn.RemoteAddr().String())
@@ -104,7 +104,7 @@ func TestCreate_netHTTPWouldRepeatAPostWithTheCanonicalSpelling(t *testing.T) {
 }
 
 func TestCreate_repeatsAPostThatWasRefusedAtConnect(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(201, apitest.Task))
+	server, seen := apitest.Server(t, apitest.Respond(201, apitest.Task))
 	dials := 0
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if dials++; dials < 3 {
@@ -133,11 +133,11 @@ func TestCreate_refusedToTheEndHasAKnownOutcome(t *testing.T) {
 
 func TestCreate_repeatsWithTheSameKeyAndWholeBodyWhereNothingWasDone(t *testing.T) {
 	for name, first := range map[string]http.HandlerFunc{
-		"429":                    apitest.Answer(429, "", "Retry-After", "0"),
-		"429 without a time":     apitest.Answer(429, ""),
-		"503 with a Retry-After": apitest.Answer(503, "", "Retry-After", "0"),
+		"429":                    apitest.Respond(429, "", "Retry-After", "0"),
+		"429 without a time":     apitest.Respond(429, ""),
+		"503 with a Retry-After": apitest.Respond(503, "", "Retry-After", "0"),
 	} {
-		server, seen := apitest.Server(t, first, apitest.Answer(201, apitest.Task))
+		server, seen := apitest.Server(t, first, apitest.Respond(201, apitest.Task))
 		_, err := apitest.Client(t, server.URL).Tasks.Create(t.Context(), apiNSFW)
 		require.NoError(t, err, name)
 		requests := seen.All()
@@ -151,21 +151,21 @@ func TestCreate_repeatsWithTheSameKeyAndWholeBodyWhereNothingWasDone(t *testing.
 }
 
 var apiUnclear = map[string]http.HandlerFunc{
-	"500":                     apitest.Answer(500, ""),
-	"502":                     apitest.Answer(502, "<html>"),
-	"503 without Retry-After": apitest.Answer(503, ""),
-	"504":                     apitest.Answer(504, ""),
-	"2xx, no JSON":            apitest.Answer(201, "<html>Created</html>"),
-	"2xx, empty":              apitest.Answer(204, ""),
-	"2xx without an id":       apitest.Answer(200, `{"object":"task"}`),
-	"2xx, id empty":           apitest.Answer(200, `{"id":""}`),
-	"2xx, id null":            apitest.Answer(200, `{"id":null}`),
-	"2xx, null":               apitest.Answer(200, `null`),
-	"2xx, list":               apitest.Answer(200, `[]`),
-	"2xx, envelope, no id":    apitest.Answer(200, `{"meta":{},"data":{"object":"task"},"error":null}`),
-	"2xx, envelope of null":   apitest.Answer(200, `{"meta":{},"data":null}`),
+	"500":                     apitest.Respond(500, ""),
+	"502":                     apitest.Respond(502, "<html>"),
+	"503 without Retry-After": apitest.Respond(503, ""),
+	"504":                     apitest.Respond(504, ""),
+	"2xx, no JSON":            apitest.Respond(201, "<html>Created</html>"),
+	"2xx, empty":              apitest.Respond(204, ""),
+	"2xx without an id":       apitest.Respond(200, `{"object":"task"}`),
+	"2xx, id empty":           apitest.Respond(200, `{"id":""}`),
+	"2xx, id null":            apitest.Respond(200, `{"id":null}`),
+	"2xx, null":               apitest.Respond(200, `null`),
+	"2xx, list":               apitest.Respond(200, `[]`),
+	"2xx, envelope, no id":    apitest.Respond(200, `{"meta":{},"data":{"object":"task"},"error":null}`),
+	"2xx, envelope of null":   apitest.Respond(200, `{"meta":{},"data":null}`),
 	"2xx, broken off":         func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-	"307":                     apitest.Answer(307, "", "Location", "/elsewhere"),
+	"307":                     apitest.Respond(307, "", "Location", "/elsewhere"),
 }
 
 func TestCreate_unclearOutcomesAreNeitherRepeatedNorHidden(t *testing.T) {
@@ -186,10 +186,10 @@ func TestCreate_unclearOutcomesAreNeitherRepeatedNorHidden(t *testing.T) {
 }
 
 func TestCreate_transportWithoutATraceLeavesTheOutcomeOpen(t *testing.T) {
-	client, seen := apitest.Fake(t, func(int, *http.Request) (*http.Response, error) { return nil, apitest.ErrCut }, apitest.Quick)
+	client, seen := apitest.Fake(t, func(int, *http.Request) (*http.Response, error) { return nil, errCut }, apitest.Quick)
 	_, err := client.Tasks.Create(t.Context(), apiNSFW)
 	require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
-	require.ErrorIs(t, err, apitest.ErrCut)
+	require.ErrorIs(t, err, errCut)
 	assert.Equal(t, 1, seen.Count())
 }
 
@@ -198,7 +198,7 @@ func TestCreate_repeatsUnclearOutcomesWhereThePolicySaysSo(t *testing.T) {
 		if name == "307" {
 			continue // it would come again
 		}
-		server, seen := apitest.Server(t, answer, apitest.Answer(201, apitest.Task))
+		server, seen := apitest.Server(t, answer, apitest.Respond(201, apitest.Task))
 		_, err := apitest.Client(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
 		require.NoError(t, err, name)
 		requests := seen.All()
@@ -208,7 +208,7 @@ func TestCreate_repeatsUnclearOutcomesWhereThePolicySaysSo(t *testing.T) {
 }
 
 func TestCreate_unclearOutcomeIsNotForgottenWhenALaterTryFailsHarmlessly(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(500, ""), apitest.Answer(402, `{"message":"pay first"}`))
+	server, seen := apitest.Server(t, apitest.Respond(500, ""), apitest.Respond(402, `{"message":"pay first"}`))
 	_, err := apitest.Client(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
 	require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown)
 	require.ErrorIs(t, err, ittybit.ErrPaymentRequired)
@@ -217,7 +217,7 @@ func TestCreate_unclearOutcomeIsNotForgottenWhenALaterTryFailsHarmlessly(t *test
 
 func TestCreate_refusalsHaveAKnownOutcome(t *testing.T) {
 	for _, status := range []int{400, 401, 402, 403, 404, 405, 408, 409, 422, 429} {
-		server, _ := apitest.Server(t, apitest.Answer(status, ""))
+		server, _ := apitest.Server(t, apitest.Respond(status, ""))
 		_, err := apitest.Client(t, server.URL).Tasks.Create(t.Context(), apiNSFW)
 		require.Error(t, err)
 		require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown, status)
@@ -227,7 +227,7 @@ func TestCreate_refusalsHaveAKnownOutcome(t *testing.T) {
 func TestCreate_contextEndingAfterSendingLeavesTheOutcomeOpen(t *testing.T) {
 	cause := errors.New("the user has left")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	base, seen := apitest.RawServer(t, func(_ int, conn net.Conn) bool {
+	base, seen := rawServer(t, func(_ int, conn net.Conn) bool {
 		cancel(cause)
 		_, _ = io.Copy(io.Discard, conn) // until the client hangs up
 		return false
@@ -239,7 +239,7 @@ func TestCreate_contextEndingAfterSendingLeavesTheOutcomeOpen(t *testing.T) {
 }
 
 func TestCreate_contextThatHasEndedSendsNothing(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(201, apitest.Task))
+	server, seen := apitest.Server(t, apitest.Respond(201, apitest.Task))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := apitest.Client(t, server.URL).Tasks.Create(ctx, apiNSFW)
@@ -251,18 +251,18 @@ func TestCreate_contextThatHasEndedSendsNothing(t *testing.T) {
 func TestRetry_idempotentCallsAreRepeatedAfterEveryPassingFailure(t *testing.T) {
 	failures := map[string]http.HandlerFunc{
 		"cut":        func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
-		"broken off": apitest.Answer(200, `{"id":`, "Content-Length", "100"),
+		"broken off": apitest.Respond(200, `{"id":`, "Content-Length", "100"),
 	}
 	for _, status := range []string{"408", "429", "500", "502", "503", "504"} {
-		failures[status] = apitest.Answer(map[string]int{"408": 408, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504}[status], "")
+		failures[status] = apitest.Respond(map[string]int{"408": 408, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504}[status], "")
 	}
 	for failure, first := range failures {
 		for _, name := range []string{"GET /tasks", "GET /tasks/x_1", "PATCH /automations/x_1", "DELETE /automations/x_1"} {
 			if failure == "broken off" && name == "DELETE /automations/x_1" {
 				continue // it is read in the same way, but nothing of it matters
 			}
-			server, seen := apitest.Server(t, first, apitest.Everything)
-			require.NoError(t, apitest.EveryCall(t.Context(), apitest.Client(t, server.URL))[name](), "%s, %s", name, failure)
+			server, seen := apitest.Server(t, first, everything)
+			require.NoError(t, everyCall(t.Context(), apitest.Client(t, server.URL))[name](), "%s, %s", name, failure)
 			requests := seen.All()
 			require.Len(t, requests, 2, "%s, %s", name, failure)
 			assert.Equal(t, requests[0], requests[1], "%s, %s", name, failure)
@@ -271,7 +271,7 @@ func TestRetry_idempotentCallsAreRepeatedAfterEveryPassingFailure(t *testing.T) 
 }
 
 func TestRetry_undecodableAnswersToGetAreNotRepeated(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(200, `<html>`))
+	server, seen := apitest.Server(t, apitest.Respond(200, `<html>`))
 	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "cannot use the response (status 200)")
 	require.NotErrorIs(t, err, ittybit.ErrOutcomeUnknown)
@@ -279,11 +279,11 @@ func TestRetry_undecodableAnswersToGetAreNotRepeated(t *testing.T) {
 }
 
 func TestDelete_goneOnTheSecondTryIsASuccess(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(502, ""), apitest.Answer(404, `{"message":"not found"}`))
+	server, seen := apitest.Server(t, apitest.Respond(502, ""), apitest.Respond(404, `{"message":"not found"}`))
 	require.NoError(t, apitest.Client(t, server.URL).Automations.Delete(t.Context(), "auto_1"))
 	assert.Equal(t, 2, seen.Count())
 
-	server, _ = apitest.Server(t, apitest.Answer(404, `{"message":"not found"}`))
+	server, _ = apitest.Server(t, apitest.Respond(404, `{"message":"not found"}`))
 	require.ErrorIs(t, apitest.Client(t, server.URL).Automations.Delete(t.Context(), "auto_1"), ittybit.ErrNotFound)
 }
 

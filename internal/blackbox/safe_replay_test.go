@@ -251,7 +251,7 @@ func TestCreate_overHTTP2IsNotRepeatedByATransportThatIsTakenAsItIs(t *testing.T
 }
 
 func TestCreate_ofWhichNothingWasWrittenGoesOutOnAFreshConnection(t *testing.T) {
-	server, seen := apitest.Server(t, apitest.Answer(200, apitest.Task), apitest.Answer(201, apitest.Task))
+	server, seen := apitest.Server(t, apitest.Respond(200, apitest.Task), apitest.Respond(201, apitest.Task))
 	ctx, client, dialed := replayClient(t, server.URL, &http.Transport{})
 	_, err := client.Tasks.Get(ctx, "task_1")
 	require.NoError(t, err)

@@ -21,7 +21,7 @@ import (
 
 // waitFailures are what an API that is away answers, or something in front of it.
 var waitFailures = map[string]func() (*http.Response, error){
-	"no connection": func() (*http.Response, error) { return nil, apitest.ErrCut },
+	"no connection": func() (*http.Response, error) { return nil, errCut },
 	"503":           func() (*http.Response, error) { return apitest.Response(503, `{"message":"we are moving"}`) },
 	"520":           func() (*http.Response, error) { return apitest.Response(520, "") },
 	"408":           func() (*http.Response, error) { return apitest.Response(408, `{"message":"too slow"}`) },
@@ -107,7 +107,7 @@ func TestWait_countsAnOutageFromItsFirstFailure(t *testing.T) {
 			case n == 1:
 				return apitest.Response(200, `{"id":"task_1","status":"pending"}`)
 			case n < 20:
-				return nil, apitest.ErrCut
+				return nil, errCut
 			}
 			return apitest.Response(200, `{"id":"task_1","status":"completed"}`)
 		})

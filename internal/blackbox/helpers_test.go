@@ -1,16 +1,27 @@
-package apitest
+package blackbox
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// EveryCall is a call of every method there is, by method and path.
-func EveryCall(ctx context.Context, client *ittybit.Client) map[string]func(...ittybit.RequestOption) error {
+// everyCall is a call of every method there is, by method and path.
+func everyCall(ctx context.Context, client *ittybit.Client) map[string]func(...ittybit.RequestOption) error {
 	steps := []ittybit.WorkflowStep{{Kind: ittybit.TaskKindNSFW}}
 	return map[string]func(...ittybit.RequestOption) error{
 		"POST /tasks": func(opts ...ittybit.RequestOption) error {
@@ -83,18 +94,18 @@ func EveryCall(ctx context.Context, client *ittybit.Client) map[string]func(...i
 	}
 }
 
-// Everything answers every call of EveryCall.
-func Everything(w http.ResponseWriter, r *http.Request) {
+// everything responds to every call of everyCall.
+func everything(w http.ResponseWriter, r *http.Request) {
 	switch r.Method + " " + r.URL.Path {
 	case "GET /tasks", "GET /automations", "GET /media", "GET /files":
-		Answer(200, `[]`)(w, r)
+		apitest.Respond(200, `[]`)(w, r)
 	default:
-		Answer(200, `{"id":"x_1","url":"https://you.ittybit.net/a.mp4"}`)(w, r)
+		apitest.Respond(200, `{"id":"x_1","url":"https://you.ittybit.net/a.mp4"}`)(w, r)
 	}
 }
 
-// Page is a list of tasks with the given ids.
-func Page(ids ...string) string {
+// pageOf is a list of tasks with the given ids.
+func pageOf(ids ...string) string {
 	items := make([]string, len(ids))
 	for i, id := range ids {
 		items[i] = fmt.Sprintf(`{"id":%q}`, id)
@@ -102,19 +113,62 @@ func Page(ids ...string) string {
 	return "[" + strings.Join(items, ",") + "]"
 }
 
-// LinkedPage is a page with a link to the one at next; "" links to none.
-func LinkedPage(next string, ids ...string) (*http.Response, error) {
+// linkedPage is a page with a link to the one at next; "" links to none.
+func linkedPage(next string, ids ...string) (*http.Response, error) {
 	if next == "" {
-		return Response(200, Page(ids...))
+		return apitest.Response(200, pageOf(ids...))
 	}
-	return Response(200, Page(ids...), "Links", `<https://api.ittybit.com/tasks?`+next+`>; rel="next"`)
+	return apitest.Response(200, pageOf(ids...), "Links", `<https://api.ittybit.com/tasks?`+next+`>; rel="next"`)
 }
 
-// TaskIDs gives n ids, from task_0 on.
-func TaskIDs(n int) []string {
-	ids := make([]string, n)
-	for i := range ids {
-		ids[i] = fmt.Sprintf("task_%d", i)
-	}
-	return ids
+// httpClient is an http.Client whose transport is respond, called with 1.
+func httpClient(respond func(n int, req *http.Request) (*http.Response, error)) *http.Client {
+	return &http.Client{Transport: apitest.RoundTripper(func(req *http.Request) (*http.Response, error) { return respond(1, req) })}
 }
+
+// rawServer is a server that may cut connections: it reads the nth request and
+// calls step, which responds on conn and reports whether the connection is kept.
+func rawServer(t *testing.T, step func(n int, conn net.Conn) (keep bool)) (baseURL string, recorder *apitest.Recorder) {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	recorder = &apitest.Recorder{}
+	var running sync.WaitGroup
+	serve := func(conn net.Conn) {
+		defer func() { _ = conn.Close() }()
+		reader := bufio.NewReader(conn)
+		for {
+			req, err := http.ReadRequest(reader)
+			if err != nil {
+				return
+			}
+			if !step(recorder.Note(req), conn) {
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { serve(conn) })
+		}
+	})
+	t.Cleanup(func() { assert.NoError(t, listener.Close()) })
+	return "http://" + listener.Addr().String(), recorder
+}
+
+// writeRaw writes a response to a raw connection.
+func writeRaw(conn net.Conn, status int, body string, header ...string) {
+	var b strings.Builder
+	b.WriteString("HTTP/1.1 " + strconv.Itoa(status) + " " + http.StatusText(status) + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n")
+	for i := 0; i < len(header); i += 2 {
+		b.WriteString(header[i] + ": " + header[i+1] + "\r\n")
+	}
+	_, _ = io.WriteString(conn, b.String()+"\r\n"+body)
+}
+
+// errCut is what a fake transport fails with.
+var errCut = errors.New("connection cut")

@@ -4,47 +4,29 @@
 package pgserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 )
 
 // ErrNotInstalled is what [Start] gives where there is no PostgreSQL to start.
 var ErrNotInstalled = errors.New("PostgreSQL is not installed: initdb and postgres are neither in PATH nor where its packages put them " +
 	"(on Debian and its relatives: apt-get install postgresql)")
 
-const (
-	startTimeout = time.Minute
-	stopTimeout  = 30 * time.Second
-	portTries    = 5
-	logTail      = 2 << 10 // bytes of a failed command's output that an error shows
-)
-
-// Server is a PostgreSQL server.
+// Server is a PostgreSQL server. Its Pause stops it as a crash does: open transactions are lost, and
+// what was committed is there again after Resume.
 type Server struct {
-	bin  string // the folder of initdb and postgres
-	dir  string
-	port int
+	daemon
 
-	mu      sync.Mutex
-	process *process // nil while it is stopped
-}
-
-// process is a running server.
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when it has ended
+	bin string // the folder of initdb and postgres
+	dir string
 }
 
 // Start makes a database cluster in a temporary folder and starts a server on it. The user root, as
@@ -59,6 +41,7 @@ func Start(ctx context.Context) (_ *Server, err error) {
 		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir}
+	s.daemon = daemon{name: "PostgreSQL", quit: syscall.SIGQUIT, ready: s.isReady, command: s.postgres}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -67,26 +50,15 @@ func Start(ctx context.Context) (_ *Server, err error) {
 	if err := giveToOwner(dir); err != nil {
 		return nil, err
 	}
-	initdb, err := s.command(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if err != nil {
+	initdb := s.program(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if err := runAsOwner(initdb); err != nil {
 		return nil, err
 	}
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, tail(out))
 	}
-	for range portTries {
-		if s.port, err = freePort(ctx); err != nil {
-			return nil, err
-		}
-		// Between the two another process may have taken the port.
-		if err = s.Resume(ctx); err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	err = s.startOnFreePort(ctx, nil)
+	return s, err
 }
 
 // URL gives the address of the database "postgres", for its superuser.
@@ -94,85 +66,17 @@ func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
 }
 
-// Pause stops the server at once, as a crash does: open connections are cut, open transactions
-// lost. What was committed is there again after [Server.Resume]. Pausing a server that is stopped
-// does nothing.
-func (s *Server) Pause() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.process == nil {
-		return nil
-	}
-	p := s.process
-	s.process = nil
-	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stopping PostgreSQL: %w", err)
-	}
-	select {
-	case <-p.exited:
-		return nil
-	case <-time.After(stopTimeout):
-		_ = p.cmd.Process.Kill()
-		<-p.exited
-		return errors.New("PostgreSQL did not stop, and was killed")
-	}
-}
-
-// Resume starts the server again, on the same port with the same data, and waits until it takes
-// connections.
-func (s *Server) Resume(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.process != nil {
-		return nil
-	}
-	// The server outlives ctx, which is only for its start.
-	cmd, err := s.command(context.WithoutCancel(ctx), "postgres", "-D", s.data(),
+func (s *Server) postgres(ctx context.Context) *exec.Cmd {
+	return s.program(ctx, "postgres", "-D", s.data(),
 		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.port), "-c", "unix_socket_directories=")
-	if err != nil {
-		return err
-	}
-	detach(cmd) // an interrupt from the terminal is for the program, which then stops the server
-	output := new(lastBytes)
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting PostgreSQL: %w", err)
-	}
-	p := &process{cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait() // how it ended is in its output
-		close(p.exited)
-	}()
-	if err := s.waitUntilReady(ctx, p); err != nil {
-		_ = cmd.Process.Signal(syscall.SIGQUIT)
-		<-p.exited
-		return fmt.Errorf("starting PostgreSQL: %w: %s", err, tail(output.bytes()))
-	}
-	s.process = p
-	return nil
 }
 
-// waitUntilReady waits for the line by which the server tells pg_ctl, too, that it takes
-// connections: the eighth of its lock file, whose first is the process that wrote it.
-func (s *Server) waitUntilReady(ctx context.Context, p *process) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		content, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid")) // not there yet
-		lines := strings.Split(string(content), "\n")
-		if len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready" && strings.TrimSpace(lines[0]) == strconv.Itoa(p.cmd.Process.Pid) {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-p.exited:
-			return errors.New("it ended")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// isReady reads the line by which the server tells pg_ctl, too, that it takes connections: the eighth
+// of its lock file, whose first is the process that wrote it.
+func (s *Server) isReady(context.Context) bool {
+	content, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid")) // not there yet
+	lines := strings.Split(string(content), "\n")
+	return len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready" && strings.TrimSpace(lines[0]) == strconv.Itoa(s.cmd.Process.Pid)
 }
 
 // Close stops the server and removes its data.
@@ -182,16 +86,13 @@ func (s *Server) Close() error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// command is one of PostgreSQL's programs, to be run by the one who owns the data.
-func (s *Server) command(ctx context.Context, name string, args ...string) (*exec.Cmd, error) {
+// program is one of PostgreSQL's, to be run by the owner of the data.
+func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the installed PostgreSQL
 	cmd.Dir = s.dir
 	// Nothing of the caller's own PostgreSQL (PGDATA, PGPORT and their like) is meant for this one.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "PG") })
-	if err := runAsOwner(cmd); err != nil {
-		return nil, err
-	}
-	return cmd, nil
+	return cmd
 }
 
 // packageFolders gives the patterns of the folders into which packages put PostgreSQL's programs.
@@ -240,40 +141,4 @@ func versionIn(path string) int {
 	}
 	version, _ := strconv.Atoi(digits[len(digits)-1]) // too long: no version
 	return version
-}
-
-func freePort(ctx context.Context) (int, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // of a TCP listener
-	return port, listener.Close()
-}
-
-// lastBytes keeps the end of what is written to it.
-type lastBytes struct {
-	mu   sync.Mutex
-	kept []byte
-}
-
-func (l *lastBytes) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.kept = append(l.kept, p...)
-	if over := len(l.kept) - logTail; over > 0 {
-		l.kept = slices.Delete(l.kept, 0, over)
-	}
-	return len(p), nil
-}
-
-func (l *lastBytes) bytes() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.kept)
-}
-
-func tail(output []byte) string {
-	output = bytes.TrimSpace(output)
-	return string(output[max(0, len(output)-logTail):])
 }

@@ -10,9 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
-	"time"
 )
 
 // ErrPoolerNotInstalled is what [StartPooler] gives where there is no PgBouncer to start.
@@ -22,12 +20,9 @@ var ErrPoolerNotInstalled = errors.New("PgBouncer is not installed: pgbouncer is
 // Pooler is a PgBouncer in front of a server, in transaction mode: each transaction is given one of
 // its few connections to the server, whichever is free.
 type Pooler struct {
-	program string
-	dir     string
-	port    int
+	daemon
 
-	mu      sync.Mutex
-	process *process // nil while it is stopped
+	dir string
 }
 
 // StartPooler starts a PgBouncer in front of the server at address, a URL, with so many connections
@@ -48,29 +43,19 @@ func StartPooler(ctx context.Context, address string, connections int) (_ *Poole
 	if err != nil {
 		return nil, err
 	}
-	p := &Pooler{program: program, dir: dir}
+	p := &Pooler{dir: dir}
+	p.daemon = daemon{name: "PgBouncer", quit: syscall.SIGTERM, ready: p.isReady, command: func(ctx context.Context) *exec.Cmd {
+		cmd := exec.CommandContext(ctx, program, p.file()) //nolint:gosec // the installed PgBouncer
+		cmd.Dir = dir
+		return cmd
+	}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	for range portTries {
-		if p.port, err = freePort(ctx); err != nil {
-			return nil, err
-		}
-		err = p.configure(server, connections)
-		if err != nil {
-			return nil, err
-		}
-		// Between the two another process may have taken the port.
-		if err = p.Resume(ctx); err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
+	err = p.startOnFreePort(ctx, func() error { return p.configure(server, connections) })
+	return p, err
 }
 
 func (p *Pooler) configure(server *url.URL, connections int) error {
@@ -103,79 +88,9 @@ func (p *Pooler) URL(address string) string {
 	return own.String()
 }
 
-// Pause stops the pooler at once: every connection of a client is cut.
-func (p *Pooler) Pause() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.process == nil {
-		return nil
-	}
-	running := p.process
-	p.process = nil
-	if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stopping PgBouncer: %w", err)
-	}
-	select {
-	case <-running.exited:
-		return nil
-	case <-time.After(stopTimeout):
-		_ = running.cmd.Process.Kill()
-		<-running.exited
-		return errors.New("PgBouncer did not stop, and was killed")
-	}
-}
-
-// Resume starts the pooler again, on the same port, and waits until it takes connections.
-func (p *Pooler) Resume(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.process != nil {
-		return nil
-	}
-	// The pooler outlives ctx, which is only for its start.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.program, p.file()) //nolint:gosec // the installed PgBouncer
-	cmd.Dir = p.dir
-	if err := runAsOwner(cmd); err != nil {
-		return err
-	}
-	detach(cmd)
-	output := new(lastBytes)
-	cmd.Stdout, cmd.Stderr = output, output
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting PgBouncer: %w", err)
-	}
-	running := &process{cmd: cmd, exited: make(chan struct{})}
-	go func() {
-		_ = cmd.Wait() // how it ended is in its output
-		close(running.exited)
-	}()
-	if err := p.waitUntilReady(ctx, running); err != nil {
-		_ = cmd.Process.Kill()
-		<-running.exited
-		return fmt.Errorf("starting PgBouncer: %w: %s", err, tail(output.bytes()))
-	}
-	p.process = running
-	return nil
-}
-
-func (p *Pooler) waitUntilReady(ctx context.Context, running *process) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-tick.C:
-		case <-running.exited:
-			return errors.New("it ended")
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+func (p *Pooler) isReady(ctx context.Context) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
+	return err == nil && conn.Close() == nil
 }
 
 // Close stops the pooler and removes its files.

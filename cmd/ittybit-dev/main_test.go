@@ -46,16 +46,29 @@ func ok(t *testing.T, args ...string) string {
 // serving starts serve on free ports, and gives its address; stop ends it as Ctrl-C does.
 func serving(t *testing.T, args ...string) (url, storage string, stop func()) {
 	t.Helper()
+	hello, stop := greeted(t, args...)
+	return hello["ITTYBIT_URL"], hello["ITTYBIT_STORAGE_URL"], stop
+}
+
+// consoleOf starts serve as serving does, and gives the address of its console.
+func consoleOf(t *testing.T, args ...string) (page string, stop func()) {
+	t.Helper()
+	hello, stop := greeted(t, args...)
+	return hello["console"], stop
+}
+
+// greeted starts serve, and gives what it printed.
+func greeted(t *testing.T, args ...string) (hello map[string]string, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
 	var errOut bytes.Buffer
 	ended := make(chan int, 1)
 	go func() {
-		all := append([]string{"serve", "--json", "--addr", "127.0.0.1:0", "--storage-addr", "127.0.0.1:0", "--task-duration", "10ms"}, args...)
+		all := append([]string{"serve", "--json", "--addr", "127.0.0.1:0", "--storage-addr", "127.0.0.1:0", "--console-addr", "127.0.0.1:0", "--task-duration", "10ms"}, args...)
 		ended <- run(ctx, all, strings.NewReader(""), writer, &errOut)
 		_ = writer.Close()
 	}()
-	var hello map[string]string
 	require.NoError(t, json.NewDecoder(reader).Decode(&hello), "serve did not start")
 	go func() { _, _ = io.Copy(io.Discard, reader) }()
 	var once sync.Once
@@ -67,7 +80,7 @@ func serving(t *testing.T, args ...string) (url, storage string, stop func()) {
 	}
 	t.Cleanup(stop)
 	assert.Equal(t, "ittybit_local_dev_key", hello["ITTYBIT_API_KEY"])
-	return hello["ITTYBIT_URL"], hello["ITTYBIT_STORAGE_URL"], stop
+	return hello, stop
 }
 
 // inbox is an application that verifies its webhooks.
@@ -163,7 +176,7 @@ func TestTrigger_exitCodes(t *testing.T) {
 		t.Setenv("ITTYBIT_API_KEY", "")
 		t.Setenv("ITTYBIT_URL", "")
 		if args[0] == "serve" {
-			args = append(args, "--addr", "127.0.0.1:0", "--storage-addr", "127.0.0.1:0")
+			args = append(args, "--addr", "127.0.0.1:0", "--storage-addr", "127.0.0.1:0", "--console-addr", "")
 		}
 		if args[0] == "listen" {
 			args = append(args, "--state", t.TempDir())
@@ -227,7 +240,7 @@ func TestServe_takesFaultsAndRefusesAPortThatIsTaken(t *testing.T) {
 	code, _, errOut := command(t, "tasks", "get", "task_x", "--url", url)
 	assert.Equal(t, exitNoReach, code)
 	assert.Contains(t, errOut, "418")
-	code, _, errOut = command(t, "serve", "--addr", strings.TrimPrefix(url, "http://"), "--storage-addr", "127.0.0.1:0")
+	code, _, errOut = command(t, "serve", "--addr", strings.TrimPrefix(url, "http://"), "--storage-addr", "127.0.0.1:0", "--console-addr", "127.0.0.1:0")
 	assert.Equal(t, exitFailed, code)
 	assert.Contains(t, errOut, "--addr")
 }

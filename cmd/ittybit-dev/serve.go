@@ -15,11 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ittybit/ittybit-go/cmd/ittybit-dev/internal/console"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
 type serveFlags struct {
-	address, storage            string
+	address, storage, console   string
 	publicURL, publicStorageURL string
 	webhook, data, faults       string
 	taskDuration                time.Duration
@@ -42,6 +43,7 @@ func newServe(s *settings) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.address, "addr", defaultAddress, "address of the API")
 	flags.StringVar(&f.storage, "storage-addr", "127.0.0.1:4849", "address of the storage")
+	flags.StringVar(&f.console, "console-addr", "127.0.0.1:4850", `address of the console in the browser, "" for none; an address that other machines reach needs --password`)
 	flags.StringVar(&f.publicURL, "public-url", "", "base URL at which others reach the API, as in docker compose")
 	flags.StringVar(&f.publicStorageURL, "public-storage-url", "", "base URL at which others reach the storage")
 	flags.StringVar(&f.webhook, "webhook", "", "URL that gets media.created and every task's end, too")
@@ -76,10 +78,29 @@ func serve(cmd *cobra.Command, s *settings, f *serveFlags) error {
 			return err
 		}
 	}
-	if err := f.greet(cmd, s, srv); err != nil {
+	page, err := f.openConsole(cmd.Context(), s, srv)
+	if err != nil {
+		return failed("%w", err)
+	}
+	if err := f.greet(cmd, s, srv, page); err != nil {
 		return err
 	}
 	return state.keep(cmd.Context())
+}
+
+// openConsole serves the console, if it is wanted, and gives the address to open.
+func (f *serveFlags) openConsole(ctx context.Context, s *settings, srv *ittybittest.Server) (string, error) {
+	if f.console == "" {
+		return "", nil
+	}
+	base := "http://" + f.bound
+	return startConsole(ctx, f.console, f.data, console.Config{
+		Control: base, API: base, Shown: srv.URL, Key: srv.APIKey, ControlPassword: s.password, Storage: srv.StorageURL,
+		Password: s.password, Hosts: hostsOf(f.publicURL),
+		Events: fixtureEvents, Fixture: func(event, kind, message string, progress int) ([]byte, error) {
+			return fixture{kind: kind, message: message, progress: progress}.payload(event)
+		},
+	})
 }
 
 // check finds what the server would stumble over later.
@@ -157,8 +178,8 @@ func loopbackFor(bound net.Addr) string {
 
 // greet prints what an application needs. A key of the caller's is not printed where the
 // environment has it anyway.
-func (f *serveFlags) greet(cmd *cobra.Command, s *settings, srv *ittybittest.Server) error {
-	hello := map[string]string{"ITTYBIT_URL": srv.URL, "ITTYBIT_STORAGE_URL": srv.StorageURL}
+func (f *serveFlags) greet(cmd *cobra.Command, s *settings, srv *ittybittest.Server, page string) error {
+	hello := map[string]string{"ITTYBIT_URL": srv.URL, "ITTYBIT_STORAGE_URL": srv.StorageURL, "console": page}
 	key := ""
 	if srv.APIKey != os.Getenv("ITTYBIT_API_KEY") {
 		hello["ITTYBIT_API_KEY"], key = srv.APIKey, " ITTYBIT_API_KEY="+srv.APIKey
@@ -169,6 +190,9 @@ func (f *serveFlags) greet(cmd *cobra.Command, s *settings, srv *ittybittest.Ser
 
 In Go: ittybit.NewClient(os.Getenv("ITTYBIT_API_KEY"), ittybit.WithBaseURL(os.Getenv("ITTYBIT_URL")))
 Try:   ittybit-dev trigger task.completed --kind nsfw --to http://localhost:3000/ittybit-webhook`, srv.URL, srv.StorageURL, key)
+	if page != "" {
+		text += "\nSee:   " + page
+	}
 	if host, _, _ := net.SplitHostPort(f.address); s.password == "" && host != "localhost" && !net.ParseIP(host).IsLoopback() {
 		text += "\nNote:  /_local/ answers this machine only; --password opens it to others."
 	}

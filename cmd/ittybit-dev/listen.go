@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,14 +17,16 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// realURL is what listen asks where no other address is given.
-const realURL = "https://api.ittybit.com"
-
-// lookBack is how old a task may be that was under way when listen first began.
-const lookBack = 24 * time.Hour
-
-// listenAttempts is how often a webhook is delivered in one poll; the next poll goes on.
-const listenAttempts = 4
+const (
+	// realURL is what listen asks where no other address is given.
+	realURL = "https://api.ittybit.com"
+	// lookBack is how old a task may be that was under way when listen first began.
+	lookBack = 24 * time.Hour
+	// maxListenWait is the longest wait between two attempts to deliver a webhook.
+	maxListenWait = 5 * time.Minute
+	// listenOutage is how long a poll outlives an API that is away; the next one tries again.
+	listenOutage = 30 * time.Second
+)
 
 type listenFlags struct {
 	forward, since, state string
@@ -41,13 +41,15 @@ func newListen(s *settings) *cobra.Command {
 		Long: `Deliver the ends of tasks of the real Ittybit to a local URL, without a tunnel.
 
 It asks the API for tasks that have ended, and posts each to --forward-to and to no other URL, as
-Ittybit would: signed with the API key, and again until it is confirmed. It begins now, with the
-tasks of the last day that are under way; started again, it goes on where it was. What no list of
-tasks shows can't be seen: media.created, and progress.`,
-		Example: "  ITTYBIT_API_KEY=ittybit_… ittybit-dev listen --forward-to http://localhost:3000/hooks\n  ittybit-dev listen --forward-to http://localhost:3000/hooks --since 2h",
-		Args:    cobra.NoArgs,
+Ittybit would: signed with the API key, and again until it is confirmed with status 200. It begins
+when it says so, with the tasks of the last day that are under way; --since begins earlier. Started
+again, it goes on where it was, and --since has no effect: remove the directory of --state to begin
+anew. What no list of tasks shows can't be seen: media.created, and progress.`,
+		Example: `  ITTYBIT_API_KEY=ittybit_… ittybit-dev listen --forward-to http://localhost:3000/ittybit-webhook
+  ittybit-dev listen --forward-to http://localhost:3000/ittybit-webhook --since 2h`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.Flags().Changed("url") && os.Getenv("ITTYBIT_URL") == "" {
+			if !s.ownURL {
 				s.url = realURL
 			}
 			if s.url == realURL && s.apiKey() == defaultKey {
@@ -57,14 +59,14 @@ tasks shows can't be seen: media.created, and progress.`,
 			if err != nil {
 				return err
 			}
-			defer func() { _ = l.delivered.Close() }() // each line is written
-			return l.run(cmd.Context(), f)
+			defer func() { _ = l.state.Close() }() // each change is written
+			return l.run(cmd.Context())
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.forward, "forward-to", "", "URL that gets the webhooks (required)")
 	flags.StringVar(&f.since, "since", "", "begin with the tasks of so long ago, such as 2h, or since a time (RFC 3339)")
-	flags.StringVar(&f.state, "state", ".ittybit-listen", "directory that keeps what was delivered")
+	flags.StringVar(&f.state, "state", ".ittybit-listen", "directory that keeps what was delivered, for one API and key")
 	flags.DurationVar(&f.every, "every", 5*time.Second, "time between two polls")
 	_ = cmd.MarkFlagRequired("forward-to") // it is there
 	return cmd
@@ -72,55 +74,62 @@ tasks shows can't be seen: media.created, and progress.`,
 
 // listener delivers the ends of tasks.
 type listener struct {
-	cmd       *cobra.Command
-	settings  *settings
-	client    *ittybit.Client
-	forward   string
-	place     string // the file of the checkpoint
-	known     bool   // there is a checkpoint
-	at        ittybit.ReconcileCheckpoint
-	keys      map[string]bool // what was delivered
-	delivered *os.File        // the same, a key a line
+	cmd      *cobra.Command
+	settings *settings
+	flags    *listenFlags
+	client   *ittybit.Client
+	webhooks *http.Client
+	state    *listenState
+	at       *ittybit.ReconcileCheckpoint // nil: it has not begun
 }
 
 func openListener(cmd *cobra.Command, s *settings, f *listenFlags) (*listener, error) {
+	if !isWebURL(f.forward) {
+		return nil, fmt.Errorf("--forward-to %q is not an absolute URL, such as http://localhost:3000/ittybit-webhook", f.forward)
+	}
+	if f.every <= 0 {
+		return nil, errors.New("--every must be positive")
+	}
 	client, err := s.client(true)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(f.state, 0o700); err != nil {
-		return nil, err
-	}
-	l := &listener{cmd: cmd, settings: s, client: client, forward: f.forward, place: filepath.Join(f.state, "checkpoint.json"), keys: map[string]bool{}}
-	data, err := os.ReadFile(l.place)
-	if err == nil {
-		err, l.known = json.Unmarshal(data, &l.at), true
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", l.place, err)
-	}
-	l.delivered, err = os.OpenFile(filepath.Join(f.state, "delivered"), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	since, err := parseSince(f.since)
 	if err != nil {
 		return nil, err
 	}
-	for lines := bufio.NewScanner(l.delivered); lines.Scan(); {
-		l.keys[lines.Text()] = true
+	l := &listener{cmd: cmd, settings: s, flags: f, client: client, webhooks: webhookClient()}
+	if l.state, l.at, err = openListenState(cmd.Context(), f.state, s.url, s.apiKey()); err != nil {
+		return nil, failed("%w", err)
 	}
-	if _, err := fmt.Fprintln(l.delivered); err != nil { // a kill may have cut the last line
-		return nil, err
-	}
-	if f.since != "" {
-		since, err := parseSince(f.since)
-		if err != nil {
-			return nil, err
-		}
-		l.at, l.known = ittybit.ReconcileCheckpoint{Since: since}, true
+	switch {
+	case since.IsZero():
+	case l.at != nil:
+		l.note("Going on where it was; --since has no effect.")
+	default:
+		l.at = &ittybit.ReconcileCheckpoint{Since: since}
 	}
 	return l, nil
 }
 
+// webhookClient posts webhooks. A receiver that closes an idle connection must not cost an attempt.
+func webhookClient() *http.Client {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	if shared, ok := http.DefaultTransport.(*http.Transport); ok {
+		transport = shared.Clone()
+		transport.DisableKeepAlives = true
+	}
+	return &http.Client{
+		Transport: transport, Timeout: 5 * time.Second,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
 func parseSince(text string) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return time.Now().Add(-ago), nil
 	}
 	since, err := time.Parse(time.RFC3339, text)
@@ -130,28 +139,56 @@ func parseSince(text string) (time.Time, error) {
 	return since, nil
 }
 
-func (l *listener) run(ctx context.Context, f *listenFlags) error {
-	if !l.known { // what has ended before is not delivered
-		start := ittybit.ReconcileCheckpoint{Since: time.Now().Add(-lookBack)}
-		report, err := l.reconcile(ctx, start, func(_ context.Context, e *ittybit.Event) error { return l.remember(e) })
-		if err != nil {
+// note prints what is not a result.
+func (l *listener) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), format+"\n", args...)
+}
+
+func (l *listener) run(ctx context.Context) error {
+	if l.at == nil {
+		if err := l.begin(ctx); err != nil {
 			return l.ended(ctx, err)
 		}
-		if err := l.save(report.Checkpoint); err != nil {
-			return err
-		}
 	}
-	_, _ = fmt.Fprintf(l.cmd.ErrOrStderr(), "Delivering the ends of tasks of %s to %s, until Ctrl-C. media.created and progress can't be seen.\n", l.settings.url, l.forward)
-	for {
+	l.note("Delivering the ends of tasks of %s to %s, until Ctrl-C. media.created and progress can't be seen.",
+		withoutQuery(l.settings.url), withoutQuery(l.flags.forward))
+	for polled := false; ; polled = true {
+		next := time.Now().Add(l.flags.every)
 		if err := l.poll(ctx); err != nil {
-			return l.ended(ctx, err)
+			if !polled || ctx.Err() != nil || !isPassing(err) {
+				return l.ended(ctx, err)
+			}
+			l.note("%s; asking again.", strings.TrimPrefix(err.Error(), "ittybit: "))
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(f.every):
+		for more := true; more; {
+			if err := l.deliverDue(ctx); err != nil {
+				return l.ended(ctx, err)
+			}
+			due, err := l.state.nextDue()
+			if err != nil {
+				return failed("%w", err)
+			}
+			more = !due.IsZero() && due.Before(next)
+			if !more {
+				due = next
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(time.Until(due)):
+			}
 		}
 	}
+}
+
+// isPassing reports whether a later poll may go well: the API is away, or the network.
+func isPassing(err error) bool {
+	var ofAPI *ittybit.APIError
+	if errors.As(err, &ofAPI) {
+		return ofAPI.StatusCode == http.StatusTooManyRequests || ofAPI.StatusCode >= http.StatusInternalServerError
+	}
+	var withCode *failure // of the state
+	return !errors.As(err, &withCode)
 }
 
 // ended is nil where it was Ctrl-C that ended it.
@@ -162,110 +199,158 @@ func (l *listener) ended(ctx context.Context, err error) error {
 	return err
 }
 
-func (l *listener) reconcile(ctx context.Context, from ittybit.ReconcileCheckpoint, handle ittybit.EventHandlerFunc) (*ittybit.ReconcileReport, error) {
-	return ittybit.Reconcile(ctx, l.client, handle, ittybit.ReconcileParams{Checkpoint: from})
-}
-
-// poll collects what has ended, and delivers it in the order of the ends. The checkpoint moves on
-// when all of it was confirmed; until then the keys say what was.
-func (l *listener) poll(ctx context.Context) error {
-	var events []*ittybit.Event
-	report, err := l.reconcile(ctx, l.at, func(_ context.Context, e *ittybit.Event) error {
-		if !l.keys[e.Key()] {
-			events = append(events, e)
-		}
-		return nil
-	})
+// begin records what has ended before, so that it is not delivered.
+func (l *listener) begin(ctx context.Context) error {
+	events, report, err := l.find(ctx, ittybit.ReconcileCheckpoint{Since: time.Now().Add(-lookBack)}, nil)
 	if err != nil {
 		return err
 	}
-	slices.SortStableFunc(events, func(a, b *ittybit.Event) int { return endOf(a).Compare(endOf(b)) })
-	all := true
-	for _, e := range events {
-		confirmed := l.deliver(ctx, e)
-		if ctx.Err() != nil && !confirmed {
-			return nil
+	return l.store(events, true, report.Checkpoint)
+}
+
+// poll records what has ended since the last one, to be delivered.
+func (l *listener) poll(ctx context.Context) error {
+	events, report, err := l.find(ctx, *l.at, func(events []foundEvent, at ittybit.ReconcileCheckpoint) error {
+		return l.store(events, false, at)
+	})
+	return errors.Join(l.store(events, false, report.Checkpoint), err)
+}
+
+func (l *listener) store(events []foundEvent, delivered bool, at ittybit.ReconcileCheckpoint) error {
+	if err := l.state.add(events, delivered, at); err != nil {
+		return failed("%w", err)
+	}
+	l.at = &at
+	return nil
+}
+
+// find gives the ends of tasks that were not found before. After each page of the list onPage is
+// given those since the last call, with the checkpoint that counts them.
+func (l *listener) find(
+	ctx context.Context, from ittybit.ReconcileCheckpoint, onPage func([]foundEvent, ittybit.ReconcileCheckpoint) error,
+) (events []foundEvent, report *ittybit.ReconcileReport, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	params := ittybit.ReconcileParams{
+		Checkpoint: from,
+		Select: func(task *ittybit.Task) bool {
+			found, err := l.state.has(ittybit.EventFromTask(task).Key())
+			if err != nil {
+				cancel(failed("%w", err))
+			}
+			return !found
+		},
+	}
+	if onPage != nil {
+		params.OnCheckpoint = func(at ittybit.ReconcileCheckpoint) {
+			if ctx.Err() != nil {
+				return
+			}
+			if err := onPage(events, at); err != nil {
+				cancel(err)
+			}
+			events = nil
 		}
-		if !confirmed {
-			all = false
-			continue
+	}
+	report, err = ittybit.Reconcile(ctx, l.client, ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
+		body, err := json.Marshal(e)
+		if err != nil {
+			return err
 		}
-		if err := l.remember(e); err != nil {
+		ended := e.Task.Completed
+		if ended.IsZero() {
+			ended = e.Task.Updated
+		}
+		events = append(events, foundEvent{key: e.Key(), created: e.Task.Created, ended: ended, body: body})
+		return nil
+	}), params, ittybit.WithMaxOutage(listenOutage), ittybit.WithLogger(slog.New(slog.DiscardHandler)))
+	if cause := context.Cause(ctx); cause != nil && err != nil {
+		err = cause
+	}
+	return events, report, err
+}
+
+// attempt is one attempt to deliver a webhook, as it is printed.
+type attempt struct {
+	Time       time.Time         `json:"time"`
+	Event      ittybit.EventType `json:"event"`
+	TaskID     string            `json:"task_id"`
+	Kind       ittybit.TaskKind  `json:"kind,omitempty"`
+	Key        string            `json:"key"`
+	Attempt    int               `json:"attempt"`
+	Status     int               `json:"status,omitempty"`
+	Error      string            `json:"error,omitempty"`
+	DurationMS float64           `json:"duration_ms"`
+}
+
+// deliverDue makes an attempt for each event that is due, in the order of their ends.
+func (l *listener) deliverDue(ctx context.Context) error {
+	events, err := l.state.due(time.Now())
+	if err != nil {
+		return failed("%w", err)
+	}
+	for _, found := range events {
+		a, err := l.deliver(ctx, found)
+		if err != nil {
+			return err
+		}
+		wait := min(time.Second<<min(found.attempts, 16), maxListenWait)
+		switch {
+		case a.Status == http.StatusOK:
+			err = l.state.delivered(found.key)
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			err = l.state.postpone(found.key, time.Now().Add(wait))
+		}
+		if err != nil {
+			return failed("%w", err)
+		}
+		if err := l.print(a, wait); err != nil {
 			return err
 		}
 	}
-	if !all {
-		return nil
-	}
-	return l.save(report.Checkpoint)
+	return nil
 }
 
-// remember keeps the key of an event, so that it is not delivered again.
-func (l *listener) remember(e *ittybit.Event) error {
-	l.keys[e.Key()] = true
-	_, err := fmt.Fprintln(l.delivered, e.Key())
-	return err
-}
-
-func endOf(e *ittybit.Event) time.Time {
-	if e.Task.Completed.IsZero() {
-		return e.Task.Updated
-	}
-	return e.Task.Completed
-}
-
-// deliver posts an event until it is confirmed, or this poll has tried often enough.
-func (l *listener) deliver(ctx context.Context, e *ittybit.Event) bool {
-	body, err := json.Marshal(e)
+// deliver posts an event.
+func (l *listener) deliver(ctx context.Context, found foundEvent) (attempt, error) {
+	event, err := ittybit.ParseEvent(found.body)
 	if err != nil {
-		return false
+		return attempt{}, err
 	}
-	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for n, wait := 1, time.Second; ; n, wait = n+1, 2*wait {
-		outcome := l.post(ctx, client, body)
-		_, _ = fmt.Fprintf(l.cmd.OutOrStdout(), "%s %s %s: %s\n", time.Now().Format(time.TimeOnly), e.Type, e.Task.ID, outcome)
-		if outcome == "200 OK" {
-			return true
-		}
-		if n == listenAttempts {
-			return false
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(wait):
-		}
-	}
-}
-
-func (l *listener) post(ctx context.Context, client *http.Client, body []byte) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.forward, bytes.NewReader(body))
+	a := attempt{Time: time.Now(), Event: event.Type, TaskID: event.Task.ID, Kind: event.Task.Kind, Key: found.key, Attempt: found.attempts + 1}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.flags.forward, bytes.NewReader(found.body))
 	if err != nil {
-		return err.Error()
+		return attempt{}, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook(l.settings.apiKey(), time.Now(), body))
-	resp, err := client.Do(req)
+	req.Header.Set("User-Agent", "ittybit-dev/"+ittybit.Version)
+	req.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook(l.settings.apiKey(), a.Time, found.body))
+	resp, err := l.webhooks.Do(req)
+	a.DurationMS = float64(time.Since(a.Time)) / float64(time.Millisecond)
 	if err != nil {
-		return err.Error()
+		a.Error = cmp.Or(errors.Unwrap(err), err).Error() // without the URL and its query
+		return a, nil
 	}
 	_ = resp.Body.Close() // only the status counts
-	return resp.Status
+	a.Status = resp.StatusCode
+	return a, nil
 }
 
-// save puts the checkpoint in place at once.
-func (l *listener) save(at ittybit.ReconcileCheckpoint) error {
-	data, err := json.Marshal(at)
-	if err != nil {
-		return err
+// print prints an attempt, as a line of text or of JSON.
+func (l *listener) print(a attempt, wait time.Duration) error {
+	if l.settings.json {
+		return json.NewEncoder(l.cmd.OutOrStdout()).Encode(a)
 	}
-	next := l.place + ".next"
-	if err := os.WriteFile(next, data, 0o600); err != nil {
-		return err
+	outcome := a.Error
+	if a.Status != 0 {
+		outcome = strings.TrimSpace(fmt.Sprint(a.Status, " ", http.StatusText(a.Status)))
 	}
-	if err := os.Rename(next, l.place); err != nil {
-		return err
+	text := fmt.Sprintf("%s %s %s (%s): %s, %.0f ms", a.Time.Format(time.TimeOnly), a.Event, a.TaskID, a.Kind, outcome, a.DurationMS)
+	if a.Status != http.StatusOK {
+		text += fmt.Sprintf("; again in %v", wait)
 	}
-	l.at, l.known = at, true
-	return nil
+	_, err := fmt.Fprintln(l.cmd.OutOrStdout(), printable(text))
+	return err
 }

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
+	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,29 +21,23 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
-// listening runs listen until it is stopped: as by a kill, between two steps.
+// listening runs listen until it is stopped, as by Ctrl-C. It has begun when listening returns.
 func listening(t *testing.T, url, to, state string, args ...string) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan int, 1)
+	ended, out := make(chan int, 1), &syncBuffer{}
 	go func() {
 		all := append([]string{"listen", "--url", url, "--forward-to", to, "--state", state, "--every", "20ms"}, args...)
-		ended <- run(ctx, all, strings.NewReader(""), testOutput{t}, testOutput{t})
+		ended <- run(ctx, all, strings.NewReader(""), out, out)
 	}()
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Delivering") }, 20*time.Second, time.Millisecond)
 	return func() {
 		cancel()
-		assert.Equal(t, exitOK, <-ended)
+		assert.Equal(t, exitOK, <-ended, out.String())
 	}
 }
 
-type testOutput struct{ t *testing.T }
-
-func (o testOutput) Write(p []byte) (int, error) {
-	o.t.Log(strings.TrimSpace(string(p)))
-	return len(p), nil
-}
-
 func apiServer(t *testing.T, duration time.Duration) (*ittybittest.Server, *ittybit.Client) {
-	srv := ittybittest.NewTestServer(t, ittybittest.WithAPIKey(defaultKey), ittybittest.WithTaskDuration(duration), ittybittest.WithLogger(slog.New(slog.DiscardHandler)))
+	srv := ittybittest.NewTestServer(t, ittybittest.WithAPIKey(defaultKey), ittybittest.WithTaskDuration(duration), ittybittest.WithControl(""), ittybittest.WithLogger(slog.New(slog.DiscardHandler)))
 	client, err := srv.Client()
 	require.NoError(t, err)
 	return srv, client
@@ -50,6 +49,16 @@ func create(t *testing.T, client *ittybit.Client) string {
 	return task.ID
 }
 
+// finish completes a task now.
+func finish(t *testing.T, srv *ittybittest.Server, client *ittybit.Client, id string) {
+	t.Helper()
+	resp, err := http.Post(srv.URL+"/_local/tasks/"+id+"/finish", "application/json", nil)
+	require.NoError(t, err)
+	resp.Body.Close()
+	_, err = client.Tasks.Wait(t.Context(), id, ittybit.WithPollInterval(time.Millisecond))
+	require.NoError(t, err)
+}
+
 func (in *inbox) ids() (ids []string) {
 	for _, e := range in.all() {
 		ids = append(ids, e.Task.ID)
@@ -58,28 +67,27 @@ func (in *inbox) ids() (ids []string) {
 }
 
 func TestListen_deliversWhatEndsFromNowOn(t *testing.T) {
-	srv, client := apiServer(t, time.Second)
+	srv, client := apiServer(t, time.Hour)
 	old := create(t, client)
-	_, err := client.Tasks.Wait(t.Context(), old)
-	require.NoError(t, err)
+	finish(t, srv, client, old)
 	underWay := create(t, client)
 	in, to := receiver(t)
 	state := filepath.Join(t.TempDir(), "state")
 	stop := listening(t, srv.URL, to, state)
+	finish(t, srv, client, underWay)
 	require.Eventually(t, func() bool { return len(in.all()) == 1 }, 20*time.Second, 10*time.Millisecond)
 	assert.Equal(t, []string{underWay}, in.ids(), "not what had ended before")
 	in.mu.Lock()
 	in.statuses = []int{500} // one attempt fails
 	in.mu.Unlock()
 	next := create(t, client)
+	finish(t, srv, client, next)
 	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 20*time.Second, 10*time.Millisecond)
 	stop()
 	missed := create(t, client)
-	_, err = client.Tasks.Wait(t.Context(), missed)
-	require.NoError(t, err)
+	finish(t, srv, client, missed)
 	stop = listening(t, srv.URL, to, state)
 	require.Eventually(t, func() bool { return len(in.all()) == 3 }, 20*time.Second, 10*time.Millisecond)
-	time.Sleep(100 * time.Millisecond)
 	stop()
 	assert.Equal(t, []string{underWay, next, missed}, in.ids())
 	assert.Empty(t, srv.Deliveries(), "nobody asked Ittybit for webhooks")
@@ -97,24 +105,37 @@ func TestListen_since(t *testing.T) {
 	assert.Equal(t, []string{old}, in.ids())
 }
 
-// Stopped and started again at any time, listen misses nothing, and repeats at most one webhook
-// each time, under the same key.
-func TestListen_missesNothingHoweverOftenItIsStopped(t *testing.T) {
-	srv, client := apiServer(t, 30*time.Millisecond)
+// Killed and started again at any time, listen misses nothing, and repeats at most one webhook for
+// each kill, under the same key.
+func TestListen_missesNothingHoweverOftenItIsKilled(t *testing.T) {
+	tasks, kills := 30, 3
+	if os.Getenv("ITTYBIT_TEST_LISTEN") == "full" {
+		tasks, kills = 300, 20
+	}
+	srv, client := apiServer(t, 300*time.Millisecond)
 	in, to := receiver(t)
-	state := t.TempDir()
-	stop := listening(t, srv.URL, to, state)
-	require.Eventually(t, func() bool {
-		_, err := os.Stat(filepath.Join(state, "checkpoint.json"))
-		return err == nil
-	}, 20*time.Second, 5*time.Millisecond)
-	const tasks, stops = 100, 20
-	for i := range tasks {
-		create(t, client)
-		if i%(tasks/stops) == 0 {
-			stop()
-			stop = listening(t, srv.URL, to, state)
+	args := []string{"listen", "--url", srv.URL, "--key", defaultKey, "--forward-to", to, "--state", t.TempDir(), "--every", "50ms"}
+	listening := startProcess(t, args...)
+	listening.waitFor("Delivering")
+	wanted, running := map[string]bool{}, 0
+	for kill := range kills {
+		before := len(in.all())
+		for i := range tasks / kills {
+			wanted["task:"+create(t, client)+":completed"] = true
+			if i%4 == 0 {
+				time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+			}
 		}
+		if kill%2 == 0 { // between the receiver's response and its record
+			require.Eventually(t, func() bool { return len(in.all()) > before }, 60*time.Second, 100*time.Microsecond)
+		} else { // or anywhere, also while it starts
+			time.Sleep(time.Duration(rand.IntN(600)) * time.Millisecond)
+		}
+		if strings.Contains(listening.String(), "Delivering") {
+			running++
+		}
+		listening.kill()
+		listening = startProcess(t, args...)
 	}
 	seen := func() map[string]int {
 		keys := map[string]int{}
@@ -123,7 +144,121 @@ func TestListen_missesNothingHoweverOftenItIsStopped(t *testing.T) {
 		}
 		return keys
 	}
-	require.Eventually(t, func() bool { return len(seen()) == tasks }, 60*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(seen()) >= tasks }, 60*time.Second, 20*time.Millisecond)
+	assert.Zero(t, listening.interrupt())
+	for key := range seen() {
+		assert.True(t, wanted[key], key)
+	}
+	repeats := len(in.all()) - tasks
+	assert.LessOrEqual(t, repeats, kills)
+	t.Logf("%d tasks, %d kills (%d of them while it delivered), %d repeats", tasks, kills, running, repeats)
+
+	// What the next poll can't find again is not kept.
+	state, at, err := openListenState(t.Context(), args[8], srv.URL, defaultKey)
+	require.NoError(t, err)
+	defer func() { _ = state.Close() }()
+	at.Since = time.Now().Add(time.Minute)
+	require.NoError(t, state.add(nil, false, *at))
+	var left int
+	require.NoError(t, state.db.QueryRow("SELECT count(*) FROM events").Scan(&left))
+	assert.Zero(t, left)
+}
+
+func TestListen_deliversInTheOrderOfTheirEnds(t *testing.T) {
+	srv, client := apiServer(t, time.Hour)
+	in, to := receiver(t)
+	state := t.TempDir()
+	stop := listening(t, srv.URL, to, state)
+	var ids []string
+	for range 12 {
+		ids = append(ids, create(t, client))
+	}
 	stop()
-	assert.LessOrEqual(t, len(in.all()), tasks+stops)
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	for _, id := range ids {
+		finish(t, srv, client, id)
+		time.Sleep(2 * time.Millisecond) // times have milliseconds
+	}
+	stop = listening(t, srv.URL, to, state)
+	require.Eventually(t, func() bool { return len(in.all()) == len(ids) }, 20*time.Second, 10*time.Millisecond)
+	stop()
+	assert.Equal(t, ids, in.ids())
+}
+
+// A receiver that is away holds nothing else up, and the checkpoint moves on.
+func TestListen_triesAgainWithoutHoldingUpTheOthers(t *testing.T) {
+	srv, client := apiServer(t, time.Millisecond)
+	in, to := receiver(t)
+	state := t.TempDir()
+	stop := listening(t, srv.URL, to, state, "--since", "1h")
+	in.mu.Lock()
+	in.statuses = []int{500}
+	in.mu.Unlock()
+	first := create(t, client)
+	require.Eventually(t, func() bool { in.mu.Lock(); defer in.mu.Unlock(); return len(in.statuses) == 0 }, 20*time.Second, time.Millisecond)
+	second := create(t, client)
+	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 20*time.Second, 10*time.Millisecond)
+	stop()
+	assert.Equal(t, []string{second, first}, in.ids())
+}
+
+func TestListen_isForOneKeyAndOneProcess(t *testing.T) {
+	srv, _ := apiServer(t, time.Millisecond)
+	_, to := receiver(t)
+	state := t.TempDir()
+	args := []string{"listen", "--url", srv.URL, "--forward-to", to, "--state", state, "--every", "20ms"}
+	running := startProcess(t, args...)
+	running.waitFor("Delivering")
+	code, _, errOut := command(t, args...)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, errOut, "another ittybit-dev has it open")
+	assert.Zero(t, running.interrupt())
+	code, _, errOut = command(t, append(args, "--key", "another_key_of_a_test")...)
+	assert.Equal(t, exitFailed, code)
+	assert.Contains(t, errOut, "of another API or key")
+	assert.NotContains(t, errOut, "another_key_of_a_test")
+	code, _, errOut = command(t, append(args, "--key", "another_key_of_a_test", "--state", t.TempDir())...)
+	assert.Equal(t, exitNoReach, code, "a key that is refused ends it")
+	assert.Contains(t, errOut, "401")
+}
+
+func TestListen_printsNoSecret(t *testing.T) {
+	srv, client := apiServer(t, time.Millisecond)
+	create(t, client)
+	var out, errOut syncBuffer
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, []string{"listen", "--url", srv.URL, "--json", "--since", "1h", "--state", t.TempDir(), "--forward-to",
+			"http://user:password@127.0.0.1:1/hook?token=secret"}, strings.NewReader(""), &out, &errOut)
+	}()
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "\n") }, 20*time.Second, 5*time.Millisecond)
+	cancel()
+	assert.Equal(t, exitOK, <-ended)
+	var a attempt
+	require.NoError(t, json.NewDecoder(strings.NewReader(out.String())).Decode(&a))
+	assert.Contains(t, a.Error, "refused")
+	assert.Equal(t, ittybit.EventTaskCompleted, a.Event)
+	for _, secret := range []string{"secret", "password", defaultKey} {
+		assert.NotContains(t, out.String()+errOut.String(), secret)
+	}
+}
+
+// syncBuffer is written while it is read.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

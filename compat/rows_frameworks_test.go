@@ -2,6 +2,7 @@ package compat
 
 import (
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -9,11 +10,13 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
 	chimiddleware "github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/httplog/v3"
 	"github.com/go-chi/httprate"
 	echov4 "github.com/labstack/echo/v4"
 	echov4middleware "github.com/labstack/echo/v4/middleware"
 	echov5 "github.com/labstack/echo/v5"
 	echov5middleware "github.com/labstack/echo/v5/middleware"
+	sloghttp "github.com/samber/slog-http"
 )
 
 const path = "/ittybit-webhook"
@@ -194,8 +197,24 @@ func chiRows() []row {
 				chimiddleware.ThrottleBacklog(50, 50, patience), httprate.LimitByIP(1000, time.Minute))),
 		},
 		{name: "chi, RequestSize", modules: modules, server: netHTTP(mount(chimiddleware.RequestSize(maxBodyBytes / 2)))},
+		{
+			name: "chi, httplog with bodies", modules: append(modules, "github.com/go-chi/httplog/v3@v3.3.0"),
+			server: netHTTP(mount(httplog.RequestLogger(discardLogger, &httplog.Options{
+				RecoverPanics: true, LogRequestBody: always, LogResponseBody: always,
+			}))),
+		},
+		{
+			name: "slog-http with bodies", modules: []string{"github.com/samber/slog-http@v1.12.1"},
+			server: netHTTP(func(h http.Handler) http.Handler {
+				return sloghttp.NewWithConfig(discardLogger, sloghttp.Config{WithRequestBody: true, WithResponseBody: true})(h)
+			}),
+		},
 	}
 }
+
+var discardLogger = slog.New(slog.DiscardHandler)
+
+func always(*http.Request) bool { return true }
 
 type discardPrinter struct{}
 

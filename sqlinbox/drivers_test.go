@@ -39,13 +39,9 @@ func TestPooler(t *testing.T) {
 
 // servers are the databases that processes of their own open.
 var servers = map[string]func(t testing.TB) inboxtest.Server{
-	"SQLite": func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal") },
-	"SQLite, groups": func(t testing.TB) inboxtest.Server {
-		s := inboxtest.OnSQLite(t, "sqlite", "wal")
-		s.Group = 32
-		return s
-	},
-	"PostgreSQL": func(t testing.TB) inboxtest.Server { return inboxtest.OnPostgres(t, "pgx", "", 0) },
+	"SQLite":         func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal", 0) },
+	"SQLite, groups": func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal", 32) },
+	"PostgreSQL":     func(t testing.TB) inboxtest.Server { return inboxtest.OnPostgres(t, "pgx", "", 0) },
 	"PostgreSQL through PgBouncer": func(t testing.TB) inboxtest.Server {
 		return inboxtest.OnPostgres(t, "pgx", "&default_query_exec_mode=exec", 4)
 	},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/sqlinbox"
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
 // BenchmarkGroupCommit sets deliveries that are committed together beside those that are not, and
@@ -22,7 +23,7 @@ func BenchmarkGroupCommit(b *testing.B) {
 			e := sqliteEngine(b, walParameters)
 			bench := newBench(b, e, e.open(b))
 			bench.db.SetMaxIdleConns(concurrent)
-			db, faulty := openFaulty(e.source) // it counts commits
+			db, faulty := inboxtest.OpenFaulty("sqlite", e.source) // it counts commits
 			defer func() { require.NoError(b, db.Close()) }()
 			ctx := context.Background()
 			var turn sync.Mutex // as for the inbox, so that nobody waits in SQLite's pauses
@@ -53,9 +54,9 @@ func BenchmarkGroupCommit(b *testing.B) {
 					n += events
 				}
 			}
-			faulty.fail(0, "")
+			faulty.Fail(0, "")
 			burst(b, concurrent, events, n, counted)
-			_, commits, _ := faulty.figures()
+			_, commits, _ := faulty.Figures()
 			each := float64(events) * float64(b.N)
 			b.ReportMetric(each/took[0].Seconds(), "bare/s")
 			b.ReportMetric(each/took[1].Seconds(), "alone/s")

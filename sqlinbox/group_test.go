@@ -2,17 +2,13 @@ package sqlinbox_test
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
-	"fmt"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,6 +16,7 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/sqlinbox"
+	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
 // queue is deliveries that are under way at the same time, in a bubble of testing/synctest. A first
@@ -27,7 +24,7 @@ import (
 type queue struct {
 	*bench
 
-	driver  *faultyDriver
+	driver  *inboxtest.Faulty
 	grouped *sqlinbox.Inbox
 	all     sync.WaitGroup
 	leave   chan struct{}
@@ -55,7 +52,7 @@ func (r result) acknowledged() bool {
 func newQueue(t *testing.T, n int) *queue {
 	t.Helper()
 	e := sqliteEngine(t, walParameters+"&_pragma=foreign_keys(1)")
-	db, faulty := openFaulty(e.source)
+	db, faulty := inboxtest.OpenFaulty("sqlite", e.source)
 	t.Cleanup(func() { assert.NoError(t, db.Close()) })
 	q := &queue{bench: newBench(t, e, db), driver: faulty, leave: make(chan struct{})}
 	q.grouped = q.with(sqlinbox.WithGroupCommit(n))
@@ -64,10 +61,8 @@ func newQueue(t *testing.T, n int) *queue {
 }
 
 // add begins the delivery of a task, and waits until it waits for its turn.
-func (q *queue) add(t *testing.T, n int, h ittybit.EventHandler) { q.addFor(t, t.Context(), n, h) }
-
-func (q *queue) addFor(t *testing.T, ctx context.Context, n int, h ittybit.EventHandler) {
-	event := task(t, n)
+func (q *queue) add(t *testing.T, n int, h ittybit.EventHandler) {
+	ctx, event := t.Context(), task(t, n)
 	handler := q.grouped.Wrap(h)
 	q.all.Go(func() {
 		r := result{task: n}
@@ -103,14 +98,14 @@ func TestWithGroupCommit_commitsWhatWaitsTogether(t *testing.T) {
 			for i := range 10 {
 				q.add(t, 1+i%9, ittybit.EventHandlerFunc(effect)) // one is a repeat
 			}
-			q.driver.fail(0, "")
+			q.driver.Fail(0, "")
 			for number, results := range q.release() {
 				for _, r := range results {
 					assert.NoError(t, once(r.err), number)
 					assert.True(t, r.acknowledged())
 				}
 			}
-			_, got, _ := q.driver.figures()
+			_, got, _ := q.driver.Figures()
 			if n == 1 {
 				got++ // the repeat is rolled back
 			}
@@ -165,13 +160,6 @@ func interrupted(ctx context.Context, e *ittybit.Event) error {
 	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, `WITH RECURSIVE n(i) AS (SELECT test_hook() UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
 		INSERT INTO effects SELECT i, 'never' FROM n`)
 	return err
-}
-
-// ending is a handler that ends the transaction.
-func ending(end func(*sql.Tx) error) ittybit.EventHandler {
-	return ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
-		return errors.Join(effect(ctx, e), end(sqlinbox.Tx(ctx)))
-	})
 }
 
 // executing runs statements whose errors it hides where hide says so.
@@ -283,93 +271,6 @@ func newQueueWithParents(t *testing.T) *queue {
 	return q
 }
 
-// Whichever call of the driver fails, and however: what is acknowledged is committed, nothing is
-// committed twice, and at most the delivery whose call it was comes again.
 func TestWithGroupCommit_whicheverCallOfTheDriverFails(t *testing.T) {
-	calls := oneFault(t, 0, "")
-	require.Greater(t, calls, 30)
-	for _, how := range []way{fails, loses, losesReply, hangs} {
-		t.Run(string(how), func(t *testing.T) {
-			for call := 1; call <= calls; call++ {
-				oneFault(t, call, how)
-			}
-		})
-	}
-	t.Logf("%d calls, each failing in 4 ways", calls)
-}
-
-// oneFault delivers five events, one of them twice, so that they are committed together, and has
-// one call of the driver fail. It gives how many calls there were.
-func oneFault(t *testing.T, call int, how way) (calls int) {
-	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(t, 8)
-		ends := map[int]func() error{3: func() error { return ittybit.Discard(errNo) }, 4: func() error { panic("boom") }}
-		deliveries := []int{1, 2, 2, 3, 4, 5}
-		for i, n := range deliveries {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i)*time.Hour)
-			defer cancel()
-			end := ends[n]
-			if end == nil {
-				end = func() error { return nil }
-			}
-			q.addFor(t, ctx, n, ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
-				if err := effect(ctx, e); err != nil {
-					return err
-				}
-				return end()
-			}))
-		}
-		q.driver.fail(call, how)
-		results := q.release()
-		var commits int
-		var failed string
-		calls, commits, failed = q.driver.figures()
-		q.driver.fail(0, "")
-		where := fmt.Sprintf("call %d (%s) %s", call, failed, how)
-		if call == 0 {
-			require.Equal(t, 2, commits, "the first one's, and that of the group")
-		}
-		unacknowledged := 0
-		for n, all := range results {
-			handled := q.count(t, "SELECT count(*) FROM ittybit_inbox WHERE event_key = $1 AND outcome = 'handled'", task(t, n).Key())
-			discarded := q.count(t, "SELECT count(*) FROM ittybit_inbox WHERE event_key = $1 AND outcome = 'discarded'", task(t, n).Key())
-			effects := q.count(t, "SELECT count(*) FROM effects WHERE event_key = $1", task(t, n).Key())
-			require.Equal(t, handled, effects, "%s: task %d", where, n)
-			for _, r := range all {
-				switch {
-				case r.acknowledged():
-					require.Equal(t, 1, handled+discarded, "%s: task %d was acknowledged: %v", where, n, r.err)
-				case n == 4 && r.panicked == "boom":
-				default:
-					unacknowledged++
-				}
-			}
-			require.LessOrEqual(t, handled+discarded, 1)
-			require.LessOrEqual(t, effects, 1, "%s: task %d", where, n)
-			if n == 3 {
-				require.Zero(t, handled)
-			}
-			if n == 4 {
-				require.Zero(t, handled+discarded)
-			}
-		}
-		if how != hangs { // else the others' contexts end too
-			require.LessOrEqual(t, unacknowledged, 1, where)
-		}
-		if call == 0 {
-			require.Zero(t, unacknowledged)
-		}
-		q.idle(t)
-		for n := range 6 { // all come again
-			err := once(q.grouped.Wrap(ittybit.EventHandlerFunc(effect)).HandleEvent(t.Context(), task(t, n)))
-			require.NoError(t, err, where+": the redelivery of "+strconv.Itoa(n))
-		}
-		want := 5
-		if q.count(t, "SELECT count(*) FROM ittybit_inbox WHERE outcome = 'discarded'") == 0 {
-			want = 6
-		}
-		require.Equal(t, want, q.effects(t), where)
-		require.Equal(t, 6, q.kept(t), where)
-	})
-	return calls
+	inboxtest.TogetherOnSQLite(t, "sqlite", inboxtest.Sampled)
 }

@@ -36,10 +36,10 @@ func OnPostgres(t testing.TB, driver, parameters string, connections int) Server
 	return Server{Dialect: sqlinbox.Postgres, Driver: driver, Source: source + parameters, DB: openSQL(t, "pgx", direct)}
 }
 
-// OnSQLite makes a database in a file.
-func OnSQLite(t testing.TB, driver, journalMode string) Server {
+// OnSQLite makes a database in a file, with groups of so many deliveries; 0: each by itself.
+func OnSQLite(t testing.TB, driver, journalMode string, group int) Server {
 	source := SQLiteSource(t, driver, journalMode)
-	return Server{Dialect: sqlinbox.SQLite, Driver: driver, Source: source, DB: openSQL(t, driver, source)}
+	return Server{Dialect: sqlinbox.SQLite, Driver: driver, Source: source, DB: openSQL(t, driver, source), Group: group}
 }
 
 func (s Server) bench(t testing.TB) *bench {

@@ -229,9 +229,9 @@ func connectionLost(t *testing.T, b *bench) {
 	for n := 1; n <= 8; n++ {
 		before := b.effects(t)
 		h := b.inbox.Wrap(b.effect(nil))
-		b.Wire.CutAt(n)
+		b.Wire.Fail(n, LosesReply)
 		status, _ := deliver(t, h, n)
-		b.Wire.CutAt(0)
+		b.Wire.Fail(0, "")
 		statuses[status]++
 		assert.Contains(t, []int{200, 503}, status, "the response %d", n)
 		if status == 200 {

@@ -2,24 +2,27 @@ package inboxtest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// Wire is a proxy of PostgreSQL's protocol, which counts round trips and cuts connections.
+// Wire is a proxy of PostgreSQL's protocol, which counts round trips, and has requests fail.
 type Wire struct {
+	injector // of requests
+
 	listener net.Listener
 	target   string
 
 	mu         sync.Mutex
 	roundTrips int
-	cutAfter   int // round trips; 0: never
 	conns      map[net.Conn]bool
 	closed     bool
 	all        sync.WaitGroup
@@ -62,14 +65,6 @@ func (w *Wire) RoundTrips(do func()) int {
 	return w.roundTrips - before
 }
 
-// CutAt has the connection cut that the server's n-th response from now on is for, which does not
-// arrive. Zero: none.
-func (w *Wire) CutAt(n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cutAfter = n
-}
-
 func (w *Wire) accept() {
 	for {
 		client, err := w.listener.Accept()
@@ -87,56 +82,133 @@ func (w *Wire) accept() {
 		}
 		w.conns[client], w.conns[server] = true, true
 		w.mu.Unlock()
-		hangUp := func() {
-			_, _ = client.Close(), server.Close()
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			delete(w.conns, client)
-			delete(w.conns, server)
-		}
-		w.all.Go(func() { defer hangUp(); _, _ = io.Copy(server, client) })
-		w.all.Go(func() { defer hangUp(); w.responses(client, bufio.NewReader(server)) })
+		link := &link{wire: w, client: client, server: server}
+		w.all.Go(func() { defer link.close(); link.requests(bufio.NewReader(client)) })
+		w.all.Go(func() { defer link.close(); link.responses(bufio.NewReader(server)) })
 	}
+}
+
+// link is a client's connection, and the one to the server that stands for it.
+type link struct {
+	wire           *Wire
+	client, server net.Conn
+	losesReply     atomic.Bool // the next response of the server is not to arrive
+}
+
+func (l *link) close() {
+	_, _ = l.client.Close(), l.server.Close()
+	l.wire.mu.Lock()
+	defer l.wire.mu.Unlock()
+	delete(l.wire.conns, l.client)
+	delete(l.wire.conns, l.server)
+}
+
+// Types of messages of the client's.
+const (
+	querying = 'Q' // a statement without arguments: a request of its own
+	syncing  = 'S' // the end of a request of several messages
+)
+
+// requests hands on one whole request after the other.
+func (l *link) requests(client io.Reader) {
+	startup, err := readMessage(client, 0) // the one without a type
+	if err != nil || !l.request(callConnect, startup, client) {
+		return
+	}
+	var request []byte
+	for {
+		message, err := readMessage(client, 1)
+		if err != nil {
+			return
+		}
+		request = append(request, message...)
+		switch message[0] {
+		case querying:
+			statement := string(bytes.TrimRight(message[5:], "\x00"))
+			if !l.request(statement, request, client) {
+				return
+			}
+		case syncing:
+			if !l.request("a request with arguments", request, client) {
+				return
+			}
+		case 'P', 'B', 'D', 'E', 'C', 'H': // parts of a request
+			continue
+		default:
+			if _, err := l.server.Write(request); err != nil {
+				return
+			}
+		}
+		request = nil
+	}
+}
+
+// request hands one request on, unless it is the one that fails. It reports whether the connection
+// goes on.
+func (l *link) request(what string, request []byte, client io.Reader) bool {
+	switch l.wire.next(what) {
+	case Fails:
+		if what == callConnect {
+			return false
+		}
+		const failing = "SELECT 1/0\x00"
+		request = append([]byte{querying, 0, 0, 0, byte(4 + len(failing))}, failing...)
+	case Loses:
+		return false
+	case LosesReply:
+		l.losesReply.Store(true)
+	case Hangs:
+		_, _ = io.Copy(io.Discard, client) // until the client has given up
+		return false
+	}
+	_, err := l.server.Write(request)
+	return err == nil
+}
+
+// readMessage reads a message that begins with its type, of so many bytes, and its length.
+func readMessage(from io.Reader, typeBytes int) ([]byte, error) {
+	message := make([]byte, typeBytes+4)
+	if _, err := io.ReadFull(from, message); err != nil {
+		return nil, err
+	}
+	rest := make([]byte, int(binary.BigEndian.Uint32(message[typeBytes:]))-4)
+	if _, err := io.ReadFull(from, rest); err != nil {
+		return nil, err
+	}
+	return append(message, rest...), nil
 }
 
 // readyForQuery is the type of the message that ends each of the server's responses.
 const readyForQuery = 'Z'
 
 // responses hands on one whole response after the other.
-func (w *Wire) responses(client io.Writer, server io.Reader) {
+func (l *link) responses(server io.Reader) {
 	for {
 		var response []byte
 		for done := false; !done; {
-			head := make([]byte, 5) // the type, and the length without it
-			if _, err := io.ReadFull(server, head); err != nil {
-				_, _ = client.Write(response) // such as why the server closes the connection
+			message, err := readMessage(server, 1)
+			if err != nil {
+				_, _ = l.client.Write(response) // such as why the server closes the connection
 				return
 			}
-			message := make([]byte, int(binary.BigEndian.Uint32(head[1:]))-4)
-			if _, err := io.ReadFull(server, message); err != nil {
-				return
-			}
-			response = append(append(response, head...), message...)
+			response = append(response, message...)
 			// While it waits for a password or for data, the client has to see what there is.
-			done = head[0] == readyForQuery || head[0] == 'R' || head[0] == 'G'
-			if head[0] == readyForQuery && w.cut() {
-				return
+			done = message[0] == readyForQuery || message[0] == 'R' || message[0] == 'G'
+			if message[0] == readyForQuery {
+				l.wire.count()
+				if l.losesReply.Load() {
+					return
+				}
 			}
 		}
-		if _, err := client.Write(response); err != nil {
+		if _, err := l.client.Write(response); err != nil {
 			return
 		}
 	}
 }
 
-// cut counts a round trip, and reports whether the connection is to be cut.
-func (w *Wire) cut() bool {
+func (w *Wire) count() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.roundTrips++
-	if w.cutAfter == 0 {
-		return false
-	}
-	w.cutAfter--
-	return w.cutAfter == 0
 }

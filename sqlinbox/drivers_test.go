@@ -5,6 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
@@ -26,6 +28,14 @@ func TestDrivers(t *testing.T) {
 // The target is BEGIN, the key, the handler's statement and COMMIT.
 func TestRoundTrips(t *testing.T) {
 	assert.LessOrEqual(t, inboxtest.RoundTrips(t, inboxtest.Postgres("pgx", "", 0)), 4)
+}
+
+// Whichever call fails, and however: see also TestWithGroupCommit_whicheverCallOfTheDriverFails.
+func TestFaults(t *testing.T) {
+	t.Run("driver", func(t *testing.T) {
+		inboxtest.Failing(t, sqlinbox.Postgres, "pgx", pgtest.Database(t), inboxtest.Sampled)
+	})
+	t.Run("wire", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgx", inboxtest.Sampled) })
 }
 
 func TestPooler(t *testing.T) {

@@ -23,7 +23,7 @@ func BenchmarkGroupCommit(b *testing.B) {
 			e := sqliteEngine(b, walParameters)
 			bench := newBench(b, e, e.open(b))
 			bench.db.SetMaxIdleConns(concurrent)
-			db, faulty := inboxtest.OpenFaulty("sqlite", e.source) // it counts commits
+			db, faulty := inboxtest.OpenFaulty(sqlinbox.SQLite, "sqlite", e.source) // it counts commits
 			defer func() { require.NoError(b, db.Close()) }()
 			ctx := context.Background()
 			var turn sync.Mutex // as for the inbox, so that nobody waits in SQLite's pauses

@@ -52,7 +52,7 @@ func (r result) acknowledged() bool {
 func newQueue(t *testing.T, n int) *queue {
 	t.Helper()
 	e := sqliteEngine(t, walParameters+"&_pragma=foreign_keys(1)")
-	db, faulty := inboxtest.OpenFaulty("sqlite", e.source)
+	db, faulty := inboxtest.OpenFaulty(sqlinbox.SQLite, "sqlite", e.source)
 	t.Cleanup(func() { assert.NoError(t, db.Close()) })
 	q := &queue{bench: newBench(t, e, db), driver: faulty, leave: make(chan struct{})}
 	q.grouped = q.with(sqlinbox.WithGroupCommit(n))
@@ -139,14 +139,15 @@ func TestWithGroupCommit_answersAfterTheCommit(t *testing.T) {
 // hook is what the SQL function test_hook calls.
 var hook atomic.Pointer[func()]
 
-func init() {
+// registerHook is for connections that are opened afterwards.
+var registerHook = sync.OnceFunc(func() {
 	sqlite.MustRegisterScalarFunction("test_hook", 0, func(*sqlite.FunctionContext, []driver.Value) (driver.Value, error) {
 		if f := hook.Load(); f != nil {
 			(*f)()
 		}
 		return int64(1), nil
 	})
-}
+})
 
 // interrupted is a handler whose context ends inside a writing statement, at which SQLite rolls back
 // everything by itself.
@@ -255,6 +256,7 @@ func TestWithGroupCommit_harmsNoNeighbour(t *testing.T) {
 }
 
 func newQueueWithParents(t *testing.T) *queue {
+	registerHook()
 	q := newQueue(t, 8)
 	close(q.leave)
 	q.all.Wait()

@@ -22,6 +22,9 @@ func TestRoundTrips(t *testing.T) {
 	assert.LessOrEqual(t, inboxtest.RoundTrips(t, inboxtest.Pgx("", 0)), 3)
 }
 
+// Whichever request fails, and however.
+func TestFaults(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgxpool", inboxtest.Sampled) }
+
 func TestPooler(t *testing.T) {
 	t.Run("restarted under load", func(t *testing.T) {
 		inboxtest.PoolerRestarted(t, inboxtest.Pgx("&default_query_exec_mode=exec", 4))

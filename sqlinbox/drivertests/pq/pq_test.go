@@ -22,6 +22,9 @@ func TestRoundTrips(t *testing.T) {
 	assert.LessOrEqual(t, inboxtest.RoundTrips(t, inboxtest.Postgres("postgres", "", 0)), 6)
 }
 
+// Whichever request fails, and however.
+func TestFaults(t *testing.T) { inboxtest.FailingOnTheWire(t, "postgres", inboxtest.Few) }
+
 func TestPooler_restartedUnderLoad(t *testing.T) {
 	inboxtest.PoolerRestarted(t, inboxtest.Postgres("postgres", "", 4))
 }

@@ -7,14 +7,18 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
+	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
 )
 
 // faultsVariable, when it is "full", has tests run with every fault, whatever their extent.
@@ -155,7 +159,7 @@ func (f *faulty) redeliver(t *testing.T, inbox Inbox) {
 func TogetherOnSQLite(t *testing.T, driver string, extent Extent) {
 	source := SQLiteSource(t, driver, "wal")
 	synctest.Test(t, func(t *testing.T) {
-		db, injected := OpenFaulty(driver, source)
+		db, injected := OpenFaulty(sqlinbox.SQLite, driver, source)
 		defer func() { require.NoError(t, db.Close()) }()
 		b := newBench(t, &Backend{
 			Dialect: sqlinbox.SQLite, Exec: ExecSQL, DB: openSQL(t, driver, source),
@@ -214,6 +218,71 @@ func (f *faulty) together(t *testing.T, inbox Inbox, db *sql.DB, driver *Faulty,
 	}
 	driver.Fail(call, how)
 	close(leave)
+	all.Wait()
+}
+
+// Failing has any one call of a driver of a server fail, while one event after the other is
+// delivered.
+func Failing(t *testing.T, dialect sqlinbox.Dialect, driver, source string, extent Extent) {
+	observer := openSQL(t, driver, source)
+	oneByOne(t, observer, dialect, ExecSQL, extent, func(t *testing.T) (Inbox, *injector) {
+		db, injected := OpenFaulty(dialect, driver, source)
+		t.Cleanup(func() { assert.NoError(t, db.Close()) })
+		return sqlinbox.New(db, dialect), &injected.injector
+	})
+}
+
+// FailingOnTheWire has any one request to PostgreSQL fail, likewise. The driver is one of
+// database/sql, or "pgxpool" for pgxinbox.
+func FailingOnTheWire(t *testing.T, driver string, extent Extent) {
+	source := pgtest.Database(t)
+	exec := ExecSQL
+	if driver == pgxPool {
+		exec = execPgx
+	}
+	oneByOne(t, openSQL(t, "pgx", source), sqlinbox.Postgres, exec, extent, func(t *testing.T) (Inbox, *injector) {
+		wire, address := NewWire(t, source)
+		if driver == pgxPool {
+			return pgxinbox.New(openPool(t, address)), &wire.injector
+		}
+		return sqlinbox.New(openSQL(t, driver, address), sqlinbox.Postgres), &wire.injector
+	})
+}
+
+// oneByOne delivers one event after the other, while any one call fails, as [TogetherOnSQLite] does.
+// Those faults that are waited for are so at the same time.
+func oneByOne(t *testing.T, observer *sql.DB, dialect sqlinbox.Dialect, exec execFunc, extent Extent,
+	open func(t *testing.T) (Inbox, *injector),
+) {
+	b := newBench(t, &Backend{Dialect: dialect, Exec: exec, DB: observer, New: OverSQL(observer, dialect)})
+	rounds := atomic.Int64{}
+	run := func(t *testing.T, call int, how Fault) int {
+		inbox, injected := open(t)
+		f := &faulty{bench: b, first: int(rounds.Add(1)) * perRound, results: map[int][]result{}}
+		var current atomic.Pointer[context.CancelFunc]
+		injected.fail(call, how, func() { (*current.Load())() })
+		for _, n := range round {
+			ctx, cancel := context.WithCancel(t.Context())
+			current.Store(&cancel)
+			f.deliver(ctx, inbox, task(t, f.first+n), n)
+			cancel()
+		}
+		calls, _, failed := injected.Figures()
+		injected.Fail(0, "")
+		f.where = fmt.Sprintf("call %d (%s) %s", call, failed, how)
+		f.check(t, min(1, call))
+		f.redeliver(t, inbox)
+		return calls
+	}
+	var all sync.WaitGroup
+	places := make(chan struct{}, 8)
+	everyCall(t, extent, func() int { return run(t, 0, "") }, func(call int, how Fault) {
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			t.Run(fmt.Sprintf("%d %s", call, how), func(t *testing.T) { run(t, call, how) })
+		})
+	})
 	all.Wait()
 }
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"sync"
+
+	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
 // Fault is how a call fails.
@@ -81,20 +83,20 @@ type Faulty struct {
 	injector
 
 	connector driver.Connector
-	// interrupted is what the end of the context does to a statement's connection that hangs:
-	// SQLite rolls back, where others close it.
+	// rollsBack is for SQLite: where the context of a statement ends, it rolls back. A client of a
+	// server closes the connection.
 	rollsBack bool
 }
 
-// OpenFaulty opens a database whose calls fail as [Faulty] is told.
-func OpenFaulty(name, source string) (*sql.DB, *Faulty) {
+// OpenFaulty opens a database whose driver's calls fail as [Faulty] is told.
+func OpenFaulty(dialect sqlinbox.Dialect, name, source string) (*sql.DB, *Faulty) {
 	plain, err := sql.Open(name, source) // with the functions that were registered
 	if err != nil {
 		panic(err)
 	}
 	d := plain.Driver()
 	_ = plain.Close() // it has no connection
-	f := &Faulty{connector: plainConnector{d, source}, rollsBack: name != "pgx"}
+	f := &Faulty{connector: plainConnector{d, source}, rollsBack: dialect == sqlinbox.SQLite}
 	if with, ok := d.(driver.DriverContext); ok {
 		if f.connector, err = with.OpenConnector(source); err != nil {
 			panic(err)
@@ -127,10 +129,15 @@ func (f *Faulty) Connect(ctx context.Context) (driver.Conn, error) {
 	var conn *faultyConn
 	open := func() error {
 		inner, err := f.connector.Connect(ctx)
-		if err == nil {
-			conn = &faultyConn{Conn: inner, faulty: f, stmts: map[*faultyStmt]bool{}}
+		if err != nil {
+			return err
 		}
-		return err
+		full, ok := inner.(fullConn)
+		if !ok {
+			return errOldDriver
+		}
+		conn = &faultyConn{fullConn: full, faulty: f, stmts: map[*faultyStmt]bool{}}
+		return nil
 	}
 	lose := func() {
 		if conn != nil {
@@ -172,8 +179,23 @@ func (f *Faulty) run(ctx context.Context, what string, call func() error, lose, 
 	return call()
 }
 
-type faultyConn struct {
+// fullConn and fullStmt are what all drivers have.
+type fullConn interface {
 	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+}
+
+type fullStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+var errOldDriver = errors.New("the driver takes no contexts")
+
+type faultyConn struct {
+	fullConn
 
 	faulty *Faulty
 	lost   bool
@@ -197,25 +219,25 @@ func (c *faultyConn) lose() {
 		_ = c.rows.Close()
 	}
 	for s := range c.stmts {
-		_ = s.Stmt.Close()
+		_ = s.fullStmt.Close()
 	}
-	_ = c.Conn.Close()
+	_ = c.fullConn.Close()
 }
 
 func (c *faultyConn) Close() error {
 	if c.lost {
 		return nil
 	}
-	return c.Conn.Close()
+	return c.fullConn.Close()
 }
 
 func (c *faultyConn) IsValid() bool {
-	valid, ok := c.Conn.(driver.Validator)
+	valid, ok := c.fullConn.(driver.Validator)
 	return !c.lost && (!ok || valid.IsValid())
 }
 
 func (c *faultyConn) ResetSession(ctx context.Context) error {
-	reset, ok := c.Conn.(driver.SessionResetter)
+	reset, ok := c.fullConn.(driver.SessionResetter)
 	switch {
 	case c.lost:
 		return driver.ErrBadConn
@@ -225,7 +247,9 @@ func (c *faultyConn) ResetSession(ctx context.Context) error {
 	return nil
 }
 
-func (c *faultyConn) CheckNamedValue(v *driver.NamedValue) error { return checkNamedValue(c.Conn, v) }
+func (c *faultyConn) CheckNamedValue(v *driver.NamedValue) error {
+	return checkNamedValue(c.fullConn, v)
+}
 
 func checkNamedValue(by any, v *driver.NamedValue) error {
 	if checker, ok := by.(driver.NamedValueChecker); ok {
@@ -236,14 +260,14 @@ func checkNamedValue(by any, v *driver.NamedValue) error {
 
 // rollBack ends the transaction, as SQLite does by itself when a writing statement is interrupted.
 func (c *faultyConn) rollBack() {
-	if execer, ok := c.Conn.(driver.ExecerContext); ok && !c.lost {
+	if execer, ok := c.fullConn.(driver.ExecerContext); ok && !c.lost {
 		_, _ = execer.ExecContext(context.Background(), "ROLLBACK", nil)
 	}
 }
 
 func (c *faultyConn) BeginTx(ctx context.Context, opts driver.TxOptions) (tx driver.Tx, err error) {
 	err = c.run(ctx, "BEGIN", func() (err error) {
-		tx, err = c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts) //nolint:forcetypeassert // each driver's has it
+		tx, err = c.fullConn.BeginTx(ctx, opts)
 		return err
 	}, func() {})
 	if err != nil {
@@ -254,12 +278,17 @@ func (c *faultyConn) BeginTx(ctx context.Context, opts driver.TxOptions) (tx dri
 
 func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
 	s := &faultyStmt{conn: c, query: query}
-	err := c.run(ctx, "Prepare "+query, func() (err error) {
-		s.Stmt, err = c.Conn.(driver.ConnPrepareContext).PrepareContext(ctx, query) //nolint:forcetypeassert // each driver's has it
-		if err == nil {
-			c.stmts[s] = true
+	err := c.run(ctx, "Prepare "+query, func() error {
+		inner, err := c.fullConn.PrepareContext(ctx, query)
+		if err != nil {
+			return err
 		}
-		return err
+		var ok bool
+		if s.fullStmt, ok = inner.(fullStmt); !ok {
+			return errOldDriver
+		}
+		c.stmts[s] = true
+		return nil
 	}, func() {})
 	if err != nil {
 		return nil, err
@@ -268,7 +297,7 @@ func (c *faultyConn) PrepareContext(ctx context.Context, query string) (driver.S
 }
 
 func (c *faultyConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	execer, ok := c.Conn.(driver.ExecerContext)
+	execer, ok := c.fullConn.(driver.ExecerContext)
 	if !ok {
 		return nil, driver.ErrSkip
 	}
@@ -285,7 +314,7 @@ func (c *faultyConn) exec(ctx context.Context, query string, do func() (driver.R
 }
 
 func (c *faultyConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	queryer, ok := c.Conn.(driver.QueryerContext)
+	queryer, ok := c.fullConn.(driver.QueryerContext)
 	if !ok {
 		return nil, driver.ErrSkip
 	}
@@ -307,7 +336,7 @@ func (c *faultyConn) query(ctx context.Context, query string, do func() (driver.
 
 // faultyStmt is for drivers that have a statement prepared before it is run.
 type faultyStmt struct {
-	driver.Stmt
+	fullStmt
 
 	conn  *faultyConn
 	query string
@@ -318,25 +347,25 @@ func (s *faultyStmt) Close() error {
 		return nil
 	}
 	delete(s.conn.stmts, s)
-	return s.Stmt.Close()
+	return s.fullStmt.Close()
 }
 
 func (s *faultyStmt) CheckNamedValue(v *driver.NamedValue) error {
-	if _, ok := s.Stmt.(driver.NamedValueChecker); ok {
-		return checkNamedValue(s.Stmt, v)
+	if _, ok := s.fullStmt.(driver.NamedValueChecker); ok {
+		return checkNamedValue(s.fullStmt, v)
 	}
 	return s.conn.CheckNamedValue(v)
 }
 
 func (s *faultyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	return s.conn.exec(ctx, s.query, func() (driver.Result, error) {
-		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args) //nolint:forcetypeassert // each driver's has it
+		return s.fullStmt.ExecContext(ctx, args)
 	})
 }
 
 func (s *faultyStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	return s.conn.query(ctx, s.query, func() (driver.Rows, error) {
-		return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args) //nolint:forcetypeassert // each driver's has it
+		return s.fullStmt.QueryContext(ctx, args)
 	})
 }
 

@@ -167,15 +167,14 @@ func (l *link) request(what string, request []byte, client io.Reader) bool {
 
 // readMessage reads a message that begins with its type, of so many bytes, and its length.
 func readMessage(from io.Reader, typeBytes int) ([]byte, error) {
-	message := make([]byte, typeBytes+4)
-	if _, err := io.ReadFull(from, message); err != nil {
+	head := make([]byte, typeBytes+4)
+	if _, err := io.ReadFull(from, head); err != nil {
 		return nil, err
 	}
-	rest := make([]byte, int(binary.BigEndian.Uint32(message[typeBytes:]))-4)
-	if _, err := io.ReadFull(from, rest); err != nil {
-		return nil, err
-	}
-	return append(message, rest...), nil
+	message := make([]byte, typeBytes+int(binary.BigEndian.Uint32(head[typeBytes:]))) // the length counts itself
+	copy(message, head)
+	_, err := io.ReadFull(from, message[len(head):])
+	return message, err
 }
 
 // readyForQuery is the type of the message that ends each of the server's responses.

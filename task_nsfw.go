@@ -1,14 +1,13 @@
 package ittybit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
-	"github.com/ittybit/ittybit-go/internal/strict"
 )
 
 // NSFWResults are the results of [TaskKindNSFW]. Ittybit documents three shapes of
@@ -61,38 +60,27 @@ func (r *NSFWResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindNSFW, data)
 }
 
-func (r *NSFWResults) read(o *strict.Object) (found bool) {
-	isNSFW, detected := o.Flag("is_nsfw"), o.Flag("detected")
-	*r = NSFWResults{
-		Confidence: o.Number("confidence"),
-		Nudity:     strict.Read(o, "nudity", readNSFWSignal), Sexual: strict.Read(o, "sexual", readNSFWSignal),
-		Violence: strict.Read(o, "violence", readNSFWSignal), Gore: strict.Read(o, "gore", readNSFWSignal),
-		Categories: o.Texts("categories"), Severity: strict.Read(o, "severity", readNSFWSeverity), Description: o.Text("description"),
-		Timeline: strict.ReadList(o, "timeline", func(o *strict.Object) NSFWSegment {
-			return NSFWSegment{Start: o.Seconds("start"), End: o.Seconds("end"), Category: o.Text("category"), Severity: o.Text("severity")}
-		}),
+func (r *NSFWResults) complete(text []byte) error {
+	var sent struct {
+		IsNSFW   *bool `json:"is_nsfw"`
+		Detected *bool `json:"detected"`
 	}
-	switch {
-	case isNSFW != nil:
-		r.IsNSFW, found = *isNSFW, true
-	case detected != nil:
-		r.IsNSFW, found = *detected, true
-	default:
-		r.IsNSFW, found = r.inferVerdict(o)
+	if err := jsonx.Decode(text, &sent); err != nil {
+		return err
 	}
-	return found
+	if verdict := cmp.Or(sent.IsNSFW, sent.Detected); verdict != nil {
+		r.IsNSFW = *verdict
+		return nil
+	}
+	found, said, err := r.inferVerdict(jsonx.Get(text, "categories"))
+	r.IsNSFW = found
+	return cmp.Or(err, noResultsUnless(said))
 }
 
 // inferVerdict reports whether anything was found, and whether what was sent says so or denies it.
 // Where nothing was found, what can't be read may have hidden it, and is an error.
-func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
-	var badField string
-	var bad error
-	note := func(field string, err error) {
-		if bad == nil {
-			badField, bad = field, err
-		}
-	}
+func (r *NSFWResults) inferVerdict(categories json.RawMessage) (found, said bool, err error) {
+	var errs jsonx.FieldErrors
 	scored := false
 	for _, category := range []struct {
 		name   string
@@ -106,15 +94,15 @@ func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
 		case signal.Score != nil:
 			scored = true
 		default:
-			note(category.name, errors.New("is neither a number nor a boolean"))
+			errs = errs.Add(category.name, errors.New("is neither a number nor a boolean"))
 		}
 	}
-	if o.Has("categories") {
+	if categories != nil {
 		said = true
 		named := slices.ContainsFunc(r.Categories, func(category string) bool { return strings.TrimSpace(category) != "" })
 		found = found || named
-		if list, err := strict.RawList(o.Values["categories"]); !named && (err != nil || len(list) > 0) {
-			note("categories", errors.New("names none, and is no empty list"))
+		if list, isList := jsonx.Elements(categories); !named && (!isList || len(list) > 0) {
+			errs = errs.Add("categories", errors.New("names none, and is no empty list"))
 		}
 	}
 	for category, severity := range r.Severity {
@@ -122,15 +110,17 @@ func (r *NSFWResults) inferVerdict(o *strict.Object) (found, said bool) {
 		severity = strings.TrimSpace(severity)
 		found = found || severity != "" && !strings.EqualFold(severity, "none")
 		if severity == "" {
-			note("severity", fmt.Errorf("field %q is empty", category))
+			errs = errs.Add("severity."+category, errors.New("is empty"))
 		}
 	}
-	if found {
-		return true, true
+	switch {
+	case found:
+		return true, true, nil
+	case errs != nil:
+		return false, false, errs
 	}
-	o.Fail(badField, bad)
 	// Nobody has said from which score on something counts as found; a list of categories knows.
-	return false, said && (!scored || o.Has("categories"))
+	return false, said && (!scored || categories != nil), nil
 }
 
 // MarshalJSON gives the score, or else true or false, as Ittybit sends it.
@@ -152,30 +142,12 @@ func (s *NSFWSignal) UnmarshalJSON(data []byte) error {
 		s.Detected = &detected
 		return nil
 	}
-	score, err := strict.Number(data)
+	score, given, err := jsonx.ParseFloat(data)
 	if err != nil {
 		return errors.New("is neither a number nor a boolean")
 	}
-	s.Score = score
+	if given {
+		s.Score = &score
+	}
 	return nil
-}
-
-func readNSFWSignal(raw json.RawMessage) (*NSFWSignal, error) {
-	signal := new(NSFWSignal)
-	err := signal.UnmarshalJSON(raw)
-	return signal, err
-}
-
-func readNSFWSeverity(raw json.RawMessage) (map[string]string, error) {
-	o, err := strict.Open(raw)
-	if err != nil {
-		return nil, err
-	}
-	severity := make(map[string]string, len(o.Values))
-	for category, value := range o.Values {
-		if !jsonx.IsNull(value) { // a null says nothing, and must not count as something found
-			severity[category] = o.Text(category)
-		}
-	}
-	return severity, o.Err
 }

@@ -1,12 +1,13 @@
 package ittybit
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
-	"github.com/ittybit/ittybit-go/internal/strict"
 )
 
 // DecodeResults decodes the task's results into v, as [json.Unmarshal] does. A task
@@ -44,13 +45,11 @@ func (r *ConditionsResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindConditions, data)
 }
 
-func (r *ConditionsResults) read(o *strict.Object) (found bool) {
-	*r = ConditionsResults{Passed: strict.Read(o, "passed", strict.RawList), Failed: strict.Read(o, "failed", strict.RawList)}
-	r.Continue = len(r.Failed) == 0
-	if goOn := o.Flag("continue"); goOn != nil {
-		r.Continue = *goOn
+func (r *ConditionsResults) complete(text []byte) error {
+	if jsonx.Get(text, "continue") == nil {
+		r.Continue = len(r.Failed) == 0
 	}
-	return o.Has("passed", "failed", "continue")
+	return noResultsUnless(hasAny(text, "passed", "failed", "continue"))
 }
 
 // SpeechResults are the results of [TaskKindSpeech], in the shapes of API version
@@ -90,18 +89,20 @@ func (r *SpeechResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindSpeech, data)
 }
 
-func (r *SpeechResults) read(o *strict.Object) (found bool) {
-	*r = SpeechResults{
-		Detected: o.Flag("detected"), Speakers: o.Whole("speakers"), Text: o.Texts("text"), Confidence: o.Number("confidence"),
-		Timeline: strict.ReadList(o, "timeline", func(o *strict.Object) SpeechSegment {
-			return SpeechSegment{
-				Start: o.Seconds("start"), End: o.Seconds("end"), Speaker: o.Whole("speaker"),
-				Text: o.Text("text"), Detected: o.Flag("detected"), Confidence: o.Number("confidence"),
-			}
-		}),
+func (r *SpeechResults) complete(text []byte) error {
+	completeLanguages(&r.Language, &r.Languages)
+	return noResultsUnless(hasAny(text, "detected", "speakers", "text", "timeline"))
+}
+
+// completeLanguages sets a language and a list of them, each from the other where only that is
+// there: API version 2025-08-20 has one language, later ones have a list.
+func completeLanguages(language *string, languages *[]string) {
+	switch {
+	case *language == "" && len(*languages) > 0:
+		*language = (*languages)[0]
+	case *language != "" && len(*languages) == 0:
+		*languages = []string{*language}
 	}
-	r.Language, r.Languages = o.Languages()
-	return o.Has("detected", "speakers", "text", "timeline")
 }
 
 // DescriptionResults are the results of [TaskKindDescription], and of what later API
@@ -122,7 +123,7 @@ func (t *Task) Description() (*DescriptionResults, error) {
 	// Later API versions put them into the task itself, where the description alone may
 	// be the one that the task was created with.
 	var own resultPlace
-	if o, err := strict.Open(t.raw); err == nil && o.Has("title", "tags") && (t.Kind == TaskKindDescription || t.Kind == "summary") {
+	if hasAny(t.raw, "title", "tags") && (t.Kind == TaskKindDescription || t.Kind == "summary") {
 		own = resultPlace{"fields", t.raw}
 	}
 	return taskResults[DescriptionResults](t, TaskKindDescription, own)
@@ -134,12 +135,9 @@ func (r *DescriptionResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindDescription, data)
 }
 
-func (r *DescriptionResults) read(o *strict.Object) (found bool) {
-	*r = DescriptionResults{
-		Title: o.Text("title"), Description: o.Text("description"), Tags: o.Texts("tags"), Confidence: o.Number("confidence"),
-	}
-	r.Language, r.Languages = o.Languages()
-	return o.Has("title", "description", "tags")
+func (r *DescriptionResults) complete(text []byte) error {
+	completeLanguages(&r.Language, &r.Languages)
+	return noResultsUnless(hasAny(text, "title", "description", "tags"))
 }
 
 // SubtitlesResults are the results of [TaskKindSubtitles]: the file with the subtitles.
@@ -201,7 +199,7 @@ func (t *Task) Thumbnails() (*ThumbnailsResults, error) {
 			outputs = append(outputs, output.URL)
 		}
 	}
-	results.complete(outputs)
+	results.fillIn(outputs)
 	return results, nil
 }
 
@@ -220,35 +218,25 @@ func (r *ChaptersResults) UnmarshalJSON(data []byte) error {
 func (r *ThumbnailsResults) UnmarshalJSON(data []byte) error {
 	err := unmarshalResults(r, TaskKindThumbnails, data)
 	if err == nil {
-		r.complete(nil)
+		r.fillIn(nil)
 	}
 	return err
 }
 
-func (r *SubtitlesResults) read(o *strict.Object) (found bool) {
-	o.Decode(&r.File)
-	return r.URL != ""
+func (r *SubtitlesResults) complete(text []byte) error {
+	return cmp.Or(jsonx.DecodeObject(text, &r.File), noResultsUnless(r.URL != ""))
 }
 
-func (r *ChaptersResults) read(o *strict.Object) (found bool) {
-	o.Decode(&r.File)
-	r.Chapters = strict.ReadList(o, "chapters", func(o *strict.Object) Chapter {
-		return Chapter{Index: o.Whole("index"), Start: o.Seconds("start"), End: o.Seconds("end"), Title: o.Text("title")}
-	})
-	return r.URL != "" || o.Has("chapters")
+func (r *ChaptersResults) complete(text []byte) error {
+	return cmp.Or(jsonx.DecodeObject(text, &r.File), noResultsUnless(r.URL != "" || hasAny(text, "chapters")))
 }
 
-func (r *ThumbnailsResults) read(o *strict.Object) (found bool) {
-	o.Decode(&r.File)
-	r.URLs = o.Texts("urls")
-	if count := o.Whole("count"); count != nil {
-		r.Count = *count
-	}
-	return r.URL != "" || len(r.URLs) > 0
+func (r *ThumbnailsResults) complete(text []byte) error {
+	return cmp.Or(jsonx.DecodeObject(text, &r.File), noResultsUnless(r.URL != "" || len(r.URLs) > 0))
 }
 
-// complete fills in what Ittybit did not send as such.
-func (r *ThumbnailsResults) complete(outputs []string) {
+// fillIn sets what Ittybit did not send as such.
+func (r *ThumbnailsResults) fillIn(outputs []string) {
 	if len(r.URLs) == 0 {
 		r.URLs = outputs
 	}
@@ -289,38 +277,59 @@ func marshalTrack(file File, more any) ([]byte, error) {
 // results is the pointer to a type of results.
 type results[T any] interface {
 	*T
-	// read fills the results from the fields of an object, and reports whether that
-	// object holds results of their kind at all.
-	read(o *strict.Object) (found bool)
+	// complete finishes what was decoded by the fields' tags from an object. It is ErrNoResults
+	// where that holds no results of their kind.
+	complete(text []byte) error
+}
+
+func noResultsUnless(found bool) error {
+	if found {
+		return nil
+	}
+	return ErrNoResults
+}
+
+// hasAny reports whether an object has any of the fields, and not null.
+func hasAny(text []byte, names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return jsonx.Get(text, name) != nil })
 }
 
 // unmarshalResults is the UnmarshalJSON of a type of results.
 func unmarshalResults[T any, P results[T]](r P, kind TaskKind, data []byte) error {
-	decoded, found, err := decodeResults[T, P](data, kind)
+	decoded, err := decodeResults[T, P](data, kind)
 	switch {
+	case errors.Is(err, ErrNoResults):
+		return fmt.Errorf("%w: the JSON has none of kind %s", ErrNoResults, kind)
 	case err != nil:
 		return fmt.Errorf("ittybit: results of kind %s: %w", kind, err)
-	case !found:
-		return fmt.Errorf("%w: the JSON has none of kind %s", ErrNoResults, kind)
 	}
 	*r = *decoded
 	return nil
 }
 
-func decodeResults[T any, P results[T]](data []byte, kind TaskKind) (decoded P, found bool, err error) {
+// decodeResults is strict: what can't be read is an error, and never taken for missing.
+func decodeResults[T any, P results[T]](data []byte, kind TaskKind) (P, error) {
 	if jsonx.IsNull(data) {
-		return nil, false, nil
+		return nil, ErrNoResults
 	}
-	o, err := strict.Open(data)
-	if err != nil {
-		return nil, false, err
+	if err := jsonx.Check(data); err != nil {
+		return nil, err
 	}
-	if own := strict.Read(o, "kind", strict.Text); isOtherKind(TaskKind(own), kind) {
-		return nil, false, o.Err // so that the detected of a speech file is no NSFW verdict
+	var head struct {
+		Kind TaskKind `json:"kind"`
 	}
-	decoded = new(T)
-	found = decoded.read(o)
-	return decoded, found, o.Err
+	if err := jsonx.Decode(data, &head); err != nil {
+		return nil, err
+	}
+	if isOtherKind(head.Kind, kind) {
+		return nil, ErrNoResults // the detected of a speech file is no NSFW verdict
+	}
+	decoded := P(new(T))
+	err := jsonx.Decode(data, decoded)
+	if err == nil {
+		err = decoded.complete(data)
+	}
+	return decoded, err
 }
 
 // isOtherKind reports whether kind names something else than want. What this SDK does not
@@ -355,12 +364,12 @@ func taskResults[T any, P results[T]](t *Task, kind TaskKind, more ...resultPlac
 	}
 	if t.Kind != TaskKindImage && !isOtherKind(t.Kind, kind) {
 		for _, place := range slices.Concat(places, more) {
-			decoded, found, err := decodeResults[T, P](place.json, kind)
+			decoded, err := decodeResults[T, P](place.json, kind)
 			switch {
-			case err != nil:
-				return nil, fmt.Errorf("ittybit: %s of %s: %w", place.name, t.ID, err)
-			case found:
+			case err == nil:
 				return decoded, nil
+			case !errors.Is(err, ErrNoResults):
+				return nil, fmt.Errorf("ittybit: %s of %s: %w", place.name, t.ID, err)
 			}
 		}
 	}

@@ -19,6 +19,8 @@ var (
 	timeType     = reflect.TypeFor[time.Time]()
 	rawType      = reflect.TypeFor[json.RawMessage]()
 	anyMapType   = reflect.TypeFor[map[string]any]()
+	textsType    = reflect.TypeFor[[]string]()
+	textMapType  = reflect.TypeFor[map[string]string]()
 	unmarshalers = reflect.TypeFor[json.Unmarshaler]()
 )
 
@@ -107,6 +109,10 @@ func decoderOf(t reflect.Type) decodeField {
 		}
 	case t == anyMapType:
 		return decodeAnyMap
+	case t == textsType:
+		return decodeTexts
+	case t == textMapType:
+		return decodeTextMap
 	case t.Kind() == reflect.Slice && t.Elem().Implements(unmarshalers):
 		return decodeObjects
 	case t.Kind() == reflect.Slice && reflect.PointerTo(t.Elem()).Implements(unmarshalers):
@@ -123,6 +129,14 @@ func decoderOf(t reflect.Type) decodeField {
 		return decodeFloat
 	case reflect.Bool:
 		return decodeBool
+	case reflect.Pointer:
+		if slices.Contains([]reflect.Kind{reflect.Int, reflect.Float64, reflect.Bool}, t.Elem().Kind()) {
+			return decodePointer
+		}
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			return decodeStructs
+		}
 	}
 	return decodeAny
 }
@@ -170,6 +184,83 @@ func decodeBool(text []byte, field reflect.Value) error {
 		field.SetBool(flag)
 	}
 	return err
+}
+
+// decodePointer leaves nil where a number is an empty text.
+func decodePointer(text []byte, field reflect.Value) error {
+	elem := field.Type().Elem()
+	if elem.Kind() != reflect.Bool && isNull(unquoted(text)) {
+		return nil
+	}
+	value := reflect.New(elem)
+	err := decoderOf(elem)(text, value.Elem())
+	if err == nil {
+		field.Set(value)
+	}
+	return err
+}
+
+// decodeTexts decodes a list of strings, or one string, and leaves out null and the one that is
+// empty.
+func decodeTexts(text []byte, field reflect.Value) error {
+	texts := []string{}
+	if one, err := unquote(text); err == nil {
+		if one != "" {
+			texts = append(texts, one)
+		}
+		field.Set(reflect.ValueOf(texts))
+		return nil
+	}
+	elements, ok := Elements(text)
+	if !ok {
+		return errors.New("is neither a string nor a list of strings")
+	}
+	var errs FieldErrors
+	for i, element := range elements {
+		if IsNull(element) {
+			continue
+		}
+		one, err := unquote(element)
+		errs = errs.Add(fmt.Sprintf("[%d]", i), err)
+		texts = append(texts, one)
+	}
+	field.Set(reflect.ValueOf(texts))
+	return errs.orNil()
+}
+
+// decodeTextMap decodes an object of strings, and leaves out null.
+func decodeTextMap(text []byte, field reflect.Value) error {
+	texts := make(map[string]string)
+	object := NewObject(text)
+	for object.Next() {
+		if IsNull(object.Value()) {
+			continue
+		}
+		one, err := unquote(object.Value())
+		object.Fail(err)
+		texts[string(object.Name())] = one
+	}
+	field.Set(reflect.ValueOf(texts))
+	return object.Err()
+}
+
+// decodeStructs decodes a list of objects, and leaves out null.
+func decodeStructs(text []byte, list reflect.Value) error {
+	elements, ok := Elements(text)
+	if !ok {
+		return errors.New("is not a list")
+	}
+	var errs FieldErrors
+	list.Set(reflect.MakeSlice(list.Type(), 0, len(elements)))
+	for i, element := range elements {
+		if IsNull(element) {
+			continue
+		}
+		object := reflect.New(list.Type().Elem())
+		errs = errs.Add(fmt.Sprintf("[%d]", i), Decode(element, object.Interface()))
+		list.Set(reflect.Append(list, object.Elem()))
+	}
+	return errs.orNil()
 }
 
 // decodeAnyMap decodes an object of the user's own, its numbers as [json.Number].

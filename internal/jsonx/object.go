@@ -40,6 +40,17 @@ func Index(fields []Field, name string) int {
 	return slices.IndexFunc(fields, func(m Field) bool { return m.Name == name })
 }
 
+// Get gives the value of a field of an object, which must be valid JSON; nil where there is none or
+// it is null.
+func Get(text []byte, name string) (value json.RawMessage) {
+	for object := NewObject(text); object.Next(); {
+		if string(object.Name()) == name && !IsNull(object.Value()) {
+			value = object.Value()
+		}
+	}
+	return value
+}
+
 // Join puts an object together.
 func Join(fields []Field) (json.RawMessage, error) {
 	var b bytes.Buffer

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -37,6 +38,7 @@ func (c *Console) proxy() http.Handler {
 			}
 		},
 		Transport: c.config.Transport,
+		ErrorLog:  log.New(io.Discard, "", 0), // a stream that is cut: the page says so
 		ModifyResponse: func(resp *http.Response) error {
 			for name := range resp.Header { // those of the console hold
 				switch http.CanonicalHeaderKey(name) {

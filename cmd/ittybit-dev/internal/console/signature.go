@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -45,8 +46,14 @@ func (c *Console) signature(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = json.Unmarshal(shown, &delivery)
 	}
-	if err != nil || len(delivery.Attempts) == 0 {
-		fail(w, max(status, http.StatusBadGateway), fmt.Sprint("The delivery can't be read: ", err))
+	if err == nil && len(delivery.Attempts) == 0 {
+		err = errors.New("it has no attempts")
+	}
+	if err != nil {
+		if status < http.StatusBadRequest {
+			status = http.StatusBadGateway
+		}
+		fail(w, status, fmt.Sprintf("The delivery can't be read: %s.", err))
 		return
 	}
 	attempt := delivery.Attempts[len(delivery.Attempts)-1]

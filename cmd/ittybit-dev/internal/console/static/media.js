@@ -63,11 +63,13 @@ export class MediaView {
     const shape = file.width ? `${file.width} × ${file.height}` : '';
     const length = file.duration ? `${file.duration} s` : '';
     return h('div', {class: 'file'},
-      h('div', {class: 'line'}, h('h3', {}, file.filename ?? file.id), h('span', {class: 'badge'}, file.object), h('span', {class: `badge ${tone(file.status)}`}, file.type ?? file.kind)),
-      h('p', {class: 'muted'}, [shape, length, size(file.filesize ?? 0)].filter(Boolean).join(' · ')),
-      h('p', {class: 'mono break'}, link(file.url)),
-      this.#preview(file),
-      inJSON('The file object', file));
+      h('div', {class: 'facts-stack'},
+        h('div', {class: 'line'}, h('h3', {class: 'break'}, file.filename ?? file.id), h('span', {class: 'badge'}, file.object), h('span', {class: 'badge'}, file.type ?? file.kind),
+          file.status && file.status !== 'ready' ? h('span', {class: `badge ${tone(file.status)}`}, file.status) : null),
+        h('p', {class: 'muted'}, [shape, length, size(file.filesize ?? 0)].filter(Boolean).join(' · ')),
+        h('p', {class: 'mono break'}, link(file.url)),
+        inJSON('The file object', file)),
+      this.#preview(file));
   }
 
   // #preview is a picture of what is in the storage here. It has another origin, and runs nothing.

@@ -139,7 +139,7 @@ func TestConsole_sendsWhatGuardsThePage(t *testing.T) {
 		assert.NotContains(t, policy, "unsafe", path)
 		assert.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), path)
 		assert.Equal(t, "same-origin", h.Get("Cross-Origin-Resource-Policy"), path)
-		assert.Equal(t, "no-referrer", h.Get("Referrer-Policy"), path)
+		assert.Equal(t, "same-origin", h.Get("Referrer-Policy"), path)
 	}
 	static := b.ask("GET", "/static/app.js", "")
 	again := b.ask("GET", "/static/app.js", "", "If-None-Match", static.Header().Get("ETag"))

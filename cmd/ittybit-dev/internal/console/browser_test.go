@@ -92,6 +92,7 @@ type bed struct {
 	hook     string // of the receiver
 	statuses chan int
 	requests *requests
+	stop     func() // of the console
 }
 
 // requests are those that the console was sent.
@@ -136,7 +137,7 @@ func start(t *testing.T, change func(*console.Config), opts ...ittybittest.Optio
 }
 
 // serve serves the console until the test ends.
-func (b *bed) serve(l net.Listener, change func(*console.Config)) (stop func()) {
+func (b *bed) serve(l net.Listener, change func(*console.Config)) {
 	config := console.Config{
 		Control: b.srv.URL, API: b.srv.URL, Shown: b.srv.URL, Key: key, Storage: b.srv.StorageURL, Token: token,
 		Events: []string{"task.completed", "task.failed", "media.created"},
@@ -170,21 +171,18 @@ func (b *bed) serve(l net.Listener, change func(*console.Config)) (stop func()) 
 		defer close(ended)
 		_ = srv.Serve(l)
 	}()
-	stop = sync.OnceFunc(func() {
+	b.stop = sync.OnceFunc(func() {
 		cancel()
 		_ = srv.Close()
 		<-ended
 	})
-	b.t.Cleanup(stop)
-	return stop
+	b.t.Cleanup(b.stop)
 }
 
 // send sends a webhook to the receiver, and waits for its first attempt.
 func (b *bed) send(body string) (id string) {
 	b.t.Helper()
-	text, err := json.Marshal(map[string]any{"url": b.hook, "body": json.RawMessage(body), "wait": true})
-	require.NoError(b.t, err)
-	resp, err := http.Post(b.srv.URL+"/_local/events", "application/json", strings.NewReader(string(text)))
+	resp, err := http.Post(b.srv.URL+"/_local/events", "application/json", strings.NewReader(`{"url":`+quoted(b.hook)+`,"wait":true,"body":`+body+`}`))
 	require.NoError(b.t, err)
 	defer resp.Body.Close()
 	var d struct{ ID string }

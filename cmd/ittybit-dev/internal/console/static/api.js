@@ -32,5 +32,9 @@ export async function post(path, value, method = 'POST') {
   return answer ? JSON.parse(answer) : null;
 }
 
-// segment makes one segment of a path: an id may be anything.
-export const segment = (id) => encodeURIComponent(id).replaceAll('.', '%2E');
+// segment makes one segment of a path: an id may be anything. Dots alone would lead elsewhere, in
+// whatever way they are written.
+export function segment(id) {
+  if (/^\.{0,2}$/.test(id)) throw new Failure(404, `${JSON.stringify(id)} was not found.`);
+  return encodeURIComponent(id);
+}

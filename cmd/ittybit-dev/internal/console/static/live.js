@@ -38,6 +38,7 @@ export class Live extends EventTarget {
     await this.#readAll(read);
     this.#channel.postMessage({kind: 'who'});
     document.addEventListener('visibilitychange', () => this.#lookedAt());
+    document.addEventListener('resume', () => this.#lookedAt());
     window.addEventListener('online', () => this.#lookedAt());
     setInterval(() => this.#tick(), 5000);
     if (navigator.locks) this.#queue();

@@ -35,7 +35,7 @@ func TestFaults(t *testing.T) {
 	t.Run("driver", func(t *testing.T) {
 		inboxtest.Failing(t, sqlinbox.Postgres, "pgx", pgtest.Database(t), inboxtest.Sampled)
 	})
-	t.Run("wire", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgx", inboxtest.Sampled) })
+	t.Run("wire", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgx", inboxtest.Sampled, inboxtest.Faults...) })
 }
 
 func TestPooler(t *testing.T) {

@@ -23,7 +23,9 @@ func TestRoundTrips(t *testing.T) {
 }
 
 // Whichever request fails, and however.
-func TestFaults(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgxpool", inboxtest.Sampled) }
+func TestFaults(t *testing.T) {
+	inboxtest.FailingOnTheWire(t, "pgxpool", inboxtest.Sampled, inboxtest.Faults...)
+}
 
 func TestPooler(t *testing.T) {
 	t.Run("restarted under load", func(t *testing.T) {

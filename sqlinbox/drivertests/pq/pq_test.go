@@ -22,8 +22,10 @@ func TestRoundTrips(t *testing.T) {
 	assert.LessOrEqual(t, inboxtest.RoundTrips(t, inboxtest.Postgres("postgres", "", 0)), 6)
 }
 
-// Whichever request fails, and however.
-func TestFaults(t *testing.T) { inboxtest.FailingOnTheWire(t, "postgres", inboxtest.Few) }
+// Whichever request fails. None hangs: lib/pq then waits for the server, whatever the context says.
+func TestFaults(t *testing.T) {
+	inboxtest.FailingOnTheWire(t, "postgres", inboxtest.Few, inboxtest.Fails, inboxtest.Loses, inboxtest.LosesReply)
+}
 
 func TestPooler_restartedUnderLoad(t *testing.T) {
 	inboxtest.PoolerRestarted(t, inboxtest.Postgres("postgres", "", 4))

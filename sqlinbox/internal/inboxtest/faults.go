@@ -189,7 +189,7 @@ func TogetherOnSQLite(t *testing.T, driver string, extent Extent) {
 			f.redeliver(t, inbox)
 			return calls
 		}
-		everyCall(t, extent, func() int { return run(0, "") }, func(call int, how Fault) { run(call, how) })
+		everyCall(t, extent, Faults, func() int { return run(0, "") }, func(call int, how Fault) { run(call, how) })
 	})
 }
 
@@ -225,22 +225,22 @@ func (f *faulty) together(t *testing.T, inbox Inbox, db *sql.DB, driver *Faulty,
 // delivered.
 func Failing(t *testing.T, dialect sqlinbox.Dialect, driver, source string, extent Extent) {
 	observer := openSQL(t, driver, source)
-	oneByOne(t, observer, dialect, ExecSQL, extent, func(t *testing.T) (Inbox, *injector) {
+	oneByOne(t, observer, dialect, ExecSQL, extent, Faults, func(t *testing.T) (Inbox, *injector) {
 		db, injected := OpenFaulty(dialect, driver, source)
 		t.Cleanup(func() { assert.NoError(t, db.Close()) })
 		return sqlinbox.New(db, dialect), &injected.injector
 	})
 }
 
-// FailingOnTheWire has any one request to PostgreSQL fail, likewise. The driver is one of
-// database/sql, or "pgxpool" for pgxinbox.
-func FailingOnTheWire(t *testing.T, driver string, extent Extent) {
+// FailingOnTheWire has any one request to PostgreSQL fail, likewise, in these ways. The driver is
+// one of database/sql, or "pgxpool" for pgxinbox.
+func FailingOnTheWire(t *testing.T, driver string, extent Extent, faults ...Fault) {
 	source := pgtest.Database(t)
 	exec := ExecSQL
 	if driver == pgxPool {
 		exec = execPgx
 	}
-	oneByOne(t, openSQL(t, "pgx", source), sqlinbox.Postgres, exec, extent, func(t *testing.T) (Inbox, *injector) {
+	oneByOne(t, openSQL(t, "pgx", source), sqlinbox.Postgres, exec, extent, faults, func(t *testing.T) (Inbox, *injector) {
 		wire, address := NewWire(t, source)
 		if driver == pgxPool {
 			return pgxinbox.New(openPool(t, address)), &wire.injector
@@ -251,7 +251,7 @@ func FailingOnTheWire(t *testing.T, driver string, extent Extent) {
 
 // oneByOne delivers one event after the other, while any one call fails, as [TogetherOnSQLite] does.
 // Those faults that are waited for are so at the same time.
-func oneByOne(t *testing.T, observer *sql.DB, dialect sqlinbox.Dialect, exec execFunc, extent Extent,
+func oneByOne(t *testing.T, observer *sql.DB, dialect sqlinbox.Dialect, exec execFunc, extent Extent, faults []Fault,
 	open func(t *testing.T) (Inbox, *injector),
 ) {
 	b := newBench(t, &Backend{Dialect: dialect, Exec: exec, DB: observer, New: OverSQL(observer, dialect)})
@@ -276,7 +276,7 @@ func oneByOne(t *testing.T, observer *sql.DB, dialect sqlinbox.Dialect, exec exe
 	}
 	var all sync.WaitGroup
 	places := make(chan struct{}, 8)
-	everyCall(t, extent, func() int { return run(t, 0, "") }, func(call int, how Fault) {
+	everyCall(t, extent, faults, func() int { return run(t, 0, "") }, func(call int, how Fault) {
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
@@ -287,16 +287,16 @@ func oneByOne(t *testing.T, observer *sql.DB, dialect sqlinbox.Dialect, exec exe
 }
 
 // everyCall counts the calls of a round, and has each fail.
-func everyCall(t *testing.T, extent Extent, count func() int, run func(call int, how Fault)) {
+func everyCall(t *testing.T, extent Extent, faults []Fault, count func() int, run func(call int, how Fault)) {
 	calls := count()
 	require.Greater(t, calls, 10)
 	if os.Getenv(faultsVariable) == "full" {
 		extent = Exhaustive
 	}
-	faults := 0
-	for i := 0; i < calls*len(Faults); i += int(extent) {
-		run(1+i/len(Faults), Faults[i%len(Faults)])
-		faults++
+	n := 0
+	for i := 0; i < calls*len(faults); i += int(extent) {
+		run(1+i/len(faults), faults[i%len(faults)])
+		n++
 	}
-	t.Logf("%d calls, %d faults", calls, faults)
+	t.Logf("%d calls, %d faults", calls, n)
 }

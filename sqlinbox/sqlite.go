@@ -154,9 +154,12 @@ func (c *sqliteConn) raiseSynchronous(ctx context.Context) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	var journal string
-	err := c.QueryRowContext(ctx, "SELECT s.synchronous, j.journal_mode FROM pragma_synchronous s, pragma_journal_mode j").Scan(&s.own, &journal)
-	if err != nil {
-		return core.Failed("reading synchronous and journal_mode", err)
+	// Both in one SELECT would take ten times as long.
+	if err := c.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+		return core.Failed("reading journal_mode", err)
+	}
+	if err := c.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&s.own); err != nil {
+		return core.Failed("reading synchronous", err)
 	}
 	s.now, s.known = s.own, true
 	want := syncExtra // FULL does not sync the folder from which the journal was deleted, so that it may come back

@@ -222,11 +222,9 @@ func (m *member) handle(ctx context.Context) {
 }
 
 // exec runs a statement of the inbox's own, and reports whether that worked. It does not end with
-// ctx, at which SQLite would roll the other members back too.
+// ctx, at which SQLite would roll the other members back too; and it waits for no lock.
 func (m *member) exec(ctx context.Context, s Statement) (rows int64, ok bool) {
-	ctx, cancel := cleanupContext(ctx)
-	defer cancel()
-	rows, err := m.group.tx.Run(ctx, s)
+	rows, err := m.group.tx.Run(context.WithoutCancel(ctx), s)
 	if err != nil {
 		m.fail()
 	}

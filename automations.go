@@ -223,8 +223,8 @@ func (s *WorkflowStep) readOptions() error {
 		return err
 	}
 	raw := make(RawOptions, len(read))
-	for _, member := range read {
-		raw[member.Name] = member.Value
+	for _, field := range read {
+		raw[field.Name] = field.Value
 	}
 	s.Options = raw // unless they fit their type, and would be written as they were read
 	typed, err := decodeOptions(optionsType, object, nil)
@@ -236,10 +236,10 @@ func (s *WorkflowStep) readOptions() error {
 		return err
 	}
 	var unwritten []jsonx.Field // zeros and nulls that were spelled out
-	for _, member := range read {
-		if i := jsonx.Index(written, member.Name); i < 0 {
-			unwritten = append(unwritten, member)
-		} else if !jsonx.Equal(member.Value, written[i].Value) {
+	for _, field := range read {
+		if i := jsonx.Index(written, field.Name); i < 0 {
+			unwritten = append(unwritten, field)
+		} else if !jsonx.Equal(field.Value, written[i].Value) {
 			return nil
 		}
 	}

@@ -2,8 +2,10 @@ package ittybit_test
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -192,7 +194,7 @@ func TestAutomation_decodesLikeAnyGoType(t *testing.T) {
 	assert.JSONEq(t, string(data), string(written))
 }
 
-func TestAutomation_oddPartsDoNotSpoilTheRest(t *testing.T) {
+func TestAutomation_partsThatCannotBeDecodedDoNotSpoilTheRest(t *testing.T) {
 	for _, member := range []string{`"trigger":"media.created"`, `"workflow":["x"]`, `"workflow":{}`} {
 		client, _ := apiFake(t, apiAlways(200, `[{`+member+`,"id":"auto_1","name":"first","status":"active","created":"2025-01-10T12:34:56Z"},{"id":"auto_2"}]`))
 		page, err := client.Automations.List(t.Context(), ittybit.AutomationListParams{})
@@ -202,4 +204,38 @@ func TestAutomation_oddPartsDoNotSpoilTheRest(t *testing.T) {
 		assert.Equal(t, "first", page.Items[0].Name, member)
 		assert.False(t, page.Items[0].Created.IsZero(), member)
 	}
+}
+
+// apiUnexpectedValues are what may stand where something else was expected.
+var apiUnexpectedValues = []string{`null`, `0`, `-1`, `99999999999999999999`, `1e400`, `0.1000000000000000000000001`, `""`, `"odd"`, `"007%"`, `true`, `false`, `[]`, `[null]`, `["x"]`, `[{}]`, `{}`, `{"a":{"b":[1]}}`}
+
+func TestWorkflowStep_losesNothingOfAnyKind(t *testing.T) {
+	for kind, text := range apiOptionTexts {
+		var options map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal([]byte(text), &options), kind)
+		step := maps.Clone(options)
+		step["kind"] = json.RawMessage(`"` + string(kind) + `"`)
+		step["ref"], step["url"], step["new"] = json.RawMessage(`"r"`), json.RawMessage(`"https://x.example/"`), json.RawMessage(`{"n":12345678901234567890}`)
+		requireStepRoundTrip(t, step)
+		for _, name := range slices.Sorted(maps.Keys(options)) {
+			changed := maps.Clone(step)
+			delete(changed, name)
+			requireStepRoundTrip(t, changed)
+			for _, value := range apiUnexpectedValues {
+				changed[name] = json.RawMessage(value)
+				requireStepRoundTrip(t, changed)
+			}
+		}
+	}
+}
+
+func requireStepRoundTrip(t *testing.T, fields map[string]json.RawMessage) {
+	t.Helper()
+	text, err := json.Marshal(fields)
+	require.NoError(t, err)
+	var step ittybit.WorkflowStep
+	require.NoError(t, json.Unmarshal(text, &step), string(text))
+	written, err := json.Marshal(step)
+	require.NoError(t, err, string(text))
+	require.Equal(t, apiMembers(t, string(text)), apiMembers(t, string(written)))
 }

@@ -276,29 +276,29 @@ const wholeValue = "\x00"
 // readFields takes an object apart: known fields go to fields, the others to extra, and to
 // preserved those known ones that do not fit their field or would not be written again because
 // they are null or zero. What is no object is preserved whole, and an error.
-func readFields(data []byte, extra *map[string]any, preserved *[]jsonx.Field, fields map[string]any) error {
-	members, err := jsonx.Fields(data)
+func readFields(data []byte, extra *map[string]any, preserved *[]jsonx.Field, targets map[string]any) error {
+	fields, err := jsonx.Fields(data)
 	if err != nil {
 		*preserved = []jsonx.Field{{Name: wholeValue, Value: bytes.Clone(data)}}
 		return err
 	}
-	for _, member := range members {
-		field, known := fields[member.Name]
+	for _, field := range fields {
+		target, known := targets[field.Name]
 		if !known {
-			value, err := jsonx.DecodeUseNumber(member.Value)
+			value, err := jsonx.DecodeUseNumber(field.Value)
 			if err != nil {
 				return err
 			}
 			if *extra == nil {
 				*extra = make(map[string]any)
 			}
-			(*extra)[member.Name] = value
+			(*extra)[field.Name] = value
 			continue
 		}
-		target := reflect.ValueOf(field).Elem()
-		if err := readField(member.Value, target); err != nil || target.IsZero() {
-			target.SetZero()
-			*preserved = append(*preserved, member)
+		value := reflect.ValueOf(target).Elem()
+		if err := readField(field.Value, value); err != nil || value.IsZero() {
+			value.SetZero()
+			*preserved = append(*preserved, field)
 		}
 	}
 	return nil
@@ -316,24 +316,24 @@ func readField(value json.RawMessage, target reflect.Value) error {
 // A name that two of the first three know is a *ParamError, but for a shared option that known
 // leaves unset.
 func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extra map[string]any) (json.RawMessage, error) {
-	members, err := jsonx.StructFields(known)
+	fields, err := jsonx.StructFields(known)
 	if err != nil {
 		return nil, err
 	}
 	reserved := jsonx.FieldNames(reflect.TypeOf(known))
 	if names := optionNames(options); len(names) > 0 {
-		isUnset := func(name string) bool { return isSharedOption(name) && jsonx.Index(members, name) < 0 }
+		isUnset := func(name string) bool { return isSharedOption(name) && jsonx.Index(fields, name) < 0 }
 		if err := checkCollision("Options", slices.DeleteFunc(slices.Clone(names), isUnset), reserved); err != nil {
 			return nil, err
 		}
-		fields, err := jsonx.MarshalFields(options)
+		optionFields, err := jsonx.MarshalFields(options)
 		if err != nil {
 			return nil, err
 		}
-		for _, field := range fields {
+		for _, field := range optionFields {
 			switch {
 			case slices.Contains(names, field.Name):
-				members = append(members, field)
+				fields = append(fields, field)
 			case !slices.Contains(reserved, field.Name) || isSharedOption(field.Name):
 				preserved = append(slices.Clip(preserved), field) // of a task that was read
 			}
@@ -349,20 +349,20 @@ func flattenParams(known any, preserved []jsonx.Field, options TaskOptions, extr
 		if err != nil {
 			return nil, &ParamError{Param: "Extra[" + strconv.Quote(name) + "]", Reason: "cannot be encoded as JSON: " + err.Error()}
 		}
-		members = append(members, jsonx.Field{Name: name, Value: value})
+		fields = append(fields, jsonx.Field{Name: name, Value: value})
 	}
-	for _, member := range preserved {
-		if member.Name == wholeValue {
-			if len(members) == 0 { // it was not changed
-				return member.Value, nil
+	for _, field := range preserved {
+		if field.Name == wholeValue {
+			if len(fields) == 0 { // it was not changed
+				return field.Value, nil
 			}
 			continue
 		}
-		if jsonx.Index(members, member.Name) < 0 {
-			members = append(members, member)
+		if jsonx.Index(fields, field.Name) < 0 {
+			fields = append(fields, field)
 		}
 	}
-	return jsonx.Join(members)
+	return jsonx.Join(fields)
 }
 
 func checkCollision(param string, names, reserved []string) error {

@@ -40,7 +40,7 @@ func TestWebhookHandler_logsThePanicWithItsStack(t *testing.T) {
 	var text testLog
 	srv := webhookServer(t, webhookHandler(t, ittybit.EventHandlerFunc(webhookBoom), ittybit.WithLogger(slog.New(slog.NewTextHandler(&text, nil)))))
 	assert.Equal(t, http.StatusInternalServerError, webhookDeliver(t, srv, webhookPageBody).Status)
-	require.Eventually(t, func() bool { return text.String() != "" }, webhookPatience, time.Millisecond)
+	require.Eventually(t, func() bool { return text.String() != "" }, webhookWaitLimit, time.Millisecond)
 	assert.Contains(t, text.String(), "level=ERROR")
 	assert.Contains(t, text.String(), "the event handler panicked: boom")
 	assert.Contains(t, text.String(), "webhookBoom")

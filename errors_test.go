@@ -149,3 +149,17 @@ func TestTaskFailedError_isOneLineWithoutSignatures(t *testing.T) {
 func TestParamError_namesTheParameter(t *testing.T) {
 	assert.Equal(t, "ittybit: URL is empty", (&ittybit.ParamError{Param: "URL", Reason: "is empty"}).Error())
 }
+
+func TestParseEvent_keepsTheReasonOfAFailureInWhateverForm(t *testing.T) {
+	for text, want := range map[string]ittybit.TaskError{
+		`"boom"`:                        {Message: "boom"},
+		`{"kind":"k","message":"boom"}`: {Kind: "k", Message: "boom"},
+		`{"kind":500,"message":"boom"}`: {Message: "boom"},
+		`{"message":{"text":"boom"}}`:   {Message: `{"message":{"text":"boom"}}`},
+		`["boom"]`:                      {Message: `["boom"]`},
+	} {
+		e := webhookParse(t, `{"id":"task_1","object":"task","status":"failed","error":`+text+`}`)
+		require.NotNil(t, e.Task.Error, text)
+		assert.Equal(t, want, *e.Task.Error)
+	}
+}

@@ -287,7 +287,7 @@ func ExampleTask_RawJSON() {
 	// Output: dozing slow
 }
 
-// Webhooks promise no order: Supersedes tells news from old news.
+// Webhooks promise no order: Supersedes says which state is newer.
 func ExampleTask_Supersedes() {
 	stored := &ittybit.Task{ID: "task_1", Status: ittybit.TaskStatusCompleted}
 	late := &ittybit.Task{ID: "task_1", Status: ittybit.TaskStatusProcessing, Progress: 50}

@@ -24,7 +24,7 @@ import (
 
 // signedGenuinely decides in the simplest way whether a header signs body with the
 // secret at a time that is acceptable at signedAt. It never takes a forgery for genuine;
-// that it may refuse what is genuine in an odd form does no harm to the tests below.
+// that it may refuse what is genuine in an unusual form does no harm to the tests below.
 func signedGenuinely(body []byte, header string) bool {
 	timestamps, values := []string{}, []string{}
 	for part := range strings.SplitSeq(header, ",") {
@@ -208,7 +208,7 @@ func requireTaskAsOfTheStandardLibrary(t *testing.T, body []byte, e *ittybit.Eve
 	var want [4]string
 	for i, name := range []string{"id", "object", "kind", "status"} {
 		if value, ok := members[name]; ok && (string(value) == "null" || json.Unmarshal(value, &want[i]) != nil) {
-			return // an odd member: the one of that name before it may count
+			return // a field that cannot be decoded: the one of that name before it may count
 		}
 	}
 	id, object, kind, status := want[0], want[1], want[2], want[3]

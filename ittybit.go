@@ -52,7 +52,7 @@
 // handler takes is answered 200 and does not come again either;
 // [EventMux.OnUnhandled] takes those.
 //
-// Ittybit has not published how it signs. [WebhookVerifier] says which reading is taken
+// Ittybit has not published how it signs. [WebhookVerifier] says which scheme is assumed
 // here, and [WebhookVerifier.Explain], which a logger at Debug level shows for each refused
 // signature, says what to do where real deliveries are signed otherwise.
 //

@@ -84,9 +84,9 @@ const (
   "completed": "2025-01-10T12:35:22Z"
 }`
 
-	// webhookPatience is how long a test waits for what must happen; it is never waited out
+	// webhookWaitLimit is how long a test waits for what must happen; it is never waited out
 	// where all is well.
-	webhookPatience = 20 * time.Second
+	webhookWaitLimit = 20 * time.Second
 )
 
 // webhookTask is the payload of a task.
@@ -175,7 +175,7 @@ func webhookReceive[T any](tb testing.TB, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(webhookPatience):
+	case <-time.After(webhookWaitLimit):
 		require.FailNow(tb, "nothing came")
 		panic("unreachable")
 	}

@@ -76,7 +76,7 @@ func TestSignedURLsCreate_anAnswerWithoutAURLIsAnError(t *testing.T) {
 	}
 }
 
-func TestSignedURLsCreate_anOddExpiryComesWithTheURL(t *testing.T) {
+func TestSignedURLsCreate_anExpiryThatCannotBeDecodedComesWithTheURL(t *testing.T) {
 	client, _ := apiFake(t, apiAlways(200, `{"url":"https://you.ittybit.net/a","expiry":"someday"}`))
 	signed, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a"})
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ func TestNSFW_aVerdictThatCanNotBeReadIsAnError(t *testing.T) {
 	}
 }
 
-func TestNSFW_whatIsOddBesideAVerdictOfItsOwnOrSomethingFoundDoesNotHideIt(t *testing.T) {
+func TestNSFW_whatCannotBeReadDoesNotHideAVerdictNorWhatWasFound(t *testing.T) {
 	for results, want := range map[string]bool{
 		`{"is_nsfw":true,"categories":""}`:                      true,
 		`{"is_nsfw":false,"categories":"","severity":{"a":""}}`: false,

@@ -37,7 +37,7 @@ func TestWait_pollsUntilTheTaskIsDone(t *testing.T) {
 		}))
 		require.NoError(t, err)
 		assert.Equal(t, ittybit.TaskStatusCompleted, task.Status)
-		assert.Equal(t, []string{"pending 0", "processing 40", "ready 0", "completed 0"}, seen, "the last poll is told too")
+		assert.Equal(t, []string{"pending 0", "processing 40", "ready 0", "completed 0"}, seen, "the last poll is reported too")
 		assert.Len(t, *polls, 4)
 	})
 }
@@ -182,7 +182,7 @@ func TestWait_goesOnPastAFieldThatCanNotBeDecoded(t *testing.T) {
 		require.ErrorContains(t, task.DecodeError(), `field "created_by"`)
 		assert.Len(t, seen.all(), 2)
 		assert.True(t, task.Succeeded())
-		assert.NotNil(t, task.Results, "an odd member does not cost the others")
+		assert.NotNil(t, task.Results, "a field that cannot be decoded does not cost the others")
 		assert.False(t, task.Created.IsZero())
 	})
 }
@@ -200,7 +200,7 @@ func TestCreateAndWait_waitsForNothingWhereTheTaskHasEndedAtOnce(t *testing.T) {
 	}
 }
 
-func TestCreateAndWait_waitsAlsoForATaskThatWasCreatedWithAnOddMember(t *testing.T) {
+func TestCreateAndWait_waitsAlsoWhereAFieldCannotBeDecoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, seen := apiFake(t, func(n int, _ *http.Request) (*http.Response, error) {
 			if n == 1 {

@@ -152,15 +152,15 @@ func TestWebhookHandler_leavesTheReadDeadlineOfAStricterServerAlone(t *testing.T
 // What the sender gets is the same whoever sends it off: the handler at once, or the server
 // when it has returned, which is where nobody waits for it and the server limits its writes.
 func TestWebhookHandler_respondsTheSameWhateverComesAfterwards(t *testing.T) {
-	told := ittybit.WithObserver(func(context.Context, ittybit.Delivery) {})
+	observed := ittybit.WithObserver(func(context.Context, ittybit.Delivery) {})
 	for name, c := range map[string]struct {
 		writeTimeout time.Duration
 		opts         []ittybit.WebhookOption
 	}{
-		"nobody is told": {0, nil},
-		"nobody is told, the server limits writes":   {time.Minute, nil},
-		"somebody is told":                           {0, []ittybit.WebhookOption{told}},
-		"somebody is told, the server limits writes": {time.Minute, []ittybit.WebhookOption{told}},
+		"no observer":                           {0, nil},
+		"no observer, the server limits writes": {time.Minute, nil},
+		"an observer":                           {0, []ittybit.WebhookOption{observed}},
+		"an observer, the server limits writes": {time.Minute, []ittybit.WebhookOption{observed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := webhookHandler(t, ittybit.EventHandlerFunc(webhookNothing), c.opts...)

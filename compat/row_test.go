@@ -53,11 +53,11 @@ type difference struct {
 
 const notCalled = -1
 
-// patience is how long a test waits for what must happen; it is not waited out where all is
+// waitLimit is how long a test waits for what must happen; it is not waited out where all is
 // well. quiet is how long it waits for what must not.
 const (
-	patience = 30 * time.Second
-	quiet    = 2500 * time.Millisecond
+	waitLimit = 30 * time.Second
+	quiet     = 2500 * time.Millisecond
 )
 
 // run starts the row's process and sends it each delivery.
@@ -104,7 +104,7 @@ func (m *mounted) check(t *testing.T, d delivery) {
 			wantOurs = differs.ours
 		}
 	}
-	limit := patience
+	limit := waitLimit
 	if want == (response{}) {
 		limit = quiet
 	}
@@ -235,7 +235,7 @@ func (m *mounted) spawn(t *testing.T) *process {
 }
 
 func waitUntilListening(t *testing.T, p *process) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.Address)
@@ -263,7 +263,7 @@ func (p *process) alive() bool {
 		return false
 	default:
 	}
-	conn, err := net.DialTimeout("tcp", p.Records, patience)
+	conn, err := net.DialTimeout("tcp", p.Records, waitLimit)
 	if err != nil {
 		return false
 	}
@@ -282,7 +282,7 @@ func (p *process) stderr() string {
 
 // record gives what the receiver saw of a delivery, once its calls have ended.
 func (p *process) record(t *testing.T, name string) record {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	for {
 		var rec record

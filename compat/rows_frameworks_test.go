@@ -194,7 +194,7 @@ func chiRows() []row {
 			name: "chi, its middleware", modules: append(modules, "github.com/go-chi/httprate@v0.16.1"), deadline: contextTimeout,
 			server: netHTTP(mount(chimiddleware.RequestID, chimiddleware.RealIP, chimiddleware.RequestLogger(discard),
 				chimiddleware.Recoverer, chimiddleware.Timeout(contextTimeout), chimiddleware.Compress(5),
-				chimiddleware.ThrottleBacklog(50, 50, patience), httprate.LimitByIP(1000, time.Minute))),
+				chimiddleware.ThrottleBacklog(50, 50, waitLimit), httprate.LimitByIP(1000, time.Minute))),
 		},
 		{name: "chi, RequestSize", modules: modules, server: netHTTP(mount(chimiddleware.RequestSize(maxBodyBytes / 2)))},
 		{

@@ -110,7 +110,7 @@ func TestPooler(t *testing.T) {
 	restarting.Wait()
 	assert.Eventually(t, func() bool {
 		return value[int](q, "SELECT count(DISTINCT key) FROM effects WHERE key ~ '^task:task_1[0-9]{3}:'") == events
-	}, patience, 50*time.Millisecond)
+	}, waitLimit, 50*time.Millisecond)
 	assert.Equal(t, value[int](q, "SELECT count(DISTINCT key) FROM effects"), value[int](q, "SELECT count(*) FROM effects"), "each effect once")
 	require.NoError(t, client.Stop(t.Context()))
 }

@@ -83,7 +83,7 @@ func playReceiver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: webhook, ReadHeaderTimeout: patience}
+	server := &http.Server{Handler: webhook, ReadHeaderTimeout: waitLimit}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	fmt.Println("ready")
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -124,7 +124,7 @@ func playWorker(ctx context.Context) error {
 	}
 	fmt.Println("ready")
 	<-ctx.Done()
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), waitLimit)
 	defer cancel()
 	return client.Stop(stopping)
 }

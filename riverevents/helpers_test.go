@@ -31,8 +31,8 @@ import (
 
 const (
 	apiKey = "ittybit_test_key"
-	// patience is for what is bound to happen: a test that waits this long has failed.
-	patience = 30 * time.Second
+	// waitLimit is for what is bound to happen: a test that waits this long has failed.
+	waitLimit = 30 * time.Second
 )
 
 // queue is a schema with River's tables, those of this package, and one for effects.
@@ -166,7 +166,7 @@ func (q *queue) workWith(config *river.Config, next ittybit.EventHandler, opts .
 	w.events, cancel = w.client.Subscribe(river.EventKindJobCompleted, river.EventKindJobCancelled, river.EventKindJobFailed, river.EventKindJobSnoozed)
 	require.NoError(q.t, w.client.Start(context.WithoutCancel(q.t.Context())))
 	q.t.Cleanup(func() {
-		ctx, stop := context.WithTimeout(context.Background(), patience)
+		ctx, stop := context.WithTimeout(context.Background(), waitLimit)
 		defer stop()
 		assert.NoError(q.t, w.client.StopAndCancel(ctx))
 		cancel()
@@ -181,7 +181,7 @@ func (w *working) next(kind river.EventKind) *rivertype.JobRow {
 	case event := <-w.events:
 		require.Equal(w.t, kind, event.Kind, "job %d: %+v", event.Job.ID, event.Job.Errors)
 		return event.Job
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		require.FailNow(w.t, "no job ended")
 		return nil
 	}
@@ -198,7 +198,7 @@ func receive[T any](t testing.TB, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		require.FailNow(t, "nothing came")
 		panic("unreachable")
 	}

@@ -42,7 +42,7 @@ func endsTask(event ittybit.EventType) bool {
 	return false
 }
 
-// supersedes reports whether s is news to somebody who knows other. Nothing supersedes an end.
+// supersedes reports whether s is a newer state than other. Nothing supersedes an end.
 func (s subjectState) supersedes(other subjectState) bool { return s.task().Supersedes(other.task()) }
 
 // task gives a task in this state. One that has ended is given a status that says so.

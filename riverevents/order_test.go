@@ -151,7 +151,7 @@ func TestOrder_twoEventsOfOneTaskWaitForEachOther(t *testing.T) {
 	receive(t, firstWrote)
 	q.enqueue(taskEvent(t, "task_1", "completed"))
 	const waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || current_schema() || '%ittybit_river_subject%'"
-	require.Eventually(t, func() bool { return value[int](q, waiting) == 1 }, patience, 5e6)
+	require.Eventually(t, func() bool { return value[int](q, waiting) == 1 }, waitLimit, 5e6)
 	close(goOn)
 	first, second := w.next(river.EventKindJobCompleted), w.next(river.EventKindJobCompleted)
 	assert.Less(t, first.ID, second.ID)

@@ -40,7 +40,7 @@ func TestOutage_nothingIsAcknowledgedWithoutAJobAndEverythingIsHandledAfterIt(t 
 	local := ittybittest.NewServer(ittybittest.WithAPIKey(apiKey),
 		ittybittest.WithBackoff(ittybittest.Backoff{First: 50 * time.Millisecond, Max: 500 * time.Millisecond, Attempts: 1000}))
 	defer local.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*waitLimit)
 	defer cancel()
 	create := func() { require.NoError(t, createTasks(ctx, local, receiver.URL, perPhase)) }
 

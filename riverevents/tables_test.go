@@ -41,7 +41,7 @@ func TestMigrate_whereAllIsThereWaitsForNobody(t *testing.T) {
 	defer func() { _ = writing.Rollback(context.WithoutCancel(t.Context())) }()
 	_, err = writing.Exec(t.Context(), "UPDATE ittybit_river_event SET outcome = outcome; UPDATE ittybit_river_subject SET newest = newest")
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	require.NoError(t, riverevents.Migrate(ctx, q.client))
 	require.NoError(t, writing.Rollback(t.Context()))

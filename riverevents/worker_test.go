@@ -282,7 +282,7 @@ func TestWorker_aTimeoutIsTriedAgain(t *testing.T) {
 	assert.Equal(t, 1, q.effects(done1))
 }
 
-func TestWorker_jobsThatSomebodyInsertedWithAnOddKey(t *testing.T) {
+func TestWorker_jobsThatSomebodyInsertedWithAnInvalidKey(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)
 	w := q.work(ittybit.EventHandlerFunc(write))

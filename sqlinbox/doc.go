@@ -7,7 +7,8 @@
 //	}
 //
 //	handler := inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
-//		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "UPDATE uploads SET checked = true WHERE task_id = $1", e.Task.ID)
+//		_, err := sqlinbox.Tx(ctx).ExecContext(ctx,
+//			"UPDATE uploads SET checked = true WHERE task_id = $1", e.Task.ID)
 //		return err
 //	}))
 //	webhook, err := ittybit.NewWebhookHandler(apiKey, handler)
@@ -122,8 +123,8 @@
 //	             Postgres: SELECT convert_from(payload, 'UTF8')::jsonb
 //	received_at  when the transaction that handled the event began: the time Prune goes by
 //	handled_at   the same, or when Replay handled it again
-//	seq          the order of Replay: in Postgres the transaction's id, in SQLite a number that grows.
-//	             Rows from before this column have 0.
+//	seq          the order of Replay: in Postgres the transaction's id, in SQLite a number that
+//	             grows. Rows from before this column have 0.
 //
 // A second table, ittybit_inbox_reconcile, has the checkpoint of [Inbox.Reconcile].
 //

@@ -1,6 +1,7 @@
-// Command releasecheck shows, before anything is tagged, that the modules of the workspace can be released as they are.
-// It checks their go.mod and go.sum files, puts all of them onto a proxy made of files under the version that ittybit.go
-// names, and from there gets, installs and builds each as its users will.
+// Command releasecheck shows, before anything is tagged, that the modules of the workspace can be
+// released as they are. It checks their go.mod and go.sum files, puts all of them onto a proxy made
+// of files under the version that ittybit.go names, and from there gets, installs and builds each
+// as its users will.
 package main
 
 import (
@@ -160,8 +161,8 @@ func ours(root *goModule, path string) bool {
 	return path == root.path() || strings.HasPrefix(path, root.path()+"/")
 }
 
-// tidy has the go command compare go.mod and go.sum with the sources. It reads copies, which replace our own modules by
-// their folders, since no proxy has them.
+// tidy has the go command compare go.mod and go.sum with the sources. It reads copies, which
+// replace our own modules by their folders, since no proxy has them.
 func (m *goModule) tidy(work string, modules []*goModule) error {
 	data, err := m.file.Format()
 	if err != nil {

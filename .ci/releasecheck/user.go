@@ -15,8 +15,8 @@ type user struct {
 	env []string
 }
 
-// newUser makes a module cache that starts empty: the usual one must never hold an unreleased version. What the usual
-// one has downloaded of others is taken from there.
+// newUser makes a module cache that starts empty: the usual one must never hold an unreleased
+// version. What the usual one has downloaded of others is taken from there.
 func newUser(work, proxy, rootPath string) (*user, error) {
 	settings, err := goCommand(work, nil, "env", "GOMODCACHE", "GOPROXY")
 	if err != nil {
@@ -77,7 +77,8 @@ func (m *goModule) tryOut(u *user, version string) (string, error) {
 	return fmt.Sprintf("built %d packages and %d programs of README.md", len(packages), programs), nil
 }
 
-// write makes a program that imports the packages, and one of each program in the module's README.md.
+// write makes a program that imports the packages, and one of each program in the module's
+// README.md.
 func (m *goModule) write(dir string, packages []string) (int, error) {
 	var source strings.Builder
 	source.WriteString("package main\n\nimport (\n")

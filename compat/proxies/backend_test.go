@@ -224,7 +224,7 @@ func (s *sender) post(ctx context.Context, d delivery) answer {
 	}
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(patience)
+		deadline = time.Now().Add(waitLimit)
 	}
 	_ = s.conn.SetDeadline(deadline)
 	var head strings.Builder
@@ -286,7 +286,7 @@ func writeSlowly(w io.Writer, body string, pause time.Duration) {
 // requireAnswer sends a delivery that must get a status.
 func requireAnswer(t *testing.T, address string, d delivery, status int) answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	got := post(ctx, address, d)
 	assert.Equal(t, status, got.status, d.id)

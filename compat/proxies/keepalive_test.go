@@ -96,7 +96,7 @@ func handled(t *testing.T, b *backend, s *sender, id string, keep bool) bool {
 	t.Helper()
 	d := good(id)
 	d.keep = keep
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	got := s.post(ctx, d)
 	if !keep {

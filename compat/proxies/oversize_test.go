@@ -30,7 +30,7 @@ func TestOversize(t *testing.T) {
 				b := startBackend(t, backendConfig{maxBody: 64 << 10})
 				address := frontOf(t, proxy.name)(t, proxy.with, b.address)
 				body := payload("large", 900<<10)
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 				defer cancel()
 				got := post(ctx, address, delivery{
 					id: "large", body: body, chunked: chunked, fields: []string{"Ittybit-Signature: " + signatureOf(body)},

@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a test waits for what must happen; it is not waited out where all is
+// waitLimit is how long a test waits for what must happen; it is not waited out where all is
 // well.
-const patience = 20 * time.Second
+const waitLimit = 20 * time.Second
 
 // front starts a proxy in front of backends (host:port), and gives its address. settings are
 // lines of the proxy's own configuration, for the places that its template names.
@@ -93,7 +93,7 @@ func (p program) find(t *testing.T) string {
 
 func waitUntilListening(t *testing.T, address string, exited <-chan struct{}, log string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // some compile their configuration
+	ctx, cancel := context.WithTimeout(t.Context(), 3*waitLimit) // some compile their configuration
 	defer cancel()
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)

@@ -69,7 +69,7 @@ sub vcl_backend_error { return (retry); }`}, [3]bool{yes, yes, no},
 				both := 0
 				for n := range 6 {
 					id := fmt.Sprintf("task_%d", n)
-					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 					post(ctx, address, good(id))
 					cancel()
 					if failing.count(id) > 0 && healthy.count(id) > 0 {

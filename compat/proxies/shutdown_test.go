@@ -40,11 +40,11 @@ func TestShutdown_losesNothing(t *testing.T) {
 					}
 				})
 			}
-			for deadline := time.Now().Add(patience); first.total() < 10 || second.total() < 10; {
+			for deadline := time.Now().Add(waitLimit); first.total() < 10 || second.total() < 10; {
 				require.True(t, time.Now().Before(deadline), "both processes get deliveries")
 				time.Sleep(10 * time.Millisecond)
 			}
-			limit, cancel := context.WithTimeout(t.Context(), patience)
+			limit, cancel := context.WithTimeout(t.Context(), waitLimit)
 			defer cancel()
 			require.NoError(t, first.server.Shutdown(limit))
 			time.Sleep(300 * time.Millisecond)

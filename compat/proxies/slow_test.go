@@ -47,7 +47,7 @@ func TestSlowSenders(t *testing.T) {
 			address := frontOf(t, proxy.name)(t, proxy.with, b.address)
 			d := good("slow")
 			d.pause = 3 * readTimeout / time.Duration(len(d.body))
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 			defer cancel()
 			got := post(ctx, address, d)
 			assert.Contains(t, proxy.statuses, got.status)

@@ -1,11 +1,12 @@
-// Otel shows what OpenTelemetry and Prometheus get to see: spans for each attempt of a call, for each
-// delivery and for its handler, and metrics of deliveries at /metrics of a port of their own.
+// Otel shows what OpenTelemetry and Prometheus get to see: spans for each attempt of a call, for
+// each delivery and for its handler, and metrics of deliveries at /metrics of a port of their own.
 //
 //	go run ./examples/otel -local
 //	curl http://127.0.0.1:9090/metrics
 //
 // It asks for one NSFW check, and prints spans until Ctrl-C. With -local it runs against a local
-// Ittybit. Without, it needs ITTYBIT_API_KEY and WEBHOOK_URL, a public https address that reaches it.
+// Ittybit. Without, it needs ITTYBIT_API_KEY and WEBHOOK_URL, a public https address that reaches
+// it.
 //
 // What to copy: telemetry.go. A service has an OTLP exporter in place of stdouttrace.
 package main

@@ -42,14 +42,16 @@ func newTelemetry(out io.Writer) (*telemetry, error) {
 		return nil, err
 	}
 	limits := sdktrace.NewSpanLimits()
-	limits.AttributeValueLengthLimit = 256 // some come from anybody who finds the endpoint: a path, a User-Agent
+	// Some come from anybody who finds the endpoint: a path, a User-Agent.
+	limits.AttributeValueLengthLimit = 256
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
 	if err != nil {
 		return nil, err
 	}
 	t := &telemetry{
-		traces: sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans), sdktrace.WithRawSpanLimits(limits)), // WithBatcher for what sends
+		// An exporter that sends them wants WithBatcher.
+		traces: sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans), sdktrace.WithRawSpanLimits(limits)),
 		meters: sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)),
 		scrape: promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}),
 	}
@@ -85,8 +87,8 @@ func (t *telemetry) httpClient(base http.RoundTripper) *http.Client {
 	return &http.Client{Transport: otelhttp.NewTransport(withoutQuery{base}, t.options()...)}
 }
 
-// withoutQuery takes the query out of the URL that otelhttp has noted: a signed URL has its signature
-// there.
+// withoutQuery takes the query out of the URL that otelhttp has noted: a signed URL has its
+// signature there.
 type withoutQuery struct{ next http.RoundTripper }
 
 func (t withoutQuery) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -97,7 +99,8 @@ func (t withoutQuery) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
-// webhookURL adds the trace of ctx: Ittybit passes on no trace of its own, but calls the URL as it is.
+// webhookURL adds the trace of ctx: Ittybit passes on no trace of its own, but calls the URL as it
+// is.
 func (t *telemetry) webhookURL(ctx context.Context, address string) string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
@@ -109,7 +112,8 @@ func (t *telemetry) webhookURL(ctx context.Context, address string) string {
 func (t *telemetry) server(next http.Handler) http.Handler {
 	traced := otelhttp.NewHandler(next, "webhook", append(t.options(),
 		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }),
-		otelhttp.WithServerName("webhooks.example.com:443"), // in the metrics, in place of whatever Host header is sent
+		// In the metrics, in place of whatever Host header is sent.
+		otelhttp.WithServerName("webhooks.example.com:443"),
 	)...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if parent := r.URL.Query().Get("traceparent"); parent != "" {
@@ -135,16 +139,16 @@ func (t *telemetry) traced(next ittybit.EventHandler) ittybit.EventHandler {
 	})
 }
 
-// delivered is for [ittybit.WithObserver]. Attributes have few values, whoever calls: none is an id,
-// an address, or text that was received.
+// delivered is for [ittybit.WithObserver]. Attributes have few values, whoever calls: none is an
+// id, an address, or text that was received.
 func (t *telemetry) delivered(ctx context.Context, d ittybit.Delivery) {
 	outcome := attribute.String("outcome", string(d.Outcome))
 	t.deliveries.Add(ctx, 1, metric.WithAttributes(outcome, attribute.String("event", eventLabel(d.Event)), attribute.Int("status", d.StatusCode)))
 	t.duration.Record(ctx, d.Duration.Seconds(), metric.WithAttributes(outcome))
 }
 
-// eventLabel is an event's type where it is known. Types are open: a sender can make up any number of
-// them, and each would be a time series for good.
+// eventLabel is an event's type where it is known. Types are open: a sender can make up any number
+// of them, and each would be a time series for good.
 func eventLabel(e *ittybit.Event) string {
 	if e == nil {
 		return "none"

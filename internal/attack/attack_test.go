@@ -38,8 +38,8 @@ const (
 	// maxRoundsMore bounds what a worker does when the time is up.
 	maxRoundsMore = 300
 
-	// answerWithin is how long Ittybit waits for an answer.
-	answerWithin = 5 * time.Second
+	// respondWithin is how long Ittybit waits for a response.
+	respondWithin = 5 * time.Second
 
 	// What the heap may grow by besides the buffered bodies: see SECURITY.md.
 	heapPerConnection   = 64 << 10
@@ -157,9 +157,9 @@ func sendGoodOnes(ctx context.Context, workers *sync.WaitGroup, newSender func(*
 	http2 := new(http.Protocols)
 	http2.SetUnencryptedHTTP2(true)
 	all := []*deliverer{
-		{name: "on one connection", client: &http.Client{Timeout: paced(answerWithin), Transport: &http.Transport{}}},
-		{name: "on a connection each", client: &http.Client{Timeout: paced(answerWithin), Transport: &http.Transport{DisableKeepAlives: true}}},
-		{name: "by HTTP/2", client: &http.Client{Timeout: paced(answerWithin), Transport: &http.Transport{Protocols: http2}}},
+		{name: "on one connection", client: &http.Client{Timeout: paced(respondWithin), Transport: &http.Transport{}}},
+		{name: "on a connection each", client: &http.Client{Timeout: paced(respondWithin), Transport: &http.Transport{DisableKeepAlives: true}}},
+		{name: "by HTTP/2", client: &http.Client{Timeout: paced(respondWithin), Transport: &http.Transport{Protocols: http2}}},
 	}
 	for _, d := range all {
 		d.s = newSender(newTally())
@@ -303,7 +303,7 @@ func checkServer(t *testing.T, found *findings, needed *footprint) {
 	assert.Empty(t, found.LogLeaks, "secrets and signatures in the log")
 	for _, line := range found.ServerLog {
 		assert.NotContains(t, line, "panic")
-		assert.NotContains(t, line, "superfluous") // a second answer
+		assert.NotContains(t, line, "superfluous") // a second response
 	}
 	allowed := needed.HeapBefore + maxBuffered + heapPerSignedByte*signedAtTheSameTime +
 		heapPerConnection*uint64(needed.Connections) + heapPerHeaderByte*maxHeader*fatHeads
@@ -333,7 +333,7 @@ func row(b *strings.Builder, name string, s *tally) {
 	_, _ = fmt.Fprintf(b, "| %s | %d | %s |\n", name, s.sent, strings.Join(parts, ", "))
 }
 
-// summary tells of the server.
+// summary describes the server.
 func summary(found *findings, needed *footprint) string {
 	var b strings.Builder
 	for _, outcome := range slices.Sorted(maps.Keys(found.Outcomes)) {

@@ -81,13 +81,13 @@ func connectionAttacks() []attack {
 		{
 			name: "kept alive after a refused request", workers: 10, lasts: idleTimeout, must: []string{"401, then " + cut},
 			run: func(s *sender) {
-				s.exchangeMany(whole("{}", ""), func(c *conn) string { return c.answer() + ", then " + c.answer() })
+				s.exchangeMany(whole("{}", ""), func(c *conn) string { return c.response() + ", then " + c.response() })
 			},
 		},
 		{
 			name: "a second head that never ends", workers: 4, lasts: idleTimeout, must: []string{"401, then " + cut},
 			run: func(s *sender) {
-				s.exchangeMany(whole("{}", "")+"POST "+webhookPath+" HTTP/1.1\r\nHost:", func(c *conn) string { return c.answer() + ", then " + c.answer() })
+				s.exchangeMany(whole("{}", "")+"POST "+webhookPath+" HTTP/1.1\r\nHost:", func(c *conn) string { return c.response() + ", then " + c.response() })
 			},
 		},
 		{
@@ -113,7 +113,7 @@ func connectionAttacks() []attack {
 			run: func(s *sender) { s.half(whole(s.trap(), "")) },
 		},
 		{
-			name: "reset before the answer", workers: 2, pause: 10 * time.Millisecond, must: []string{"gone"},
+			name: "reset before the response", workers: 2, pause: 10 * time.Millisecond, must: []string{"gone"},
 			run: func(s *sender) {
 				c, ok := s.dial()
 				if !ok {

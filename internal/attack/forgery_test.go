@@ -34,7 +34,7 @@ func forgeries() []attack {
 				defer c.reset()
 				for range 50 {
 					c.say(whole(s.trap(), ""))
-					s.note(c.answer())
+					s.note(c.response())
 				}
 			},
 		},
@@ -123,15 +123,15 @@ func forgeries() []attack {
 			name: "a new delivery, eight times at once", workers: 1, pause: 50 * time.Millisecond, must: []string{"200"},
 			run: func(s *sender) {
 				d := s.good.next("at_once_" + s.name())
-				answers := make(chan string, 8)
+				responses := make(chan string, 8)
 				var all sync.WaitGroup
-				for range cap(answers) {
-					all.Go(func() { answers <- s.ask(whole(d.body, d.signature)) })
+				for range cap(responses) {
+					all.Go(func() { responses <- s.ask(whole(d.body, d.signature)) })
 				}
 				all.Wait()
-				close(answers)
-				for answer := range answers {
-					s.note(answer)
+				close(responses)
+				for response := range responses {
+					s.note(response)
 				}
 			},
 		},
@@ -187,8 +187,8 @@ func (s *sender) overheard() (delivery, bool) {
 func (s *sender) ask(text string) string {
 	other := &sender{target: s.target, tally: newTally()}
 	other.exchange(text)
-	for answer := range other.became {
-		return answer
+	for response := range other.became {
+		return response
 	}
 	return open
 }

@@ -16,7 +16,7 @@ func http2Attacks() []attack {
 			run: func(s *sender) {
 				s.http2(func(c *conn) string {
 					c.say(request2(1, false) + frame(frameData, flagEndStream, 1, s.trap()))
-					return c.answer2(true)
+					return c.response2(true)
 				})
 			},
 		},
@@ -35,7 +35,7 @@ func http2Attacks() []attack {
 						}
 					}
 					c.say(frame(framePing, 0, 0, "12345678"))
-					return c.answer2(false)
+					return c.response2(false)
 				})
 			},
 		},
@@ -48,7 +48,7 @@ func http2Attacks() []attack {
 						all.WriteString(request2(2*i+1, false) + frame(frameData, 0, 2*i+1, "{"))
 					}
 					c.say(all.String())
-					return c.answer2(true)
+					return c.response2(true)
 				})
 			},
 		},
@@ -63,7 +63,7 @@ func http2Attacks() []attack {
 							break
 						}
 					}
-					return c.answer2(false)
+					return c.response2(false)
 				})
 			},
 		},
@@ -74,12 +74,12 @@ func http2Attacks() []attack {
 					// One field of 3,000 bytes goes into the table, and is then named in one byte, 3,000 times.
 					fields := requestFields() + "\x40" + text("x-bomb") + text(strings.Repeat("b", 3000)) + strings.Repeat("\xbe", 3000)
 					c.say(frame(frameHeaders, flagEndHeaders|flagEndStream, 1, fields))
-					return c.answer2(true)
+					return c.response2(true)
 				})
 			},
 		},
 		{
-			name: "HTTP/2: no window for the answers", workers: 2, lasts: writeTimeout, must: []string{"reset"}, may: []string{"goaway", cut},
+			name: "HTTP/2: no window for the responses", workers: 2, lasts: writeTimeout, must: []string{"reset"}, may: []string{"goaway", cut},
 			run: func(s *sender) {
 				s.http2(func(c *conn) string {
 					c.say(frame(frameSettings, 0, 0, "\x00\x04\x00\x00\x00\x00"))
@@ -88,13 +88,13 @@ func http2Attacks() []attack {
 						all.WriteString(request2(2*i+1, true))
 					}
 					c.say(all.String())
-					return c.answer2(false)
+					return c.response2(false)
 				})
 			},
 		},
 		{
 			name: "HTTP/2: connected, and nothing more", workers: 4, lasts: idleTimeout, must: []string{"goaway"}, may: []string{cut},
-			run: func(s *sender) { s.http2(func(c *conn) string { return c.answer2(false) }) },
+			run: func(s *sender) { s.http2(func(c *conn) string { return c.response2(false) }) },
 		},
 		{
 			name: "HTTP/2: a preface that stalls", workers: 2, lasts: readTimeout, may: []string{cut, "400"},
@@ -119,7 +119,7 @@ func http2Attacks() []attack {
 						frame(frameReset, 0, 1, "\x00\x00\x00\x00"), // a stream that is idle
 						"\xff\xff\xff\x00\x00\x00\x00\x00\x01"+strings.Repeat("x", 1000),
 					))
-					return c.answer2(false)
+					return c.response2(false)
 				})
 			},
 		},
@@ -130,7 +130,7 @@ func http2Attacks() []attack {
 					ping, settings := frame(framePing, 0, 0, "87654321"), frame(frameSettings, 0, 0, "\x00\x03\x00\x00\x00\x64")
 					c.say(strings.Repeat(ping+settings+frame(0xbb, 0xff, 0, "an unknown frame"), 2000))
 					c.say(frame(framePing, 0, 0, "12345678"))
-					return c.answer2(false)
+					return c.response2(false)
 				})
 			},
 		},
@@ -201,9 +201,9 @@ func text(s string) string {
 	return string(append(prefix, byte(n))) + s
 }
 
-// answer2 reads frames until there is one that tells what the server makes of it: the first
-// status, where that is wanted; else the answer to a ping, the reset of a stream, or the end.
-func (c *conn) answer2(status bool) string {
+// response2 reads frames until there is one that says what the server makes of it: the first
+// status, where that is wanted; else the response to a ping, the reset of a stream, or the end.
+func (c *conn) response2(status bool) string {
 	gone := false
 	for {
 		var header [9]byte
@@ -233,14 +233,14 @@ func (c *conn) answer2(status bool) string {
 	}
 }
 
-// status2 reads the first field of an answer, which is its status.
+// status2 reads the first field of a response, which is its status.
 func status2(fields []byte) string {
 	indexed := map[byte]string{0x88: "200", 0x8c: "400", 0x8d: "404", 0x8e: "500"}
 	if len(fields) > 0 && indexed[fields[0]] != "" {
 		return indexed[fields[0]]
 	}
 	if len(fields) < 4 || fields[0] < 0x48 || fields[0] > 0x4e { // a literal under one of the names of the static table
-		return "an answer that can't be read"
+		return "a response that can't be read"
 	}
 	if n := int(fields[1] & 0x7f); fields[1]&0x80 == 0 {
 		return string(fields[2 : 2+n])

@@ -83,7 +83,7 @@ func TestWebhookHandler_isWaitedForByShutdown(t *testing.T) {
 			assert.NoError(t, c.Close())
 		}
 		return err != nil
-	}, patience, time.Millisecond)
+	}, serverTimeout, time.Millisecond)
 	assert.Empty(t, down, "Shutdown must wait for the handler")
 	assert.Empty(t, results, "the handler has not returned")
 

@@ -78,7 +78,7 @@ func protocolAttacks() []attack {
 			run: pipelined,
 		},
 		{
-			name: "pipelined, and no answer ever read", workers: 2, lasts: writeTimeout, must: []string{cut},
+			name: "pipelined, and no response ever read", workers: 2, lasts: writeTimeout, must: []string{cut},
 			run: neverReads,
 		},
 		{
@@ -128,7 +128,7 @@ func (s *sender) pourHead(start, piece string) {
 	})
 }
 
-// exchangeLarge notes the answer to what write writes, which the server may not want to read.
+// exchangeLarge notes the response to what write writes, which the server may not want to read.
 func (s *sender) exchangeLarge(write func(*conn)) {
 	c, ok := s.dial()
 	if !ok {
@@ -139,12 +139,12 @@ func (s *sender) exchangeLarge(write func(*conn)) {
 		defer close(written)
 		write(c)
 	}()
-	s.note(c.answer())
+	s.note(c.response())
 	c.reset()
 	<-written
 }
 
-// pipelined sends a hundred requests at once. Each answer belongs to its request.
+// pipelined sends a hundred requests at once. Each response belongs to its request.
 func pipelined(s *sender) {
 	const requests = 100
 	good := s.good.next("pipelined_" + s.name())
@@ -163,7 +163,7 @@ func pipelined(s *sender) {
 			if i == place {
 				want = "200"
 			}
-			if status := c.answer(); status != want {
+			if status := c.response(); status != want {
 				return status + " out of order"
 			}
 		}
@@ -171,7 +171,7 @@ func pipelined(s *sender) {
 	})
 }
 
-// exchangeMany sends text and notes what read makes of the answers.
+// exchangeMany sends text and notes what read makes of the responses.
 func (s *sender) exchangeMany(text string, read func(*conn) string) {
 	c, ok := s.dial()
 	if !ok {
@@ -197,7 +197,7 @@ func neverReads(s *sender) {
 	_ = c.SetReadBuffer(4 << 10)
 	requests := strings.Repeat(whole("{}", ""), 100)
 	for {
-		_ = c.SetWriteDeadline(time.Now().Add(paced(patience))) // the server takes its time to fill what there is between them
+		_ = c.SetWriteDeadline(time.Now().Add(paced(serverTimeout))) // the server takes its time to fill what there is between them
 		switch _, err := io.WriteString(c, requests); {
 		case err == nil:
 		case isTimeout(err):

@@ -19,13 +19,13 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// patience is how long an attacker waits for the server to do anything at all. It is longer
+// serverTimeout is how long an attacker waits for the server to do anything at all. It is longer
 // than every timeout of the server, so that it is never waited out.
-const patience = time.Minute
+const serverTimeout = time.Minute
 
 // What can become of a request besides a status.
 const (
-	cut  = "cut"       // the server hung up without an answer
+	cut  = "cut"       // the server hung up without a response
 	open = "left open" // it did nothing: never right
 )
 
@@ -38,7 +38,7 @@ type attack struct {
 	run     func(s *sender) // one round
 	must    []string        // what has to become of some of it, each of these,
 	// may is what may become of the rest. Where the server hangs up with some of the request
-	// unread, its answer can be lost on the way: that is cut, too.
+	// unread, its response can be lost on the way: that is cut, too.
 	may []string
 }
 
@@ -93,13 +93,13 @@ type conn struct {
 
 // dial connects, or notes that it could not.
 func (s *sender) dial() (*conn, bool) {
-	raw, err := net.DialTimeout("tcp", s.target, paced(patience))
+	raw, err := net.DialTimeout("tcp", s.target, paced(serverTimeout))
 	if err != nil {
 		s.note("no connection: " + err.Error())
 		return nil, false
 	}
 	tcp := raw.(*net.TCPConn)
-	_ = tcp.SetDeadline(time.Now().Add(paced(patience)))
+	_ = tcp.SetDeadline(time.Now().Add(paced(serverTimeout)))
 	return &conn{tcp, bufio.NewReader(tcp)}, true
 }
 
@@ -115,9 +115,9 @@ func (c *conn) reset() {
 	_ = c.Close()
 }
 
-// answer reads one answer to the end, and gives its status.
-func (c *conn) answer() string {
-	_ = c.SetDeadline(time.Now().Add(paced(patience)))
+// response reads one response to the end, and gives its status.
+func (c *conn) response() string {
+	_ = c.SetDeadline(time.Now().Add(paced(serverTimeout)))
 	resp, err := http.ReadResponse(c.reader, nil)
 	if err == nil && resp.StatusCode == http.StatusContinue {
 		resp, err = http.ReadResponse(c.reader, nil)
@@ -139,7 +139,7 @@ func (c *conn) answer() string {
 // isTimeout reports whether it was the attacker who gave up.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
-// exchange sends text on a connection of its own, and notes the one answer.
+// exchange sends text on a connection of its own, and notes the one response.
 func (s *sender) exchange(text string) {
 	c, ok := s.dial()
 	if !ok {
@@ -147,7 +147,7 @@ func (s *sender) exchange(text string) {
 	}
 	defer c.reset()
 	c.say(text)
-	s.note(c.answer())
+	s.note(c.response())
 }
 
 // half is exchange with no more to come: the sending half of the connection is closed.
@@ -159,7 +159,7 @@ func (s *sender) half(text string) {
 	defer c.reset()
 	c.say(text)
 	_ = c.CloseWrite()
-	s.note(c.answer())
+	s.note(c.response())
 }
 
 // pour sends start and then piece until the server hangs up or has answered, and notes that.
@@ -180,7 +180,7 @@ func (s *sender) pour(start, piece string, pause time.Duration) {
 			}
 		}
 	})
-	s.note(c.answer())
+	s.note(c.response())
 	close(stop)
 	c.reset()
 	writing.Wait()

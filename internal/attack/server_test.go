@@ -117,7 +117,7 @@ func (r *receiver) observe(_ context.Context, d ittybit.Delivery) {
 	r.outcomes[d.Outcome]++
 }
 
-func (r *receiver) tell(f *findings) {
+func (r *receiver) report(f *findings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f.Handled, f.Outcomes = r.handled, r.outcomes
@@ -194,8 +194,8 @@ func serveUntilTold(in io.Reader, out io.Writer, use *usage) error {
 		return err
 	}
 	use.settle() // over HTTP/2, Shutdown does not wait for those whose senders have gone
-	rec.tell(&found)
-	log.tell(&found)
+	rec.report(&found)
+	log.report(&found)
 	found.ServerLog = serverLog.kept()
 	return json.NewEncoder(out).Encode(found)
 }
@@ -236,7 +236,7 @@ func (u *usage) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if tcp, ok := c.(*net.TCPConn); ok {
-			// Else it takes 24,000 answers until the system takes no more from the one who reads none.
+			// Else it takes 24,000 responses until the system takes no more from the one who reads none.
 			_ = tcp.SetWriteBuffer(16 << 10)
 		}
 		u.count(1)
@@ -260,7 +260,7 @@ func (u *usage) settle() {
 	}
 }
 
-// end tells what was needed, and what is left of it.
+// end reports what was needed, and what is left of it.
 func (u *usage) end() footprint {
 	close(u.stop)
 	<-u.stopped
@@ -319,7 +319,7 @@ func (l *logScanner) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (l *logScanner) tell(f *findings) {
+func (l *logScanner) report(f *findings) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f.LogLines, f.LogBytes, f.LogLeaks = l.lines, l.bytes, l.leaks

@@ -50,7 +50,7 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
+	case <-time.After(serverTimeout):
 		require.FailNow(t, "nothing came")
 		panic("unreachable")
 	}
@@ -157,8 +157,8 @@ func TestWebhookHandler_cutsSlowSendersOff(t *testing.T) {
 			if tt.trickle != "" {
 				c.trickle(t, tt.trickle)
 			}
-			assert.Equal(t, tt.status, c.answer(), "the sender must get to see the response")
-			assert.Equal(t, cut, c.answer(), "and the server hangs up")
+			assert.Equal(t, tt.status, c.response(), "the sender must get to see the response")
+			assert.Equal(t, cut, c.response(), "and the server hangs up")
 			receive(t, rec.outcomes)
 			assert.Zero(t, rec.count())
 		})
@@ -171,7 +171,7 @@ func TestWebhookHandler_keepsTheConnection(t *testing.T) {
 	send := func(request, want string) {
 		t.Helper()
 		require.True(t, c.say(request))
-		assert.Equal(t, want, c.answer())
+		assert.Equal(t, want, c.response())
 	}
 	send(whole("{}", sign("{}")), "200")
 	send(whole("{}", sign("{}")), "200")
@@ -218,8 +218,8 @@ func TestWebhookHandler_followsTheStricterOfItsServerAndItself(t *testing.T) {
 			c := dialServer(t, srv)
 			require.True(t, c.say(post("Content-Length: 100000")))
 			c.trickle(t, "x")
-			assert.Equal(t, "408", c.answer())
-			assert.Equal(t, cut, c.answer())
+			assert.Equal(t, "408", c.response())
+			assert.Equal(t, cut, c.response())
 			assert.Equal(t, ittybit.OutcomeBodyTimeout, receive(t, rec.outcomes))
 			assert.Equal(t, http.StatusOK, deliver(t, srv, "{}"))
 		})
@@ -234,32 +234,32 @@ func TestWebhookHandler_isNotDeceivedByContentLength(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, request, then, pour string // then: after half closing, or 100 Continue
-		answers                   []string
+		responses                 []string
 		outcome                   ittybit.Outcome
 	}{
 		{
 			name: "more is sent than claimed", request: signed("Content-Length: 2", "{}trailing\r\n\r\n"),
-			answers: []string{"200", "400"}, outcome: ittybit.OutcomeHandled, // the body is what is claimed, and the rest is no request
+			responses: []string{"200", "400"}, outcome: ittybit.OutcomeHandled, // the body is what is claimed, and the rest is no request
 		},
 		{
 			name: "less is sent than claimed", request: signed("Content-Length: 10", "{}"), then: "half closed",
-			answers: []string{"400"}, outcome: ittybit.OutcomeBodyUnreadable,
+			responses: []string{"400"}, outcome: ittybit.OutcomeBodyUnreadable,
 		},
 		{
 			name: "chunked", request: signed("Transfer-Encoding: chunked", "1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"),
-			answers: []string{"200"}, outcome: ittybit.OutcomeHandled,
+			responses: []string{"200"}, outcome: ittybit.OutcomeHandled,
 		},
 		{
 			name: "chunked, with a broken chunk", request: signed("Transfer-Encoding: chunked", "zz\r\n{}\r\n0\r\n\r\n"),
-			answers: []string{"400"}, outcome: ittybit.OutcomeBodyUnreadable,
+			responses: []string{"400"}, outcome: ittybit.OutcomeBodyUnreadable,
 		},
 		{
 			name: "chunked, without an end", request: signed("Transfer-Encoding: chunked", ""),
-			pour: "10000\r\n" + strings.Repeat("x", 0x10000) + "\r\n", answers: []string{"413"}, outcome: ittybit.OutcomeBodyTooLarge,
+			pour: "10000\r\n" + strings.Repeat("x", 0x10000) + "\r\n", responses: []string{"413"}, outcome: ittybit.OutcomeBodyTooLarge,
 		},
 		{
 			name: "100-continue", request: signed("Content-Length: 2\r\nExpect: 100-continue", ""), then: "{}",
-			answers: []string{"200"}, outcome: ittybit.OutcomeHandled,
+			responses: []string{"200"}, outcome: ittybit.OutcomeHandled,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -276,8 +276,8 @@ func TestWebhookHandler_isNotDeceivedByContentLength(t *testing.T) {
 			case tt.pour != "":
 				c.trickle(t, tt.pour)
 			}
-			for _, want := range tt.answers {
-				assert.Equal(t, want, c.answer())
+			for _, want := range tt.responses {
+				assert.Equal(t, want, c.response())
 			}
 			assert.Equal(t, tt.outcome, receive(t, rec.outcomes))
 		})
@@ -310,13 +310,13 @@ func TestMiddleware_cutsSlowSendersOffAndKeepsTheConnectionOfOthers(t *testing.T
 			request = strings.Replace(request, "v1=", "v1=00", 1)
 		}
 		require.True(t, c.say(request))
-		assert.Equal(t, want, c.answer())
+		assert.Equal(t, want, c.response())
 	}
 	slow := dialServer(t, srv)
 	require.True(t, slow.say(post("Content-Length: 100000")))
 	slow.trickle(t, "x")
-	assert.Equal(t, "408", slow.answer())
-	assert.Equal(t, cut, slow.answer())
+	assert.Equal(t, "408", slow.response())
+	assert.Equal(t, cut, slow.response())
 }
 
 func TestWebhookHandler_cutsAStreamOfHTTP2OffAndNoOther(t *testing.T) {

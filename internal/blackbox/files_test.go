@@ -128,7 +128,7 @@ func TestFilesCreate_answeredByATask(t *testing.T) {
 	}
 }
 
-func TestFilesCreate_answeredByATaskWithAnOddMember(t *testing.T) {
+func TestFilesCreate_acceptedAsATaskWithAFieldThatCannotBeDecoded(t *testing.T) {
 	client, _ := apitest.Fake(t, apitest.Always(202, `{"id":"task_1","object":"task","created":"someday"}`))
 	file, err := client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})
 	assert.Nil(t, file)

@@ -366,7 +366,7 @@ func TestWithHTTPClient_timeoutBoundsEachTry(t *testing.T) {
 	})
 }
 
-func TestCreate_givesTheIDOfATaskWhoseAnswerHasAnOddMember(t *testing.T) {
+func TestCreate_givesTheIDOfATaskWithAFieldThatCannotBeDecoded(t *testing.T) {
 	client, seen := apitest.Fake(t, apitest.Always(201, `{"id":"task_1","kind":"nsfw","created":"yesterday"}`),
 		ittybit.WithRetryPolicy(ittybit.RetryPolicy{RetryAmbiguousPosts: true}))
 	task, err := client.Tasks.Create(t.Context(), apiNSFW)

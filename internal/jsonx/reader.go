@@ -13,7 +13,7 @@ var ErrNotObject = errors.New("is not a JSON object")
 
 // Object reads the fields of a JSON object one after the other: the values stay where
 // they are in the text, nothing is copied, and a value is decoded only where it is asked
-// for. Names are told apart by every letter, where encoding/json would fold their case. As there,
+// for. Names differ in every letter, where encoding/json would fold their case. As there,
 // null changes nothing, and of fields with the same name the last one counts. A value that
 // can't be read changes nothing either: [Object.Err] names its field, and the others are read
 // all the same.

@@ -68,7 +68,7 @@ type Request struct {
 	Anonymous bool
 	// Slow calls use the SlowHTTPClient.
 	Slow bool
-	// IdempotencyKey is sent with a POST, the same one on each try.
+	// IdempotencyKey is sent with a POST, the same one on each attempt.
 	IdempotencyKey string
 	// Creates says that a second run of this call may cost money, so that it is
 	// tried again only where the service has not acted on the first.

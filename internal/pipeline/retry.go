@@ -349,7 +349,7 @@ func (c *call) scheduleRetry(ctx context.Context) bool {
 }
 
 // jitter is the exponential backoff with full jitter: anything from nothing to a
-// limit that doubles with each try.
+// limit that doubles with each attempt.
 func jitter(policy Policy, attempts int) time.Duration {
 	limit := policy.MinWait
 	for range attempts - 1 {

@@ -38,7 +38,7 @@ type route struct {
 	wrote bool
 }
 
-// maxConnections is how many connections an HTTP/2 transport may use in one try.
+// maxConnections is how many connections an HTTP/2 transport may use in one attempt.
 const maxConnections = 4
 
 // errSentAgain ends an attempt in which net/http was about to repeat the request by itself.
@@ -97,9 +97,9 @@ func (t *wireTrace) wroteField(name string, _ []string) {
 	}
 }
 
-// maySend reports whether the service may have seen the try. It is false only where
+// maySend reports whether the service may have seen the attempt. It is false only where
 // that can be known: a connection was asked for and no headers were written. Where the
-// try was given up with a connection in hand, the headers may be going out just then.
+// attempt was given up with a connection in hand, the headers may be going out just then.
 // A transport that gives no trace leaves everything open.
 func (t *wireTrace) maySend(givenUp bool) bool {
 	switch {
@@ -127,8 +127,8 @@ type traced struct {
 	authenticator
 }
 
-// try is one attempt, on its way through the transport. What it needs is one piece of memory.
-type try struct {
+// attempt is one on its way through the transport. What it needs is one piece of memory.
+type attempt struct {
 	wireTrace
 	hooks   httptrace.ClientTrace
 	creates bool
@@ -139,39 +139,39 @@ type try struct {
 }
 
 func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
-	try := &try{creates: t.creates}
-	t.trace.Store(&try.wireTrace)
+	a := &attempt{creates: t.creates}
+	t.trace.Store(&a.wireTrace)
 	if err := req.Context().Err(); err != nil { // a transport would say so without a trace
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
 		return nil, err
 	}
-	try.started.Store(true)
+	a.started.Store(true)
 	ctx, cancel := context.WithCancelCause(req.Context())
-	try.cancel = cancel
-	try.hooks.GetConn, try.hooks.GotConn = try.heads, try.gotConn
+	a.cancel = cancel
+	a.hooks.GetConn, a.hooks.GotConn = a.heads, a.gotConn
 	if t.creates { // of other calls nobody asks
-		try.hooks.WroteHeaders = try.wroteHeaders
+		a.hooks.WroteHeaders = a.wroteHeaders
 	}
 	if req.URL.Scheme == "http" && (t.creates || maySpeakHTTP2(t.next)) { // which shows by its pseudo-headers only
-		try.hooks.WroteHeaderField = try.wroteField
+		a.hooks.WroteHeaderField = a.wroteField
 	}
-	ctx = httptrace.WithClientTrace(ctx, &try.hooks)
-	req = guarded(req.WithContext(ctx), &try.wireTrace)
+	ctx = httptrace.WithClientTrace(ctx, &a.hooks)
+	req = guarded(req.WithContext(ctx), &a.wireTrace)
 	// A caller's transport may change its request in place, though it must not.
-	try.url, req.Header = *req.URL, req.Header.Clone()
-	req.URL = &try.url
-	t.authenticate(req, &try.key)
+	a.url, req.Header = *req.URL, req.Header.Clone()
+	req.URL = &a.url
+	t.authenticate(req, &a.key)
 	resp, err := t.next.RoundTrip(req)
 	if err != nil || resp == nil || resp.Body == nil {
 		cancel(nil)
-		if try.stopped.Load() && err != nil {
+		if a.stopped.Load() && err != nil {
 			err = errSentAgain
 		}
 		return resp, err
 	}
-	try.body, resp.Body = resp.Body, try
+	a.body, resp.Body = resp.Body, a
 	return resp, nil
 }
 
@@ -182,21 +182,21 @@ func maySpeakHTTP2(transport http.RoundTripper) bool {
 	return !ok || known.Protocols != nil && known.Protocols.UnencryptedHTTP2()
 }
 
-func (t *try) gotConn(info httptrace.GotConnInfo) {
-	t.got.Store(true)
-	if t.mustStop(info.Conn, t.creates) {
-		t.stopped.Store(true)
-		t.cancel(errSentAgain)
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.got.Store(true)
+	if a.mustStop(info.Conn, a.creates) {
+		a.stopped.Store(true)
+		a.cancel(errSentAgain)
 	}
 }
 
 // Read reads the response.
-func (t *try) Read(p []byte) (int, error) { return t.body.Read(p) }
+func (a *attempt) Read(p []byte) (int, error) { return a.body.Read(p) }
 
 // Close ends the context too: the response has been read.
-func (t *try) Close() error {
-	err := t.body.Close()
-	t.cancel(nil)
+func (a *attempt) Close() error {
+	err := a.body.Close()
+	a.cancel(nil)
 	return err
 }
 

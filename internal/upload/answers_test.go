@@ -106,7 +106,7 @@ func TestUpload_givesTheTaskThatMakesTheFile(t *testing.T) {
 }
 
 // What the file's answer says counts for nothing where the file can't have been sent.
-func TestUpload_aFileWithAnOddMemberIsJudgedLikeAnyOther(t *testing.T) {
+func TestUpload_aFileWithAFieldThatCannotBeDecodedIsTreatedLikeAnyOther(t *testing.T) {
 	const odd = `{"id":"file_1","filesize":%s,"created":"yesterday"}`
 	for name, answer := range map[string]string{"odd": odd, "junk": "<html>"} {
 		for _, threshold := range []int64{0, 1} {

@@ -90,7 +90,7 @@ const blockSize = 2048
 
 // measure gives the times of about n calls of each class, in nanoseconds. Each call has a
 // header of its own, whose class is tossed: where it lies in the memory, and what was called
-// before it, tells nothing of its class.
+// before it, says nothing of its class.
 func (p *probe) measure(n int, seed uint64) (a, b []float64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector has its turn between the blocks
 	random := rand.New(rand.NewPCG(seed, 0))         //nolint:gosec // an order, and no secret

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,8 +45,9 @@ func newListen(s *settings) *cobra.Command {
 It asks the API for tasks that have ended, and posts each to --forward-to and to no other URL, as
 Ittybit would: signed with the API key, and again until it is confirmed with status 200. It begins
 when it says so, with the tasks of the last day that are under way; --since begins earlier. Started
-again, it goes on where it was, and --since has no effect: remove the directory of --state to begin
-anew. What no list of tasks shows can't be seen: media.created, and progress.`,
+again with the same API, key and --forward-to, it goes on where it was, and --since has no effect:
+remove the directory of --state to begin anew. What no list of tasks shows can't be seen:
+media.created, and progress.`,
 		Example: `  ITTYBIT_API_KEY=ittybit_… ittybit-dev listen --forward-to http://localhost:3000/ittybit-webhook
   ittybit-dev listen --forward-to http://localhost:3000/ittybit-webhook --since 2h`,
 		Args: cobra.NoArgs,
@@ -66,7 +69,7 @@ anew. What no list of tasks shows can't be seen: media.created, and progress.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.forward, "forward-to", "", "URL that gets the webhooks (required)")
 	flags.StringVar(&f.since, "since", "", "begin with the tasks of so long ago, such as 2h, or since a time (RFC 3339)")
-	flags.StringVar(&f.state, "state", ".ittybit-listen", "directory that keeps what was delivered, for one API and key")
+	flags.StringVar(&f.state, "state", "", "directory that keeps what was delivered (default: one in your configuration directory)")
 	flags.DurationVar(&f.every, "every", 5*time.Second, "time between two polls")
 	_ = cmd.MarkFlagRequired("forward-to") // it is there
 	return cmd
@@ -99,7 +102,15 @@ func openListener(cmd *cobra.Command, s *settings, f *listenFlags) (*listener, e
 		return nil, err
 	}
 	l := &listener{cmd: cmd, settings: s, flags: f, client: client, webhooks: webhookClient()}
-	if l.state, l.at, err = openListenState(cmd.Context(), f.state, s.url, s.apiKey()); err != nil {
+	source := stateSource(s.url, s.apiKey(), f.forward)
+	if f.state == "" {
+		config, err := os.UserConfigDir()
+		if err != nil {
+			return nil, fmt.Errorf("%w: give a directory with --state", err)
+		}
+		f.state = filepath.Join(config, "ittybit-dev", "listen-"+source)
+	}
+	if l.state, l.at, err = openListenState(cmd.Context(), f.state, source); err != nil {
 		return nil, failed("%w", err)
 	}
 	switch {

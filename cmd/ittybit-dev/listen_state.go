@@ -40,16 +40,21 @@ CREATE TABLE IF NOT EXISTS events (
 CREATE INDEX IF NOT EXISTS events_due ON events (due) WHERE delivered = 0;
 CREATE INDEX IF NOT EXISTS events_created ON events (created) WHERE delivered = 1;`
 
-// openListenState opens the state in a directory. It belongs to one API and key.
-func openListenState(ctx context.Context, dir, url, key string) (s *listenState, checkpoint *ittybit.ReconcileCheckpoint, err error) {
+// stateSource names what a state belongs to, without secrets.
+func stateSource(url, key, forward string) string {
+	sum := sha256.Sum256([]byte("ittybit-dev listen\x00" + url + "\x00" + key + "\x00" + forward))
+	return hex.EncodeToString(sum[:8])
+}
+
+// openListenState opens the state in a directory. It is of one source; without a checkpoint it has
+// not begun.
+func openListenState(ctx context.Context, dir, source string) (s *listenState, checkpoint *ittybit.ReconcileCheckpoint, err error) {
 	ctx = context.WithoutCancel(ctx)
 	path := filepath.Join(dir, "listen.db")
 	db, err := openDatabase(ctx, path, listenSchema)
 	if err != nil {
 		return nil, nil, err
 	}
-	sum := sha256.Sum256([]byte("ittybit-dev listen\x00" + url + "\x00" + key))
-	source := hex.EncodeToString(sum[:8])
 	var known, data string
 	err = db.QueryRowContext(ctx, "SELECT source, data FROM checkpoint").Scan(&known, &data)
 	switch {
@@ -57,7 +62,7 @@ func openListenState(ctx context.Context, dir, url, key string) (s *listenState,
 		_, err = db.ExecContext(ctx, "INSERT INTO checkpoint VALUES (1, ?, '')", source)
 	case err != nil:
 	case known != source && data != "":
-		err = errors.New("it is of another API or key: choose another directory with --state, or remove this one and give --since")
+		err = errors.New("it is of another API, key or --forward-to: choose another directory with --state, or remove this one and give --since")
 	case known != source:
 		_, err = db.ExecContext(ctx, "UPDATE checkpoint SET source = ?", source)
 	case data != "":

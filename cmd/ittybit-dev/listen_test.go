@@ -29,10 +29,16 @@ func listening(t *testing.T, url, to, state string, args ...string) (stop func()
 		all := append([]string{"listen", "--url", url, "--forward-to", to, "--state", state, "--every", "20ms"}, args...)
 		ended <- run(ctx, all, strings.NewReader(""), out, out)
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Delivering") }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Delivering") }, 60*time.Second, time.Millisecond)
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			t.Log(out.String())
+		}
+	})
 	return func() {
 		cancel()
-		assert.Equal(t, exitOK, <-ended, out.String())
+		assert.Equal(t, exitOK, <-ended)
 	}
 }
 
@@ -75,19 +81,19 @@ func TestListen_deliversWhatEndsFromNowOn(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state")
 	stop := listening(t, srv.URL, to, state)
 	finish(t, srv, client, underWay)
-	require.Eventually(t, func() bool { return len(in.all()) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.all()) == 1 }, 60*time.Second, 10*time.Millisecond)
 	assert.Equal(t, []string{underWay}, in.ids(), "not what had ended before")
 	in.mu.Lock()
 	in.statuses = []int{500} // one attempt fails
 	in.mu.Unlock()
 	next := create(t, client)
 	finish(t, srv, client, next)
-	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 60*time.Second, 10*time.Millisecond)
 	stop()
 	missed := create(t, client)
 	finish(t, srv, client, missed)
 	stop = listening(t, srv.URL, to, state)
-	require.Eventually(t, func() bool { return len(in.all()) == 3 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.all()) == 3 }, 60*time.Second, 10*time.Millisecond)
 	stop()
 	assert.Equal(t, []string{underWay, next, missed}, in.ids())
 	assert.Empty(t, srv.Deliveries(), "nobody asked Ittybit for webhooks")
@@ -100,7 +106,7 @@ func TestListen_since(t *testing.T) {
 	require.NoError(t, err)
 	in, to := receiver(t)
 	stop := listening(t, srv.URL, to, t.TempDir(), "--since", "1h")
-	require.Eventually(t, func() bool { return len(in.all()) == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.all()) == 1 }, 60*time.Second, 10*time.Millisecond)
 	stop()
 	assert.Equal(t, []string{old}, in.ids())
 }
@@ -154,7 +160,7 @@ func TestListen_missesNothingHoweverOftenItIsKilled(t *testing.T) {
 	t.Logf("%d tasks, %d kills (%d of them while it delivered), %d repeats", tasks, kills, running, repeats)
 
 	// What the next poll can't find again is not kept.
-	state, at, err := openListenState(t.Context(), args[8], srv.URL, defaultKey)
+	state, at, err := openListenState(t.Context(), args[8], stateSource(srv.URL, defaultKey, to))
 	require.NoError(t, err)
 	defer func() { _ = state.Close() }()
 	at.Since = time.Now().Add(time.Minute)
@@ -180,7 +186,7 @@ func TestListen_deliversInTheOrderOfTheirEnds(t *testing.T) {
 		time.Sleep(2 * time.Millisecond) // times have milliseconds
 	}
 	stop = listening(t, srv.URL, to, state)
-	require.Eventually(t, func() bool { return len(in.all()) == len(ids) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.all()) == len(ids) }, 60*time.Second, 10*time.Millisecond)
 	stop()
 	assert.Equal(t, ids, in.ids())
 }
@@ -195,9 +201,9 @@ func TestListen_triesAgainWithoutHoldingUpTheOthers(t *testing.T) {
 	in.statuses = []int{500}
 	in.mu.Unlock()
 	first := create(t, client)
-	require.Eventually(t, func() bool { in.mu.Lock(); defer in.mu.Unlock(); return len(in.statuses) == 0 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { in.mu.Lock(); defer in.mu.Unlock(); return len(in.statuses) == 0 }, 60*time.Second, time.Millisecond)
 	second := create(t, client)
-	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 60*time.Second, 10*time.Millisecond)
 	stop()
 	assert.Equal(t, []string{second, first}, in.ids())
 }
@@ -215,7 +221,7 @@ func TestListen_isForOneKeyAndOneProcess(t *testing.T) {
 	assert.Zero(t, running.interrupt())
 	code, _, errOut = command(t, append(args, "--key", "another_key_of_a_test")...)
 	assert.Equal(t, exitFailed, code)
-	assert.Contains(t, errOut, "of another API or key")
+	assert.Contains(t, errOut, "of another API, key or --forward-to")
 	assert.NotContains(t, errOut, "another_key_of_a_test")
 	code, _, errOut = command(t, append(args, "--key", "another_key_of_a_test", "--state", t.TempDir())...)
 	assert.Equal(t, exitNoReach, code, "a key that is refused ends it")
@@ -232,7 +238,7 @@ func TestListen_printsNoSecret(t *testing.T) {
 		ended <- run(ctx, []string{"listen", "--url", srv.URL, "--json", "--since", "1h", "--state", t.TempDir(), "--forward-to",
 			"http://user:password@127.0.0.1:1/hook?token=secret"}, strings.NewReader(""), &out, &errOut)
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(out.String(), "\n") }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "\n") }, 60*time.Second, 5*time.Millisecond)
 	cancel()
 	assert.Equal(t, exitOK, <-ended)
 	var a attempt

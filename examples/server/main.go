@@ -48,6 +48,9 @@ func run(ctx context.Context, address string, local bool) error {
 	}
 	apiKey, publicURL := os.Getenv("ITTYBIT_API_KEY"), os.Getenv("WEBHOOK_URL")
 	var options []ittybit.ClientOption
+	if baseURL := os.Getenv("ITTYBIT_URL"); baseURL != "" { // of ittybit-dev serve, for one
+		options = append(options, ittybit.WithBaseURL(baseURL))
+	}
 	if local {
 		server := ittybittest.NewServer(ittybittest.WithTaskDuration(time.Second))
 		defer server.Close()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,12 +49,12 @@ func BenchmarkGroupCommit(b *testing.B) {
 			const events = 512 // of each, in a turn
 			for b.Loop() {
 				for i, way := range []func(*ittybit.Event) error{bare, handle(bench.inbox), handle(bench.with(group))} {
-					took[i] += burst(b, concurrent, events, n, way)
+					took[i] += inboxtest.Burst(b, concurrent, events, n, way)
 					n += events
 				}
 			}
 			faulty.Fail(0, "")
-			burst(b, concurrent, events, n, counted)
+			inboxtest.Burst(b, concurrent, events, n, counted)
 			_, commits, _ := faulty.Figures()
 			each := float64(events) * float64(b.N)
 			b.ReportMetric(each/took[0].Seconds(), "bare/s")
@@ -67,31 +66,4 @@ func BenchmarkGroupCommit(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-}
-
-// burst handles events, so many at a time, and gives how long that took.
-func burst(b *testing.B, concurrent, events, first int, handle func(*ittybit.Event) error) time.Duration {
-	all := make([]*ittybit.Event, events)
-	for i := range all {
-		all[i] = task(b, first+i)
-	}
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	began := time.Now()
-	for range concurrent {
-		workers.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= events {
-					return
-				}
-				if err := handle(all[i]); err != nil {
-					b.Error(err)
-					return
-				}
-			}
-		})
-	}
-	workers.Wait()
-	return time.Since(began)
 }

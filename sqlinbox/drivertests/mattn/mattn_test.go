@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+	_ "modernc.org/sqlite"          // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
@@ -27,3 +28,6 @@ func TestCrash(t *testing.T) {
 	t.Run("each by itself", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "sqlite3", "wal", 0)) })
 	t.Run("groups", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "sqlite3", "wal", 32)) })
 }
+
+// Beside modernc.org/sqlite, in one run.
+func BenchmarkDriver(b *testing.B) { inboxtest.CompareDrivers(b, "sqlite3") }

@@ -70,3 +70,7 @@ func TestFleet_ofSixteenDeliveriesToFourProcessesOneHasAnEffect(t *testing.T) {
 }
 
 func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.ServerStopped(t) }
+
+func TestPostgresFailsOver(t *testing.T) { inboxtest.FailedOver(t, "pgx") }
+
+func TestDiskFull(t *testing.T) { inboxtest.DiskFull(t, "sqlite") }

@@ -13,3 +13,12 @@ func TestReconcile_takesOverFromAProcessThatIsStoppedOrKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) { inboxtest.Takeover(t, open(t)) })
 	}
 }
+
+func TestPaused_oneOfTwoProcessesForLongerThanEveryDeadline(t *testing.T) {
+	for name, open := range servers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inboxtest.Paused(t, open(t))
+		})
+	}
+}

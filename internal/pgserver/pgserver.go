@@ -31,7 +31,22 @@ type Server struct {
 
 // Start makes a database cluster in a temporary folder and starts a server on it. The user root, as
 // whom PostgreSQL does not run, has it run by the user postgres.
-func Start(ctx context.Context) (_ *Server, err error) {
+func Start(ctx context.Context) (*Server, error) {
+	return start(ctx, func(s *Server) *exec.Cmd {
+		return s.program(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	})
+}
+
+// StartStandby starts a server on a copy of this one's data, in a temporary folder. It follows this
+// one, and takes no writes, until the function pg_promote is called on it.
+func (s *Server) StartStandby(ctx context.Context) (*Server, error) {
+	return start(ctx, func(standby *Server) *exec.Cmd {
+		return standby.program(ctx, "pg_basebackup", "-D", standby.data(), "-d", s.URL(), "-R", "-c", "fast", "--no-sync")
+	})
+}
+
+// start starts a server on the data that a program makes.
+func start(ctx context.Context, makeData func(*Server) *exec.Cmd) (_ *Server, err error) {
 	bin, err := find(packageFolders())
 	if err != nil {
 		return nil, err
@@ -50,12 +65,12 @@ func Start(ctx context.Context) (_ *Server, err error) {
 	if err := giveToOwner(dir); err != nil {
 		return nil, err
 	}
-	initdb := s.program(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if err := runAsOwner(initdb); err != nil {
+	program := makeData(s)
+	if err := runAsOwner(program); err != nil {
 		return nil, err
 	}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, tail(out))
+	if out, err := program.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(program.Path), err, tail(out))
 	}
 	err = s.startOnFreePort(ctx, nil)
 	return s, err
@@ -76,7 +91,11 @@ func (s *Server) postgres(ctx context.Context) *exec.Cmd {
 func (s *Server) isReady(context.Context) bool {
 	content, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid")) // not there yet
 	lines := strings.Split(string(content), "\n")
-	return len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready" && strings.TrimSpace(lines[0]) == strconv.Itoa(s.cmd.Process.Pid)
+	if len(lines) < 8 {
+		return false
+	}
+	state := strings.TrimSpace(lines[7])
+	return (state == "ready" || state == "standby") && strings.TrimSpace(lines[0]) == strconv.Itoa(s.cmd.Process.Pid)
 }
 
 // Close stops the server and removes its data.

@@ -1,6 +1,7 @@
 package pgxinbox_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -41,4 +42,11 @@ func TestCrash(t *testing.T) {
 	t.Run("through PgBouncer", func(t *testing.T) {
 		inboxtest.Crash(t, inboxtest.OnPostgres(t, "pgxpool", "&default_query_exec_mode=exec", 4))
 	})
+}
+
+func TestPostgresFailsOver(t *testing.T) {
+	if os.Getenv("ITTYBIT_TEST_CRASH") == "" {
+		t.Skip("sqlinbox has the short one; set ITTYBIT_TEST_CRASH=full")
+	}
+	inboxtest.FailedOver(t, "pgxpool")
 }

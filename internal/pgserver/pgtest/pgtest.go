@@ -92,6 +92,21 @@ func Server(t testing.TB) *pgserver.Server {
 	return server
 }
 
+// Standby starts a copy of a server, which follows it. It is gone after the test.
+func Standby(t testing.TB, of *pgserver.Server) *pgserver.Server {
+	t.Helper()
+	standby, err := of.StartStandby(t.Context())
+	if err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return standby
+}
+
 // Pooler starts a PgBouncer in transaction mode in front of the server of a database's URL. It is
 // gone after the test. Where PgBouncer is not installed the test is skipped, or fails if
 // ITTYBIT_TEST_REQUIRE_POSTGRES is set.

@@ -29,5 +29,7 @@ func TestCrash(t *testing.T) {
 	t.Run("groups", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "sqlite3", "wal", 32)) })
 }
 
+func TestDiskFull(t *testing.T) { inboxtest.DiskFull(t, "sqlite3") }
+
 // Beside modernc.org/sqlite, in one run.
 func BenchmarkDriver(b *testing.B) { inboxtest.CompareDrivers(b, "sqlite3") }

@@ -25,7 +25,7 @@ func RoundTrips(t *testing.T, open func(t testing.TB) *Backend) int {
 
 // deliverAll delivers events by eight, each until it is acknowledged, and gives the errors of those
 // that were not.
-func (b *bench) deliverAll(t *testing.T, events int, acknowledged func(n int)) []error {
+func (b *bench) deliverAll(t *testing.T, events int, acknowledged func(n int), refused func()) []error {
 	t.Helper()
 	var mu sync.Mutex
 	var failures []error
@@ -48,6 +48,7 @@ func (b *bench) deliverAll(t *testing.T, events int, acknowledged func(n int)) [
 					mu.Lock()
 					failures = append(failures, seen.Err)
 					mu.Unlock()
+					refused()
 					if attempt > 1000 {
 						assert.NoError(t, seen.Err)
 						return
@@ -83,7 +84,7 @@ func PoolerRestarted(t *testing.T, open func(t testing.TB) *Backend) {
 		if at, ok := reached[int(done.Add(1))]; ok {
 			close(at)
 		}
-	})
+	}, func() {})
 	restarting.Wait()
 	assert.Equal(t, events, b.effects(t))
 	assert.Equal(t, events, b.rows(t, "handled"))

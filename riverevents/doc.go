@@ -17,9 +17,12 @@
 // # What is guaranteed
 //
 // Nothing that was acknowledged is lost: [Enqueue] commits the event's key and its job in one
-// transaction, and only then is the delivery answered 200. While the database is away it is
-// answered 503, and comes again. A commit is as durable as PostgreSQL is told to make it: with
-// synchronous_commit off, a crash of its machine can lose what was acknowledged just before.
+// transaction, and only then is the delivery answered 200. Events that arrive while three
+// transactions are under way are committed together, at most 64 or 1 MiB of them; where that fails,
+// each is tried again by itself, so that none is refused for another one's sake. While the database
+// is away a delivery is answered 503, and comes again. A commit is as durable as PostgreSQL is told
+// to make it: with synchronous_commit off, a crash of its machine can lose what was acknowledged
+// just before.
 //
 // An event is enqueued once. Its key is in a table of this package, which outlives River's
 // jobs: River deletes completed and cancelled jobs after 24 hours and discarded ones after
@@ -29,7 +32,11 @@
 //
 // What a handler writes through [Tx] is written exactly once. Its writes, the mark that the
 // event was handled, and the job's completion are one commit. A worker that is killed
-// leaves nothing behind, and its job is rescued and run again. Of two runs of one event (of
+// leaves nothing behind, and its job is rescued and run again. Where the handler did without Tx,
+// the mark is committed, together with those of jobs that end at the same time, before River
+// completes the job in its own batches, up to a quarter of a second later. A job whose worker is
+// killed in between is rescued and completed without a call of the handler; if it had used up its
+// attempts, River discards it, though its event is marked as handled. Of two runs of one event (of
 // a rescued job whose worker was not dead after all, say) one commits, and the others find
 // out when they call Tx. What a handler does elsewhere is done at least once: write to
 // other systems so that it may happen again, with the event's key as idempotency key.

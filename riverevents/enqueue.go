@@ -81,8 +81,9 @@ func WithKey(key func(*ittybit.Event) string) EnqueueOption {
 
 // WithMetadata adds what fn gives to the job's arguments, for the worker to find in
 // [JobFromContext]: the trace of the request, for instance, as W3C's traceparent. NUL and what is
-// not UTF-8, which PostgreSQL refuses, become U+FFFD. River's middleware for insertion
-// (otelriver's, say) sees the same context as fn, and needs no such option. A nil function panics.
+// not UTF-8, which PostgreSQL refuses, become U+FFFD. River's middleware and hooks for insertion
+// (otelriver's, say) see the same context as fn only for an event that is inserted by itself: see
+// [WithoutBatches]. A nil function panics.
 func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]string) EnqueueOption {
 	return enqueueOption(func(q *enqueuer) {
 		if fn == nil {
@@ -92,11 +93,20 @@ func WithMetadata(fn func(ctx context.Context, e *ittybit.Event) map[string]stri
 	})
 }
 
+// WithoutBatches has each event inserted in a transaction of its own, and not together with those
+// that arrive at the same time. It is for River's middleware and hooks for insertion, where they
+// use values of a delivery's context: those of a batch are called once for all of it, with a
+// context without values.
+func WithoutBatches() EnqueueOption {
+	return enqueueOption(func(q *enqueuer) { q.single = true })
+}
+
 // Enqueue gives a handler that inserts a River job for each event, for [Worker] to do. It
 // returns nil when the job is committed, so that a webhook is answered 200 only then;
 // [ittybit.ErrAlreadyHandled] for an event that was enqueued before, whatever has become of
-// it (200, too); and [ittybit.RetryLater] when the database fails (503). A client without
-// Workers will do. A nil client panics.
+// it (200, too); and [ittybit.RetryLater] when the database fails (503). Events that arrive at the
+// same time are inserted together; see the package's overview. A client without Workers will do. A
+// nil client panics.
 //
 // What River itself refuses (because the client has Workers, but none for these jobs, or because of
 // a queue's name that is none) is a mistake that waiting does not mend: the error is not RetryLater
@@ -106,6 +116,8 @@ func Enqueue(client *river.Client[pgx.Tx], opts ...EnqueueOption) ittybit.EventH
 		panic("riverevents: Enqueue: nil client")
 	}
 	q := &enqueuer{client: client, tables: tablesOf(client), key: (*ittybit.Event).Key}
+	q.batches = newBatcher(q.insert, q.insertMany)
+	q.batches.bytes = func(a Args) int { return len(a.Payload) }
 	for _, opt := range opts {
 		opt.applyEnqueue(q)
 	}
@@ -119,6 +131,8 @@ type enqueuer struct {
 	opts     river.InsertOpts
 	key      func(*ittybit.Event) string
 	metadata func(context.Context, *ittybit.Event) map[string]string
+	batches  *batcher[Args, bool]
+	single   bool // without batches
 }
 
 // HandleEvent implements [ittybit.EventHandler].
@@ -133,11 +147,17 @@ func (q *enqueuer) HandleEvent(ctx context.Context, e *ittybit.Event) error {
 	if q.metadata != nil {
 		args.Metadata = clean(q.metadata(ctx, e))
 	}
-	err := q.insert(ctx, args)
+	insert := q.batches.do
+	if q.single {
+		insert = q.insert
+	}
+	inserted, err := insert(ctx, args)
 	var refused *refusedError
 	switch {
-	case err == nil, errors.Is(err, ittybit.ErrAlreadyHandled):
-		return err
+	case err == nil && inserted:
+		return nil
+	case err == nil:
+		return ittybit.ErrAlreadyHandled
 	case errors.As(err, &refused):
 		return fmt.Errorf("riverevents: enqueuing: %w", err)
 	default:
@@ -159,36 +179,6 @@ func clean(metadata map[string]string) map[string]string {
 		cleaned[strings.ReplaceAll(name, "\x00", "\uFFFD")] = strings.ReplaceAll(value, "\x00", "\uFFFD")
 	}
 	return cleaned
-}
-
-var errSkipped = errors.New("the job was skipped as a duplicate, though events are unique by their key")
-
-// insert commits the key and the job. The key comes first: a delivery of the same event at
-// the same time then waits for this transaction, and sees its key.
-func (q *enqueuer) insert(ctx context.Context, args Args) error {
-	tx, err := begin(ctx, q.client)
-	if err != nil {
-		return err
-	}
-	defer rollback(ctx, tx)
-	inserted, err := tx.Exec(ctx, q.tables.insertEvent, args.Name, args.Key)
-	if err != nil {
-		return err
-	}
-	if inserted.RowsAffected() == 0 {
-		return ittybit.ErrAlreadyHandled
-	}
-	opts := q.opts
-	job, err := q.client.InsertTx(ctx, tx, args, &opts)
-	switch {
-	case err != nil && ctx.Err() == nil && txUsable(tx):
-		return &refusedError{err}
-	case err != nil:
-		return err
-	case job.UniqueSkippedAsDuplicate:
-		return &refusedError{errSkipped}
-	}
-	return tx.Commit(ctx)
 }
 
 // txUsable reports whether a transaction still can: an error of the database's, or of the way to

@@ -66,12 +66,14 @@ func JobFromContext(ctx context.Context) (*river.Job[Args], bool) {
 
 // run is one attempt to handle an event.
 type run struct {
+	worker  *worker
 	client  *river.Client[pgx.Tx]
 	tables  tables
 	job     *river.Job[Args]
 	key     string // of the event, in its table
 	subject string // empty: without order
 	state   subjectState
+	kept    string // of the subject, as it was loaded
 
 	mu         sync.Mutex
 	tx         pgx.Tx // nil until Tx was called
@@ -85,12 +87,14 @@ type run struct {
 // loadState finds out, without a lock, whether the event is to be handled, and sets skip where it
 // is not. Its error is the database's.
 func (r *run) loadState(ctx context.Context) error {
-	var outcome, kept *string
-	row := r.client.Driver().GetExecutor().QueryRow(ctx, r.tables.loadState, r.job.Args.Name, r.key, r.subject)
-	if err := row.Scan(&outcome, &kept); err != nil {
+	l, err := r.worker.loads.do(ctx, r)
+	if err != nil {
 		return err
 	}
-	r.decideSkip(outcome, kept)
+	if l.kept != nil {
+		r.kept = *l.kept
+	}
+	r.decideSkip(l.outcome, l.kept)
 	return nil
 }
 
@@ -181,35 +185,38 @@ func (r *run) lockRows(ctx context.Context, tx pgx.Tx) (outcome, kept *string, e
 	return outcome, kept, nil
 }
 
-// settle marks the event and, unless it was discarded, completes the job: in the handler's
-// transaction, if there is one. It sees to it that a run that is too late writes nothing.
+// settle marks the event: in the handler's transaction, if there is one, together with the
+// completion of its job, and otherwise together with events whose handlers end at the same time. It
+// sees to it that a run that is too late writes nothing.
 func (r *run) settle(ctx context.Context, outcome ittybit.Outcome) error {
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
 	tx, rolledBack := r.takeTx()
-	if rolledBack && outcome == ittybit.OutcomeHandled {
+	switch {
+	case rolledBack && outcome == ittybit.OutcomeHandled:
 		return errRolledBack
+	case tx != nil:
+		defer rollback(ctx, tx)
+		return r.settleIn(ctx, tx, outcome)
 	}
-	if tx == nil {
-		var err error
-		if tx, err = r.lock(ctx); err != nil {
-			return err
-		}
+	marked, err := r.worker.marks.do(ctx, mark{r, outcome})
+	if err == nil && !marked {
+		_, err = markLocked(ctx, mark{r, outcome})
 	}
-	defer rollback(ctx, tx)
-	if isDuplicate(r.skip) {
-		return nil // another run wrote the mark
-	}
+	return err
+}
+
+// settleIn commits the transaction with the mark and the job's completion. A job whose event was
+// discarded has no such transaction.
+func (r *run) settleIn(ctx context.Context, tx pgx.Tx, outcome ittybit.Outcome) error {
 	if err := r.mark(ctx, tx, outcome); err != nil {
 		return err
 	}
-	if outcome != ittybit.OutcomeDiscarded {
-		// A job that was rescued meanwhile is not "running", and runs once more in vain. One whose
-		// row is gone can't be completed, and the event was handled all the same.
-		_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, r.job)
-		if err != nil && !errors.Is(err, rivertype.ErrNotFound) {
-			return fmt.Errorf("completing the job: %w", err)
-		}
+	// A job that was rescued meanwhile is not "running", and runs once more in vain. One whose
+	// row is gone can't be completed, and the event was handled all the same.
+	_, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, r.job)
+	if err != nil && !errors.Is(err, rivertype.ErrNotFound) {
+		return fmt.Errorf("completing the job: %w", err)
 	}
 	return tx.Commit(ctx)
 }

@@ -140,6 +140,9 @@ func pruneOnce(ctx context.Context, client *river.Client[pgx.Tx], statement stri
 	return deleted.RowsAffected(), tx.Commit(ctx)
 }
 
+// setLockTimeout sets it until the transaction ends.
+const setLockTimeout = "SELECT set_config('lock_timeout', $1, true)"
+
 // tables has the statements on the tables of one schema.
 type tables struct {
 	insertEvent   string
@@ -150,6 +153,11 @@ type tables struct {
 	settleSubject string
 	pruneEvents   string
 	pruneSubjects string
+
+	// Of several events at once.
+	insertEvents string
+	loadStates   string
+	markEvents   string
 }
 
 func tablesOf(client *river.Client[pgx.Tx]) tables {
@@ -168,7 +176,48 @@ func tablesOf(client *river.Client[pgx.Tx]) tables {
 			"AND (settled_at IS NULL OR settled_at < now() - $1::interval) ORDER BY enqueued_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
 		pruneSubjects: "DELETE FROM " + subject + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + subject +
 			" WHERE seen_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED))",
+
+		insertEvents: "INSERT INTO " + event + " (name, key) SELECT $1, k FROM unnest($2::text[]) k ORDER BY k " +
+			"ON CONFLICT DO NOTHING RETURNING key",
+		loadStates: "SELECT array_agg((SELECT outcome FROM " + event + " WHERE name = a.name AND key = a.key) ORDER BY a.n), " +
+			"array_agg((SELECT newest FROM " + subject + " WHERE name = a.name AND subject = a.subject) ORDER BY a.n) " +
+			"FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS a (name, key, subject, n)",
+		markEvents: markEvents(event, subject),
 	}
+}
+
+// markEvents gives the statement that marks the events in $1 to $4 (names, keys, outcomes, and
+// subjects or ""), and gives the places of those that it marked. The subjects in $5 and $6 have
+// been in the states of $7, and are to be in those of $8. A subject that is in another state by now
+// is left as it is, and so is each event about it.
+//
+// Subjects are locked in one order, and waited for no longer than $9; for events nobody waits. So
+// two of these can't wait for each other, nor for a handler's transaction that waits for them.
+func markEvents(event, subject string) string {
+	return `WITH timeout AS MATERIALIZED (SELECT set_config('lock_timeout', $9, true) AS value),
+subjects AS (
+    INSERT INTO ` + subject + ` AS s (name, subject, newest)
+    SELECT a.name, a.subject, a.after FROM timeout, unnest($5::text[], $6::text[], $8::text[]) AS a (name, subject, after)
+    WHERE timeout.value <> '' ORDER BY a.name, a.subject
+    ON CONFLICT (name, subject) DO UPDATE SET seen_at = now(), newest = CASE WHEN s.newest = (
+        SELECT b.before FROM unnest($5::text[], $6::text[], $7::text[]) AS b (name, subject, before)
+        WHERE b.name = s.name AND b.subject = s.subject) THEN excluded.newest ELSE s.newest END
+    RETURNING s.name, s.subject, s.newest),
+wanted AS (
+    SELECT DISTINCT ON (a.name, a.key) a.name, a.key, a.outcome, a.n
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS a (name, key, outcome, subject, n)
+    LEFT JOIN subjects s ON s.name = a.name AND s.subject = a.subject
+    LEFT JOIN unnest($5::text[], $6::text[], $8::text[]) AS b (name, subject, after) ON b.name = a.name AND b.subject = a.subject
+    WHERE a.subject = '' OR s.newest = b.after
+    ORDER BY a.name, a.key, a.n),
+locked AS MATERIALIZED (
+    SELECT e.name, e.key FROM ` + event + ` e WHERE (e.name, e.key) IN (SELECT w.name, w.key FROM wanted w) FOR UPDATE SKIP LOCKED),
+marked AS (
+    UPDATE ` + event + ` e SET outcome = w.outcome, settled_at = now() FROM wanted w, locked l
+    WHERE e.name = w.name AND e.key = w.key AND l.name = w.name AND l.key = w.key
+    AND (e.outcome IS NULL OR e.outcome = '` + string(ittybit.OutcomeDiscarded) + `')
+    RETURNING w.n)
+SELECT coalesce(array_agg(n), '{}') FROM marked`
 }
 
 func prefixOf(schema string) string {

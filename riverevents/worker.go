@@ -92,7 +92,13 @@ func Worker(next ittybit.EventHandler, opts ...WorkerOption) river.Worker[Args] 
 	if next == nil {
 		panic("riverevents: Worker: nil handler")
 	}
-	w := &worker{next: next, named: make(map[string]ittybit.EventHandler)}
+	w := &worker{
+		next: next, named: make(map[string]ittybit.EventHandler),
+		loads: newBatcher(loadOne, loadMany), marks: newBatcher(markOne, markMany),
+	}
+	// A worker may be that of several clients.
+	w.loads.same = func(a, b *run) bool { return a.client == b.client }
+	w.marks.same = func(a, b mark) bool { return a.run.client == b.run.client }
 	for _, opt := range opts {
 		opt.applyWorker(w)
 	}
@@ -108,6 +114,8 @@ type worker struct {
 	unordered bool
 	logger    *slog.Logger
 	observer  func(context.Context, Attempt)
+	loads     *batcher[*run, loaded]
+	marks     *batcher[mark, bool]
 }
 
 // Timeout implements river.Worker.
@@ -135,7 +143,7 @@ func (w *worker) work(ctx context.Context, a *Attempt) error {
 	if a.Event, err = ittybit.ParseEvent(a.Job.Args.Payload); err != nil {
 		return a.end(ittybit.OutcomeMalformedEvent, err) // not cancelled: a newer version may have written it, and read it
 	}
-	r := &run{client: client, tables: tablesOf(client), job: a.Job, key: keyOf(a.Job)}
+	r := &run{worker: w, client: client, tables: tablesOf(client), job: a.Job, key: keyOf(a.Job)}
 	if !w.unordered {
 		r.subject, r.state = subjectOf(a.Event)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -75,7 +76,9 @@ func playReceiver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	webhook, err := ittybit.NewWebhookHandler(apiKey, riverevents.Enqueue(client))
+	enqueue := riverevents.Enqueue(client)
+	riverevents.BatchOften(enqueue)
+	webhook, err := ittybit.NewWebhookHandler(apiKey, enqueue)
 	if err != nil {
 		return err
 	}
@@ -100,11 +103,17 @@ func playWorker(ctx context.Context) error {
 	}
 	defer pool.Close()
 	workers := river.NewWorkers()
-	river.AddWorker(workers, riverevents.Worker(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+	worker := riverevents.Worker(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+		if writesElsewhere(e.Key()) {
+			_, err := pool.Exec(ctx, "INSERT INTO elsewhere VALUES ($1)", e.Key())
+			return err
+		}
 		err := write(ctx, e)
 		time.Sleep(rand.N(20 * time.Millisecond)) // so that many are killed between their writes and the commit
 		return err
-	})))
+	}))
+	riverevents.BatchOften(worker)
+	river.AddWorker(workers, worker)
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		ID:                   os.Getenv(idVariable),
 		Logger:               slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1})),
@@ -128,6 +137,10 @@ func playWorker(ctx context.Context) error {
 	defer cancel()
 	return client.Stop(stopping)
 }
+
+// writesElsewhere reports whether the handler of an event, as that of half of them, does without
+// Tx.
+func writesElsewhere(key string) bool { return crc32.ChecksumIEEE([]byte(key))%2 == 0 }
 
 // process is a running process of the crash test.
 type process struct {

@@ -156,8 +156,13 @@ func (q *queue) work(next ittybit.EventHandler, opts ...riverevents.WorkerOption
 
 func (q *queue) workWith(config *river.Config, next ittybit.EventHandler, opts ...riverevents.WorkerOption) *working {
 	q.t.Helper()
+	return q.workFor(config, riverevents.Worker(next, opts...))
+}
+
+func (q *queue) workFor(config *river.Config, worker river.Worker[riverevents.Args]) *working {
+	q.t.Helper()
 	config.Schema, config.Workers = q.schema, river.NewWorkers()
-	river.AddWorker(config.Workers, riverevents.Worker(next, opts...))
+	river.AddWorker(config.Workers, worker)
 	config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 8}}
 	config.FetchCooldown, config.FetchPollInterval = 5*time.Millisecond, 50*time.Millisecond
 	config.RetryPolicy = soon{}

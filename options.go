@@ -106,21 +106,15 @@ func (o apiVersionOption) applyWait(c *waitConfig) error {
 }
 
 func (o apiVersionOption) check() error {
-	if !isHeaderValue(o.version) {
-		return &ParamError{Param: "API version", Reason: "is not a valid header value"}
-	}
-	return nil
+	return paramErrorIf(!isHeaderValue(o.version), "API version", "is not a valid header value")
 }
 
 // WithUserAgent puts product, such as "your-app/1.2", in front of this SDK's own name
 // in the User-Agent.
 func WithUserAgent(product string) ClientOption {
 	return clientOption(func(c *clientConfig) error {
-		if !isHeaderValue(product) {
-			return &ParamError{Param: "user agent", Reason: "is not a valid header value"}
-		}
 		c.userAgent = product
-		return nil
+		return paramErrorIf(!isHeaderValue(product), "user agent", "is not a valid header value")
 	})
 }
 
@@ -130,12 +124,8 @@ func WithRetryPolicy(policy RetryPolicy) ClientOption {
 		if policy.MaxAttempts < 0 || policy.MinWait < 0 || policy.MaxWait < 0 {
 			return &ParamError{Param: "retry policy", Reason: "has a negative value"}
 		}
-		policy = policy.withDefaults()
-		if policy.MinWait > policy.MaxWait {
-			return &ParamError{Param: "retry policy", Reason: "has a MinWait above its MaxWait"}
-		}
-		c.retry = policy
-		return nil
+		c.retry = policy.withDefaults()
+		return paramErrorIf(c.retry.MinWait > c.retry.MaxWait, "retry policy", "has a MinWait above its MaxWait")
 	})
 }
 
@@ -273,11 +263,9 @@ func (c *requestConfig) idempotencyKey() string {
 // effect on other methods.
 func WithIdempotencyKey(key string) RequestOption {
 	return requestOption(func(c *requestConfig) error {
-		if key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
-			return &ParamError{Param: "idempotency key", Reason: "must be 1 to 255 printable ASCII characters without spaces"}
-		}
 		c.key = key
-		return nil
+		return paramErrorIf(key == "" || len(key) > 255 || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }),
+			"idempotency key", "must be 1 to 255 printable ASCII characters without spaces")
 	})
 }
 
@@ -312,11 +300,8 @@ func WithRequestHeader(name, value string) RequestOption {
 // when the call fails. Use one info for each call.
 func WithResponseInfo(info *ResponseInfo) RequestOption {
 	return requestOption(func(c *requestConfig) error {
-		if info == nil {
-			return &ParamError{Param: "response info", Reason: "is nil"}
-		}
 		c.info = info
-		return nil
+		return paramErrorIf(info == nil, "response info", "is nil")
 	})
 }
 

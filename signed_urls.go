@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -188,17 +189,17 @@ func SignURL(apiKey string, params SignURLParams) (*SignedURL, error) {
 	mac := hmac.New(sha256.New, []byte(apiKey))
 	_, _ = mac.Write([]byte(signed)) // a hash takes everything
 	signature := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-	folder, filename := splitPath(params.Path)
+	folder, filename := path.Split(params.Path)
 	return &SignedURL{
 		URL:    origin.String() + "/" + signed + "&signature=" + signature,
-		Domain: origin.Host, Folder: folder, Filename: filename,
+		Domain: origin.Host, Folder: strings.TrimSuffix(folder, "/"), Filename: filename,
 		Method: method, Expiry: time.Unix(params.Expiry.Unix(), 0), Signature: signature,
 	}, nil
 }
 
 // checkSignedPath takes the paths that look the same escaped and not.
-func checkSignedPath(path string) error {
-	for segment := range strings.SplitSeq(path, "/") {
+func checkSignedPath(text string) error {
+	for segment := range strings.SplitSeq(text, "/") {
 		switch {
 		case segment == "":
 			return &ParamError{Param: "Path", Reason: "must be folders and a filename, with single slashes between them and none at either end"}
@@ -213,14 +214,6 @@ func checkSignedPath(path string) error {
 
 func isPlainInPath(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~!$'()*,:@+", r)
-}
-
-// splitPath parts the folders of a path from its last segment.
-func splitPath(path string) (folder, filename string) {
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return path[:i], path[i+1:]
-	}
-	return "", path
 }
 
 // parseDomain reads a project's delivery domain, with or without its scheme.

@@ -158,11 +158,13 @@ type optionRest struct{ rest *[]jsonx.Field } // a pointer: fmt prints what it p
 
 func (r *optionRest) setRest(fields []jsonx.Field) { r.rest = &fields }
 
-func (r optionRest) fields() []jsonx.Field {
-	if r.rest == nil {
-		return nil
+// marshal writes the options that r is part of.
+func (r optionRest) marshal(options any) ([]byte, error) {
+	var rest []jsonx.Field
+	if r.rest != nil {
+		rest = *r.rest
 	}
-	return *r.rest
+	return flattenParams(options, rest, nil, nil)
 }
 
 // isSharedOption reports whether an option is one of every kind, and stands among the parameters
@@ -231,40 +233,34 @@ func (o RawOptions) check(insecureHosts) error {
 }
 
 // MarshalJSON implements [json.Marshaler].
-func (o VideoOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o VideoOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ImageOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o ImageOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o AudioOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o AudioOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) {
-	return flattenParams(o, o.fields(), nil, nil)
-}
+func (o ThumbnailsOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o SubtitlesOptions) MarshalJSON() ([]byte, error) {
-	return flattenParams(o, o.fields(), nil, nil)
-}
+func (o SubtitlesOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ChaptersOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o ChaptersOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o SpeechOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o SpeechOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o IngestOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o IngestOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o ConditionsOptions) MarshalJSON() ([]byte, error) {
-	return flattenParams(o, o.fields(), nil, nil)
-}
+func (o ConditionsOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 // MarshalJSON implements [json.Marshaler].
-func (o WorkflowOptions) MarshalJSON() ([]byte, error) { return flattenParams(o, o.fields(), nil, nil) }
+func (o WorkflowOptions) MarshalJSON() ([]byte, error) { return o.marshal(o) }
 
 func notNegative(param string, value float64) error {
 	if !(value >= 0 && value <= math.MaxFloat64) { // the negation also catches NaN

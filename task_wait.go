@@ -60,11 +60,8 @@ func newWaitConfig(opts []WaitOption) (waitConfig, error) {
 // seconds unless they began above, and are jittered by up to a fifth.
 func WithPollInterval(d time.Duration) WaitOption {
 	return waitOption(func(c *waitConfig) error {
-		if d <= 0 {
-			return &ParamError{Param: "poll interval", Reason: "must be positive"}
-		}
 		c.interval = d
-		return nil
+		return paramErrorIf(d <= 0, "poll interval", "must be positive")
 	})
 }
 
@@ -72,22 +69,16 @@ func WithPollInterval(d time.Duration) WaitOption {
 // polls a second; it must be positive. The default is [DefaultPollRate].
 func WithPollRate(perSecond float64) WaitOption {
 	return waitOption(func(c *waitConfig) error {
-		if !(perSecond > 0 && perSecond <= math.MaxFloat64) {
-			return &ParamError{Param: "poll rate", Reason: "must be positive"}
-		}
 		c.rate = perSecond
-		return nil
+		return paramErrorIf(!(perSecond > 0 && perSecond <= math.MaxFloat64), "poll rate", "must be positive")
 	})
 }
 
 // WithProgress calls fn with the task after each poll that succeeds, the last one included.
 func WithProgress(fn func(*Task)) WaitOption {
 	return waitOption(func(c *waitConfig) error {
-		if fn == nil {
-			return &ParamError{Param: "progress function", Reason: "is nil"}
-		}
 		c.progress = fn
-		return nil
+		return paramErrorIf(fn == nil, "progress function", "is nil")
 	})
 }
 
@@ -100,10 +91,7 @@ type OutageOption interface {
 type outageOption time.Duration
 
 func (o outageOption) check() error {
-	if o < 0 {
-		return &ParamError{Param: "max outage", Reason: "must not be negative"}
-	}
-	return nil
+	return paramErrorIf(o < 0, "max outage", "must not be negative")
 }
 
 func (o outageOption) applyWait(c *waitConfig) error {

@@ -179,9 +179,9 @@ func webhookLogged(tb testing.TB, log *testLog) []map[string]any {
 	tb.Helper()
 	var lines []map[string]any
 	for line := range strings.Lines(log.String()) {
-		var members map[string]any
-		require.NoError(tb, json.Unmarshal([]byte(line), &members), line)
-		lines = append(lines, members)
+		var fields map[string]any
+		require.NoError(tb, json.Unmarshal([]byte(line), &fields), line)
+		lines = append(lines, fields)
 	}
 	return lines
 }

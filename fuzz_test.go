@@ -186,7 +186,7 @@ func requireFieldThatIsNoString(t *testing.T, body []byte, names ...string) {
 	require.Fail(t, "all of them are strings", "%s", body)
 }
 
-// requireEventOfAnySpacing: white space between the members of a payload means nothing.
+// requireEventOfAnySpacing: white space between the fields of a payload means nothing.
 func requireEventOfAnySpacing(t *testing.T, body []byte, e *ittybit.Event) {
 	t.Helper()
 	var compact bytes.Buffer
@@ -199,15 +199,15 @@ func requireEventOfAnySpacing(t *testing.T, body []byte, e *ittybit.Event) {
 	require.Equal(t, e.Key(), other.Key())
 }
 
-// requireTaskAsOfTheStandardLibrary: the texts of a bare task are what encoding/json makes of the members of
+// requireTaskAsOfTheStandardLibrary: the texts of a bare task are what encoding/json makes of the fields of
 // just these names, also where a name or a text is escaped, or a name comes twice.
 func requireTaskAsOfTheStandardLibrary(t *testing.T, body []byte, e *ittybit.Event) {
 	t.Helper()
-	var members map[string]json.RawMessage
-	require.NoError(t, json.Unmarshal(body, &members))
+	var fields map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(body, &fields))
 	var want [4]string
 	for i, name := range []string{"id", "object", "kind", "status"} {
-		if value, ok := members[name]; ok && (string(value) == "null" || json.Unmarshal(value, &want[i]) != nil) {
+		if value, ok := fields[name]; ok && (string(value) == "null" || json.Unmarshal(value, &want[i]) != nil) {
 			return // a field that cannot be decoded: the one of that name before it may count
 		}
 	}

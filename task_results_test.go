@@ -111,7 +111,7 @@ func TestResults_ofAnotherKindAreErrNoResults(t *testing.T) {
 			_, err := results(apiTaskOf(t, `{"id":"task_1","kind":"`+string(other)+`","results":`+text+`}`))
 			require.ErrorIs(t, err, ittybit.ErrNoResults, "%s of %s", kind, other)
 		}
-		// The members of a file say nothing where the task makes something else.
+		// The fields of a file say nothing where the task makes something else.
 		for _, other := range []string{"video", "image", "audio", "ingest"} {
 			_, err := results(apiTaskOf(t, `{"id":"task_1","kind":"`+other+`","output":{"id":"file_1","kind":"`+other+`","url":"https://x.example/a"}}`))
 			require.ErrorIs(t, err, ittybit.ErrNoResults, "%s of %s", kind, other)
@@ -140,8 +140,8 @@ func TestResults_ofUnknownKindsAreReadByTheirShape(t *testing.T) {
 
 func TestResults_membersOfTheWrongShapeAreNamed(t *testing.T) {
 	for _, c := range []struct {
-		kind         ittybit.TaskKind
-		text, member string
+		kind        ittybit.TaskKind
+		text, field string
 	}{
 		{"nsfw", `{"is_nsfw":"yes"}`, `field "is_nsfw"`},
 		{"nsfw", `{"is_nsfw":true,"confidence":"high"}`, `field "confidence"`},
@@ -181,14 +181,14 @@ func TestResults_membersOfTheWrongShapeAreNamed(t *testing.T) {
 	} {
 		got, err := apiResultsOf[c.kind](clientResults(c.text))
 		require.ErrorContains(t, err, "ittybit: results of task_1: ", c.text)
-		require.ErrorContains(t, err, c.member, c.text)
+		require.ErrorContains(t, err, c.field, c.text)
 		require.NotErrorIs(t, err, ittybit.ErrNoResults, c.text)
 		assert.Nil(t, got, c.text)
 
 		target := apiResultTargets[c.kind]()
 		err = json.Unmarshal([]byte(c.text), target)
 		require.ErrorContains(t, err, "ittybit: results of kind "+string(c.kind)+": ", c.text)
-		require.ErrorContains(t, err, c.member, c.text)
+		require.ErrorContains(t, err, c.field, c.text)
 		assert.Equal(t, apiResultTargets[c.kind](), target, "nothing is half read")
 	}
 	_, err := apiTaskOf(t, `{"id":"task_1","kind":"chapters","output":{"chapters":7}}`).Chapters()

@@ -194,7 +194,7 @@ func TestResults_byDefault(t *testing.T) {
 			time.Sleep(time.Second)
 			return a.get("/tasks/" + id)
 		}
-		for kind, members := range map[string][]string{
+		for kind, fields := range map[string][]string{
 			"nsfw":        {"is_nsfw", "confidence"},
 			"description": {"title", "description", "tags"},
 			"subtitles":   {"url", "format"},
@@ -204,8 +204,8 @@ func TestResults_byDefault(t *testing.T) {
 		} {
 			results, ok := run(`{"kind":"` + kind + `","url":"https://example.com/a.mp4"}`)["results"].(map[string]any)
 			require.True(t, ok, kind)
-			for _, member := range members {
-				assert.Contains(t, results, member, kind)
+			for _, field := range fields {
+				assert.Contains(t, results, field, kind)
 			}
 		}
 		for kind, url := range map[string]string{"video": "a.mp4", "image": "a.JPG", "audio": "a.mp3?x=1"} {

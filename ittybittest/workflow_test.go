@@ -329,11 +329,11 @@ func TestSteps_nameWhatTheyMake(t *testing.T) {
 			assert.Equal(t, made.URL, media.URLs[ref])
 			assert.Equal(t, []string{"films", "name.bin"}, []string{made.Folder, made.Filename}, ref)
 			assert.Equal(t, map[string]any{"a": "b"}, made.Metadata)
-			var members struct {
+			var fields struct {
 				Description string `json:"description"`
 			}
-			require.NoError(t, json.Unmarshal(made.RawJSON(), &members))
-			assert.Equal(t, ref != "description", members.Description == "For phones", ref)
+			require.NoError(t, json.Unmarshal(made.RawJSON(), &fields))
+			assert.Equal(t, ref != "description", fields.Description == "For phones", ref)
 		}
 		assert.Equal(t, file.URL, media.URLs["original"])
 	})

@@ -29,7 +29,7 @@ func BenchmarkWrap(b *testing.B) {
 				between := time.Now()
 				tx, err := bench.db.BeginTx(ctx, nil)
 				require.NoError(b, err)
-				_, err = tx.ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ($1)", event.Key())
+				_, err = tx.ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ('"+event.Key()+"')")
 				require.NoError(b, err)
 				require.NoError(b, tx.Commit())
 				wrapped, bare = wrapped+between.Sub(start), bare+time.Since(between)

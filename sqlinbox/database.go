@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
@@ -20,7 +21,9 @@ func (d *sqlDatabase) Pool() any { return d.db }
 
 // Begin implements [core.Database].
 func (d *sqlDatabase) Begin(ctx context.Context, first func() core.Statement) (core.Tx, int64, error) {
-	return begin(ctx, d.db, &sql.TxOptions{Isolation: d.isolation}, first)
+	t := new(transaction)
+	rows, err := t.begin(ctx, d.db, &sql.TxOptions{Isolation: d.isolation}, first)
+	return t, rows, err
 }
 
 // Query implements [core.Database].
@@ -78,6 +81,10 @@ type transaction struct {
 	tx     *sql.Tx
 	cancel context.CancelFunc // ends its context, and so the transaction
 	ended  bool
+	// mayHang says that the driver's Commit and Rollback end with no context.
+	mayHang bool
+	// hanging gives what one of them gives at last, where that was not waited for.
+	hanging <-chan error
 }
 
 // beginner is a *sql.DB or *sql.Conn.
@@ -87,26 +94,26 @@ type beginner interface {
 
 // begin begins a transaction and runs its first statement. Up to there all ends with ctx; from
 // there on the transaction outlives it.
-func begin(ctx context.Context, from beginner, opts *sql.TxOptions, first func() core.Statement) (*transaction, int64, error) {
+func (t *transaction) begin(ctx context.Context, from beginner, opts *sql.TxOptions, first func() core.Statement) (int64, error) {
 	txCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
 	tx, err := from.BeginTx(txCtx, opts)
 	inTime := stop()
 	if err != nil {
 		cancel()
-		return nil, 0, core.Failed("beginning the transaction", core.WithCause(ctx, err))
+		return 0, core.Failed("beginning the transaction", core.WithCause(ctx, err))
 	}
-	t := &transaction{tx: tx, cancel: cancel}
+	t.tx, t.cancel = tx, cancel
 	if !inTime {
 		t.Close()
-		return nil, 0, core.Failed("beginning the transaction", context.Cause(ctx))
+		return 0, core.Failed("beginning the transaction", context.Cause(ctx))
 	}
 	rows, err := t.Run(ctx, first())
 	if err != nil {
 		t.Close()
-		return nil, 0, core.Failed("running the first statement", err)
+		return 0, core.Failed("running the first statement", err)
 	}
-	return t, rows, nil
+	return rows, nil
 }
 
 func (t *transaction) Value() any { return t.tx }
@@ -135,9 +142,8 @@ func (t *transaction) Run(ctx context.Context, s core.Statement) (int64, error) 
 
 // Commit implements [core.Tx].
 func (t *transaction) Commit() error {
-	defer time.AfterFunc(core.CleanupTimeout, t.cancel).Stop()
 	t.ended = true
-	if err := t.tx.Commit(); err != nil {
+	if err := t.end(t.tx.Commit); err != nil {
 		return core.Failed("committing", err)
 	}
 	return nil
@@ -149,11 +155,29 @@ func (t *transaction) Rollback() error {
 		return nil
 	}
 	t.ended = true
-	defer time.AfterFunc(core.CleanupTimeout, t.cancel).Stop()
-	if err := t.tx.Rollback(); !errors.Is(err, sql.ErrTxDone) { // which a handler may have ended itself
+	if err := t.end(t.tx.Rollback); !errors.Is(err, sql.ErrTxDone) { // which a handler may have ended itself
 		return err
 	}
 	return nil
+}
+
+// end commits or rolls back, within CleanupTimeout.
+func (t *transaction) end(by func() error) error {
+	defer time.AfterFunc(core.CleanupTimeout, t.cancel).Stop()
+	if !t.mayHang {
+		return by()
+	}
+	done := make(chan error, 1)
+	go func() { done <- by() }()
+	timer := time.NewTimer(core.CleanupTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		t.hanging = done
+		return fmt.Errorf("no response within %v: %w", core.CleanupTimeout, context.DeadlineExceeded)
+	}
 }
 
 // Close implements [core.Tx].

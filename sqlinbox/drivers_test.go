@@ -20,10 +20,16 @@ func TestDrivers(t *testing.T) {
 		inboxtest.Run(t, inboxtest.SQLite("sqlite", "delete", inboxtest.Grouped()))
 	})
 	t.Run("pgx's stdlib", func(t *testing.T) { inboxtest.Run(t, inboxtest.Postgres("pgx", "", 0)) })
+	t.Run("go-sql-driver", func(t *testing.T) { inboxtest.Run(t, inboxtest.MariaDB("")) })
+	t.Run("go-sql-driver, other parameters", func(t *testing.T) { inboxtest.Run(t, inboxtest.MariaDB(otherParameters)) })
 	t.Run("pgx's stdlib through PgBouncer", func(t *testing.T) {
 		inboxtest.Run(t, inboxtest.Postgres("pgx", "&default_query_exec_mode=exec", 4))
 	})
 }
+
+// otherParameters are those of a DSN that change how times are read, rows are counted and statements are
+// sent.
+const otherParameters = "?parseTime=true&loc=Asia%2FTokyo&clientFoundRows=true&interpolateParams=true&time_zone=%27-05:00%27"
 
 // The target is BEGIN, the key, the handler's statement and COMMIT.
 func TestRoundTrips(t *testing.T) {
@@ -36,6 +42,14 @@ func TestFaults(t *testing.T) {
 		inboxtest.Failing(t, sqlinbox.Postgres, "pgx", pgtest.Database(t), inboxtest.Sampled)
 	})
 	t.Run("wire", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgx", inboxtest.Sampled, inboxtest.Faults...) })
+	t.Run("wire to MariaDB", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "mysql", inboxtest.Sampled, inboxtest.Faults...) })
+}
+
+// They are SET, START TRANSACTION, the key, the handler's statement, the outcome, COMMIT and SET. Without
+// interpolateParams the handler's is prepared first.
+func TestRoundTrips_MariaDB(t *testing.T) {
+	assert.Equal(t, 8, inboxtest.RoundTrips(t, inboxtest.MariaDB("")))
+	assert.Equal(t, 7, inboxtest.RoundTrips(t, inboxtest.MariaDB("?interpolateParams=true")))
 }
 
 func TestPooler(t *testing.T) {
@@ -52,6 +66,7 @@ var servers = map[string]func(t testing.TB) inboxtest.Server{
 	"SQLite":         func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal", 0) },
 	"SQLite, groups": func(t testing.TB) inboxtest.Server { return inboxtest.OnSQLite(t, "sqlite", "wal", 32) },
 	"PostgreSQL":     func(t testing.TB) inboxtest.Server { return inboxtest.OnPostgres(t, "pgx", "", 0) },
+	"MariaDB":        func(t testing.TB) inboxtest.Server { return inboxtest.OnMariaDB(t, "") },
 	"PostgreSQL through PgBouncer": func(t testing.TB) inboxtest.Server {
 		return inboxtest.OnPostgres(t, "pgx", "&default_query_exec_mode=exec", 4)
 	},
@@ -69,7 +84,9 @@ func TestFleet_ofSixteenDeliveriesToFourProcessesOneHasAnEffect(t *testing.T) {
 	}
 }
 
-func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.ServerStopped(t) }
+func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.PostgresStopped(t) }
+
+func TestMariaDBKilledAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.MariaDBStopped(t) }
 
 func TestPostgresFailsOver(t *testing.T) { inboxtest.FailedOver(t, "pgx") }
 

@@ -18,13 +18,14 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
-func TestMain(m *testing.M) { inboxtest.Main(m) }
+func TestMain(m *testing.M) { inboxtest.Main(m, mariadbtest.ServerForAll) }
 
 const testSecret = "sk_test_sqlinbox"
 
@@ -53,6 +54,7 @@ func engines() map[string]func(t testing.TB) engine {
 	return map[string]func(t testing.TB) engine{
 		"SQLite":     func(t testing.TB) engine { return sqliteEngine(t, walParameters) },
 		"PostgreSQL": func(t testing.TB) engine { return engine{sqlinbox.Postgres, "pgx", pgtest.Database(t)} },
+		"MariaDB":    func(t testing.TB) engine { return engine{sqlinbox.MySQL, "mysql", mariadbtest.Database(t)} },
 	}
 }
 
@@ -101,7 +103,7 @@ func (b *bench) with(opts ...sqlinbox.Option) *sqlinbox.Inbox {
 
 // effect is a handler that writes one row.
 func effect(ctx context.Context, e *ittybit.Event) error {
-	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ($1)", e.Key())
+	_, err := sqlinbox.Tx(ctx).ExecContext(ctx, "INSERT INTO effects (event_key) VALUES ('"+e.Key()+"')")
 	return err
 }
 
@@ -123,12 +125,20 @@ func once(err error) error {
 func (b *bench) count(t testing.TB, query string, args ...any) int {
 	t.Helper()
 	var n int
+	query, args = inboxtest.Bind(b.dialect, query, args)
 	require.NoError(t, b.db.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&n))
 	return n
 }
 
 func (b *bench) effects(t testing.TB) int { return b.count(t, "SELECT count(*) FROM effects") }
 func (b *bench) kept(t testing.TB) int    { return b.count(t, "SELECT count(*) FROM ittybit_inbox") }
+
+func (b *bench) exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	query, args = inboxtest.Bind(b.dialect, query, args)
+	_, err := b.db.ExecContext(t.Context(), query, args...)
+	require.NoError(t, err)
+}
 
 // idle asserts that no connection is left in a transaction.
 func (b *bench) idle(t testing.TB) {

@@ -17,12 +17,13 @@ type Dialect int
 const (
 	Postgres Dialect = iota + 1 // PostgreSQL 9.6 and later, and what speaks its language, such as Supabase
 	SQLite                      // SQLite 3.35 and later
+	MySQL                       // MariaDB 10.6 and later, and MySQL 8.0 and later, with InnoDB
 )
 
 // String names the dialect.
 func (d Dialect) String() string {
 	switch d {
-	case Postgres, SQLite:
+	case Postgres, SQLite, MySQL:
 		return d.core().Name
 	}
 	return fmt.Sprintf("Dialect(%d)", int(d))
@@ -34,6 +35,8 @@ func (d Dialect) core() *core.Dialect {
 		return core.Postgres
 	case SQLite:
 		return core.SQLite
+	case MySQL:
+		return core.MySQL
 	}
 	panic(fmt.Sprintf("sqlinbox: New: unknown dialect %d", int(d)))
 }
@@ -59,7 +62,11 @@ func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	case dialect == SQLite:
 		database = newSQLiteDatabase(db, !cfg.NoSync)
 	case cfg.NoSync:
-		panic("sqlinbox: WithoutSync: only for SQLite: set synchronous_commit in PostgreSQL")
+		panic("sqlinbox: WithoutSync: only for SQLite: elsewhere it is a setting of the server")
+	case dialect == MySQL && !mysqlHas(cfg.Isolation):
+		panic(fmt.Sprintf("sqlinbox: WithIsolation: MySQL has no level %v", cfg.Isolation))
+	case dialect == MySQL:
+		database = &mysqlDatabase{db: db, isolation: cfg.Isolation}
 	}
 	in, err := core.New(database, d, cfg)
 	if err != nil {

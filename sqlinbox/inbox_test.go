@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"strings"
@@ -289,11 +290,15 @@ func TestMistakesPanic(t *testing.T) {
 		"a schema in SQLite":  func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithTable("a.b")) },
 		"two schemas":         func() { sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("a.b.c")) },
 		"a level of SQLite":   func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithIsolation(sql.LevelReadCommitted)) },
+		"a level of MySQL":    func() { sqlinbox.New(db, sqlinbox.MySQL, sqlinbox.WithIsolation(sql.LevelSnapshot)) },
+		"no sync of MySQL":    func() { sqlinbox.New(db, sqlinbox.MySQL, sqlinbox.WithoutSync()) },
+		"groups of MySQL":     func() { sqlinbox.New(db, sqlinbox.MySQL, sqlinbox.WithGroupCommit(8)) },
 		"a name with NUL":     func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName("\x00")) },
 		"a long endpoint":     func() { sqlinbox.New(db, sqlinbox.SQLite, sqlinbox.WithName(strings.Repeat("a", 256))) },
 		"Tx outside":          func() { _ = next.HandleEvent(t.Context(), task(t, 1)) },
 	} {
 		assert.Panics(t, mistake, name)
 	}
-	assert.Equal(t, "Postgres SQLite Dialect(7)", sqlinbox.Postgres.String()+" "+sqlinbox.SQLite.String()+" "+sqlinbox.Dialect(7).String())
+	assert.Equal(t, "[Postgres SQLite MySQL Dialect(7)]",
+		fmt.Sprint([]sqlinbox.Dialect{sqlinbox.Postgres, sqlinbox.SQLite, sqlinbox.MySQL, 7}))
 }

@@ -50,7 +50,6 @@ func (b *bench) age(t *testing.T, by time.Duration) time.Time {
 	if b.dialect == sqlinbox.SQLite {
 		value = received.Format("2006-01-02T15:04:05.000000Z")
 	}
-	_, err := b.db.ExecContext(t.Context(), "UPDATE ittybit_inbox SET received_at = $1, handled_at = $1", value)
-	require.NoError(t, err)
+	b.exec(t, "UPDATE ittybit_inbox SET received_at = $1, handled_at = $1", value)
 	return received
 }

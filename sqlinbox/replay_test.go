@@ -242,8 +242,7 @@ func TestWithPayloads_keepsTheBytesThatWereSigned(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, body, again)
 
-		_, err = b.db.ExecContext(t.Context(), "UPDATE ittybit_inbox SET payload = $1", []byte("spoilt"))
-		require.NoError(t, err)
+		b.exec(t, "UPDATE ittybit_inbox SET payload = $1", []byte("spoilt"))
 		_, err = inbox.Replay(t.Context(), ittybit.EventHandlerFunc(effect), sqlinbox.ReplayParams{})
 		require.ErrorIs(t, err, ittybit.ErrMalformedEvent, "a payload that was changed by hand")
 	})

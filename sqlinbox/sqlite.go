@@ -80,7 +80,8 @@ func (c *sqliteConn) begin(ctx context.Context, first func() core.Statement) (co
 	if err := c.raiseSynchronous(ctx); err != nil {
 		return nil, 0, err
 	}
-	tx, rows, err := begin(ctx, c.Conn, nil, first)
+	tx := new(transaction)
+	rows, err := tx.begin(ctx, c.Conn, nil, first)
 	if err != nil {
 		return nil, 0, err
 	}

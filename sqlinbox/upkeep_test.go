@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -140,6 +141,7 @@ func (b *bench) multiply(t *testing.T, many int) {
 		sqlinbox.Postgres: fmt.Sprintf(fill, "n::text", fmt.Sprintf("generate_series(1, %d) AS s(n)", many)),
 		sqlinbox.SQLite: fmt.Sprintf(fill, "n",
 			fmt.Sprintf("(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < %d) SELECT n FROM s)", many)),
+		sqlinbox.MySQL: fmt.Sprintf(fill, "n", fmt.Sprintf("(SELECT seq AS n FROM seq_1_to_%d) AS s", many)),
 	}[b.dialect]
 	_, err := b.db.ExecContext(t.Context(), fill)
 	require.NoError(t, err)
@@ -151,19 +153,20 @@ func TestPrune_countsWhatItDeletedBeforeAnError(t *testing.T) {
 		require.NoError(t, other.Wrap(ittybit.EventHandlerFunc(effect)).HandleEvent(t.Context(), task(t, 1)))
 		b.multiply(t, 1500)
 		b.age(t, 40*24*time.Hour)
-		protect := "CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox WHEN OLD.event_key = 'last' BEGIN SELECT RAISE(ABORT, 'it stays'); END"
+		protect := map[sqlinbox.Dialect]string{
+			sqlinbox.SQLite: "CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox WHEN OLD.event_key = 'last' BEGIN SELECT RAISE(ABORT, 'it stays'); END",
+			sqlinbox.Postgres: `CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it stays'; END $$;
+				CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox FOR EACH ROW WHEN (OLD.event_key = 'last') EXECUTE FUNCTION stays()`,
+			sqlinbox.MySQL: `CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox FOR EACH ROW
+				IF OLD.event_key = 'last' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'it stays'; END IF`,
+		}
 		later := time.Now().Add(-39 * 24 * time.Hour).UTC()
 		var at any = later
-		if b.dialect == sqlinbox.Postgres {
-			protect = `CREATE FUNCTION stays() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it stays'; END $$;
-				CREATE TRIGGER protect BEFORE DELETE ON ittybit_inbox FOR EACH ROW WHEN (OLD.event_key = 'last') EXECUTE FUNCTION stays()`
-		} else {
+		if b.dialect == sqlinbox.SQLite {
 			at = later.Format("2006-01-02T15:04:05.000000Z")
 		}
-		_, err := b.db.ExecContext(t.Context(), protect)
-		require.NoError(t, err)
-		_, err = b.db.ExecContext(t.Context(), "UPDATE ittybit_inbox SET event_key = 'last', received_at = $1 WHERE event_key = '7'", at)
-		require.NoError(t, err)
+		b.exec(t, protect[b.dialect])
+		b.exec(t, "UPDATE ittybit_inbox SET event_key = 'last', received_at = $1 WHERE event_key = '7'", at)
 		n, err := b.inbox.Prune(t.Context(), 30*24*time.Hour)
 		require.ErrorContains(t, err, "it stays")
 		assert.Equal(t, int64(1000), n)
@@ -189,6 +192,9 @@ func TestWrap_runsTheTransactionAgainWhenTheDatabaseWantsIt(t *testing.T) {
 		if b.dialect == sqlinbox.SQLite {
 			wants = []error{locked(5), locked(6), locked(5 | 2<<8), errors.New("database is locked"), errors.New("database table is locked: x")}
 		}
+		if b.dialect == sqlinbox.MySQL {
+			wants = []error{&mysql.MySQLError{Number: 1213}, &mysql.MySQLError{Number: 1020}}
+		}
 		n := 0
 		for _, want := range wants {
 			for _, wrapped := range []error{want, fmt.Errorf("more: %w", want), ittybit.Discard(want), errors.Join(errNo, want)} {
@@ -212,7 +218,7 @@ func TestWrap_runsTheTransactionAgainWhenTheDatabaseWantsIt(t *testing.T) {
 			assert.Equal(t, 5, runs, "it gives up")
 			assert.Equal(t, n, b.effects(t))
 		}
-		for _, other := range []error{errNo, wantAgain("23505"), locked(19)} {
+		for _, other := range []error{errNo, wantAgain("23505"), locked(19), &mysql.MySQLError{Number: 1205}} {
 			runs := 0
 			require.ErrorIs(t, b.inbox.Wrap(effectAnd(func() error { runs++; return other })).HandleEvent(t.Context(), task(t, 1000)), other)
 			assert.Equal(t, 1, runs)

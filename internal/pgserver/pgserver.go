@@ -14,16 +14,22 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/ittybit/ittybit-go/internal/daemon"
 )
 
 // ErrNotInstalled is what [Start] gives where there is no PostgreSQL to start.
 var ErrNotInstalled = errors.New("PostgreSQL is not installed: initdb and postgres are neither in PATH nor where its packages put them " +
 	"(on Debian and its relatives: apt-get install postgresql)")
 
+// owner is as whom root has PostgreSQL run: the user that its packages make. PostgreSQL refuses to
+// run as root.
+const owner = "postgres"
+
 // Server is a PostgreSQL server. Its Pause stops it as a crash does: open transactions are lost, and
 // what was committed is there again after Resume.
 type Server struct {
-	daemon
+	daemon.Daemon
 
 	bin string // the folder of initdb and postgres
 	dir string
@@ -56,46 +62,46 @@ func start(ctx context.Context, makeData func(*Server) *exec.Cmd) (_ *Server, er
 		return nil, err
 	}
 	s := &Server{bin: bin, dir: dir}
-	s.daemon = daemon{name: "PostgreSQL", quit: syscall.SIGQUIT, ready: s.isReady, command: s.postgres}
+	s.Daemon = daemon.Daemon{Name: "PostgreSQL", Owner: owner, Command: s.postgres, Ready: s.isReady, StopSignal: syscall.SIGQUIT}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if err := giveToOwner(dir); err != nil {
+	if err := daemon.Give(dir, owner); err != nil {
 		return nil, err
 	}
 	program := makeData(s)
-	if err := runAsOwner(program); err != nil {
+	if err := daemon.RunAs(program, owner); err != nil {
 		return nil, err
 	}
 	if out, err := program.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(program.Path), err, tail(out))
+		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(program.Path), err, daemon.Tail(out))
 	}
-	err = s.startOnFreePort(ctx, nil)
+	err = s.StartOnFreePort(ctx, nil)
 	return s, err
 }
 
 // URL gives the address of the database "postgres", for its superuser.
 func (s *Server) URL() string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.Port)
 }
 
 func (s *Server) postgres(ctx context.Context) *exec.Cmd {
 	return s.program(ctx, "postgres", "-D", s.data(),
-		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.port), "-c", "unix_socket_directories=")
+		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.Port), "-c", "unix_socket_directories=")
 }
 
 // isReady reads the line by which the server tells pg_ctl, too, that it takes connections: the eighth
 // of its lock file, whose first is the process that wrote it.
-func (s *Server) isReady(context.Context) bool {
+func (s *Server) isReady(pid int) bool {
 	content, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid")) // not there yet
 	lines := strings.Split(string(content), "\n")
 	if len(lines) < 8 {
 		return false
 	}
 	state := strings.TrimSpace(lines[7])
-	return (state == "ready" || state == "standby") && strings.TrimSpace(lines[0]) == strconv.Itoa(s.cmd.Process.Pid)
+	return (state == "ready" || state == "standby") && strings.TrimSpace(lines[0]) == strconv.Itoa(pid)
 }
 
 // Close stops the server and removes its data.
@@ -109,8 +115,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the installed PostgreSQL
 	cmd.Dir = s.dir
-	// Nothing of the caller's own PostgreSQL (PGDATA, PGPORT and their like) is meant for this one.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "PG") })
+	cmd.Env = daemon.Environ("PG") // PGDATA, PGPORT and their like
 	return cmd
 }
 
@@ -140,16 +145,11 @@ func find(patterns []string) (string, error) {
 		folders = append(folders, found...)
 	}
 	for _, folder := range folders {
-		if isProgram(filepath.Join(folder, "initdb")) && isProgram(filepath.Join(folder, "postgres")) {
+		if daemon.IsProgram(filepath.Join(folder, "initdb")) && daemon.IsProgram(filepath.Join(folder, "postgres")) {
 			return folder, nil
 		}
 	}
 	return "", ErrNotInstalled
-}
-
-func isProgram(file string) bool {
-	info, err := os.Stat(file)
-	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
 // versionIn gives the last number in a path, or 0.

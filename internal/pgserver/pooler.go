@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
+
+	"github.com/ittybit/ittybit-go/internal/daemon"
 )
 
 // ErrPoolerNotInstalled is what [StartPooler] gives where there is no PgBouncer to start.
@@ -20,20 +20,18 @@ var ErrPoolerNotInstalled = errors.New("PgBouncer is not installed: pgbouncer is
 // Pooler is a PgBouncer in front of a server, in transaction mode: each transaction is given one of
 // its few connections to the server, whichever is free.
 type Pooler struct {
-	daemon
+	daemon.Daemon
 
-	dir string
+	program string
+	dir     string
 }
 
 // StartPooler starts a PgBouncer in front of the server at address, a URL, with so many connections
 // to it.
 func StartPooler(ctx context.Context, address string, connections int) (_ *Pooler, err error) {
-	program, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		program = "/usr/sbin/pgbouncer" // which is not in everybody's PATH
-		if !isProgram(program) {
-			return nil, ErrPoolerNotInstalled
-		}
+	program, ok := daemon.Find("pgbouncer")
+	if !ok {
+		return nil, ErrPoolerNotInstalled
 	}
 	server, err := url.Parse(address)
 	if err != nil {
@@ -43,19 +41,17 @@ func StartPooler(ctx context.Context, address string, connections int) (_ *Poole
 	if err != nil {
 		return nil, err
 	}
-	p := &Pooler{dir: dir}
-	p.daemon = daemon{name: "PgBouncer", quit: syscall.SIGTERM, ready: p.isReady, command: func(ctx context.Context) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, program, p.file()) //nolint:gosec // the installed PgBouncer
-		cmd.Dir = dir
-		return cmd
-	}}
+	p := &Pooler{program: program, dir: dir}
+	p.Daemon = daemon.Daemon{Name: "PgBouncer", Owner: owner, Command: p.serve, StopSignal: syscall.SIGTERM}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
 		}
 	}()
-	err = p.startOnFreePort(ctx, func() error { return p.configure(server, connections) })
-	return p, err
+	if err := p.StartOnFreePort(ctx, func() error { return p.configure(server, connections) }); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *Pooler) configure(server *url.URL, connections int) error {
@@ -69,7 +65,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 400
-`, server.Hostname(), server.Port(), server.User.Username(), p.port, connections)
+`, server.Hostname(), server.Port(), server.User.Username(), p.Port, connections)
 	if err := os.WriteFile(p.file(), []byte(text), 0o644); err != nil { //nolint:gosec // PgBouncer runs as another user, and it is no secret
 		return err
 	}
@@ -78,19 +74,20 @@ max_client_conn = 400
 
 func (p *Pooler) file() string { return filepath.Join(p.dir, "pgbouncer.ini") }
 
+func (p *Pooler) serve(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.program, p.file()) //nolint:gosec // the installed PgBouncer
+	cmd.Dir = p.dir
+	return cmd
+}
+
 // URL gives the address of a server's database by way of the pooler.
 func (p *Pooler) URL(address string) string {
 	own, err := url.Parse(address)
 	if err != nil {
 		return address
 	}
-	own.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port))
+	own.Host = p.Address()
 	return own.String()
-}
-
-func (p *Pooler) isReady(ctx context.Context) bool {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
-	return err == nil && conn.Close() == nil
 }
 
 // Close stops the pooler and removes its files.

@@ -74,6 +74,7 @@ type delivery struct {
 
 	event  *ittybit.Event
 	key    string
+	runID  int64 // of the run under way, where there are pendingStatements
 	result error // the handler's, where the event is not to come again
 }
 
@@ -86,23 +87,71 @@ func (d *delivery) handleAlone(ctx context.Context) error {
 		first = func() Statement { return Statement{SQL: in.sql.lock} }
 	}
 	return in.transact(ctx, first, func(tx Tx, rows int64) error {
-		if rows == 0 && d.key != "" {
-			return errHandledBefore
+		if err := d.claim(ctx, tx, rows); err != nil {
+			return err
 		}
 		d.result = nil
 		err := d.callHandler(ctx, tx)
 		switch {
 		case err == nil:
-			return nil
+			return d.finish(ctx, tx, ittybit.OutcomeHandled, nil)
 		case in.dialect.retryable(err) || !isFinal(err):
 			return in.beyondTx(ctx, err)
 		case isDiscard(err):
 			return &discardError{err}
 		default: // handled before, it says
 			d.result = err
-			return nil
+			return d.finish(ctx, tx, ittybit.OutcomeHandled, nil)
 		}
 	})
+}
+
+// claim gives errHandledBefore where insert, which has changed so many rows, found that the event was.
+func (d *delivery) claim(ctx context.Context, tx Tx, rows int64) error {
+	pending := d.inbox.sql.pending
+	switch {
+	case d.key == "" || rows == 1:
+		return nil
+	case pending == nil:
+		return errHandledBefore
+	}
+	var outcome string
+	s := Statement{SQL: pending.outcome, Args: []any{d.inbox.cfg.Name, d.key}, Into: []any{&outcome}}
+	if _, err := tx.Run(ctx, s); err != nil {
+		return Failed("reading the outcome", err)
+	}
+	if outcome != pendingOutcome {
+		return errHandledBefore
+	}
+	return nil
+}
+
+// finish gives a pending row its outcome. It does not end with ctx: a success that comes late is one.
+func (d *delivery) finish(ctx context.Context, tx Tx, outcome ittybit.Outcome, reason any) error {
+	in := d.inbox
+	switch {
+	case in.sql.pending == nil:
+		return nil
+	case d.key == "":
+		return in.finish(ctx, tx, Statement{SQL: in.sql.pending.release})
+	}
+	return in.finish(ctx, tx, Statement{
+		SQL: in.sql.pending.finish, Args: []any{string(outcome), reason, in.cfg.Name, d.key, d.runID},
+	})
+}
+
+// finish runs the last statement before a commit, which must find what the first one wrote.
+func (in *Inbox) finish(ctx context.Context, tx Tx, s Statement) error {
+	ctx, cancel := cleanupContext(ctx)
+	defer cancel()
+	rows, err := tx.Run(ctx, s)
+	if err == nil && rows == 0 && s.Args != nil {
+		err = errUndone
+	}
+	if err != nil {
+		return Failed("ending the transaction", err)
+	}
+	return nil
 }
 
 // callHandler calls the handler in a transaction, and notes whether it is slow.
@@ -139,11 +188,11 @@ func (d *delivery) markDiscarded(ctx context.Context, reason error) error {
 	defer cancel()
 	text := cut(fmt.Sprint(reason), maxError) // fmt recovers from an error that panics
 	err := d.inbox.transact(ctx, func() Statement { return d.insert(ittybit.OutcomeDiscarded, text) },
-		func(_ Tx, rows int64) error {
-			if rows == 0 {
-				return errHandledBefore
+		func(tx Tx, rows int64) error {
+			if err := d.claim(ctx, tx, rows); err != nil {
+				return err
 			}
-			return nil
+			return d.finish(ctx, tx, ittybit.OutcomeDiscarded, text)
 		})
 	if err != nil && !errors.Is(err, errHandledBefore) {
 		return Failed("marking the event as discarded", errors.Join(err, reason))
@@ -158,11 +207,22 @@ func (d *delivery) insert(outcome ittybit.Outcome, reason any) Statement {
 	if raw := d.event.RawJSON(); in.cfg.Payloads && raw != nil {
 		payload = []byte(raw)
 	}
+	if in.sql.pending != nil {
+		outcome, reason = pendingOutcome, nil // finish sets them
+	}
 	args := []any{
 		in.cfg.Name, d.key, cut(string(d.event.Type), MaxText), cut(subjectID(d.event), MaxText),
 		string(outcome), reason, payload, in.dialect.time(now),
 	}
-	if in.sql.seq {
+	switch {
+	case in.sql.pending != nil:
+		d.runID = newRunID()
+		var seq any // none: Replay passes it over
+		if payload != nil {
+			seq = 0 // Replay gives a number
+		}
+		args = append(args, d.runID, seq)
+	case in.sql.seq:
 		args = append(args, now.UnixMicro())
 	}
 	return Statement{SQL: in.sql.insert, Args: args}

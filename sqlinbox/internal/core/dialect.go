@@ -15,6 +15,8 @@ type Dialect struct {
 	SingleWriter bool
 	// Schemas says that a schema may stand before a table's name.
 	Schemas bool
+	// quote stands on both sides of a name.
+	quote string
 
 	// statements gives the statements on one table.
 	statements func(Table) statements
@@ -22,6 +24,9 @@ type Dialect struct {
 	retryable func(error) bool
 	// fix says what to do about an error, or nothing.
 	fix func(err error, table Table) string
+	// isThere reports whether an error says that what a statement of upgrade adds is there. Nil where
+	// none does.
+	isThere func(error) bool
 	// time gives a time as an argument of a statement, to the microsecond.
 	time func(time.Time) any
 	// scanTime gives what a column with a time is scanned into.
@@ -36,18 +41,48 @@ type statements struct {
 	create        []string // makes the table and its indexes where they are missing
 	upgrade       []string // from the layout before seq, followed by create
 	layout        string   // whether the table, its column seq, and its indexes and the checkpoints are there
-	migrationLock string   // keeps other migrations waiting; empty where making a table does so
-	lock          string   // makes the transaction the one that writes; empty where many may
-	insert        string
-	seq           bool   // insert takes a number for seq as its last argument
-	mark          string // an event as handled, and gives its payload
-	prune         string
-	keyColumn     string // event_key in a list of columns
-	adopt         string // takes over the rows of another cluster; empty where there is none
-	bound         string // gives the seq that no transaction under way can be below; empty: none
-	reconcile     reconcileStatements
-	next          string // gives when the first event was received that Replay left out
+	layoutArgs    []any
+	migrationLock string // keeps other migrations waiting; empty where making a table does so
+	// migrationUnlock lets them go on, where the end of the transaction does not. Then migrationLock
+	// gives 1 where it has the lock.
+	migrationUnlock string
+	lock            string // makes the transaction the one that writes; empty where many may
+	insert          string
+	pending         *pendingStatements // nil: a commit fails where the transaction was undone
+	seq             bool               // insert takes a number for seq as its last argument
+	mark            string             // an event as handled, and gives its payload
+	prune           string
+	keyColumn       string            // event_key in a list of columns
+	receivedColumn  string            // received_at in a list of columns
+	adopt           string            // takes over the rows of another cluster; empty where there is none
+	numbers         *numberStatements // nil: insert gives seq
+	bound           string            // gives the seq that no transaction under way can be below; empty: none
+	reconcile       reconcileStatements
+	next            string // gives when the first event was received that Replay left out; empty: none is
 }
+
+// pendingStatements are for a database in which a transaction can be rolled back without its commit
+// failing, and a part of it be committed before. There, insert leaves a row whose outcome is pending,
+// with the number of the run, and takes over one that is there. The last statement before the commit
+// finds it only if nothing was rolled back. A pending row that was committed is handled again.
+type pendingStatements struct {
+	outcome      string // of the row that insert took over
+	finish       string // sets the outcome
+	release      string // the same without a key: it fails where what lock made is gone
+	payload      string // of the event that mark took over
+	finishReplay string // marks it as handled
+}
+
+// numberStatements are for a database that gives no number in the order of commits: Replay numbers
+// what is committed, so that what is committed later gets a higher number.
+type numberStatements struct {
+	list   string // keys of rows without a number
+	next   string // makes the next number, and keeps others from doing so until the commit
+	number string // gives that to rows; the keys, and a parenthesis, stand at its end
+}
+
+// Literal is an argument that stands in the text of a statement as it is.
+type Literal string
 
 // Table is a checked table's name.
 type Table struct {
@@ -73,7 +108,7 @@ func (d *Dialect) Table(name string) (Table, error) {
 		}
 		return Table{}, fmt.Errorf("invalid table name %q: want %s in a-z, 0-9 and _", name, want)
 	}
-	return Table{name, `"` + strings.Join(parts, `"."`) + `"`}, nil
+	return Table{name, d.quote + strings.Join(parts, d.quote+"."+d.quote) + d.quote}, nil
 }
 
 // The suffixes of the indexes' names.
@@ -89,9 +124,10 @@ func (t Table) index(suffix string) string {
 	return t.Name[strings.IndexByte(t.Name, '.')+1:] + suffix
 }
 
-// quotedIndex gives the index's name with its schema.
-func (t Table) quotedIndex(suffix string) string {
-	return strings.TrimSuffix(t.Quoted, `"`) + suffix + `"`
+// suffixed gives the quoted name with a suffix: that of an index, or of another table.
+func (t Table) suffixed(suffix string) string {
+	last := len(t.Quoted) - 1
+	return t.Quoted[:last] + suffix + t.Quoted[last:]
 }
 
 // createStatements are alike but for the types.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"errors"
 	"strings"
 )
 
@@ -24,22 +25,37 @@ func (in *Inbox) Migrate(ctx context.Context) error {
 	if err != nil && !in.dialect.retryable(err) {
 		return in.explain(err)
 	}
+	var locked *int64
 	first := Statement{SQL: in.sql.migrationLock}
-	if first.SQL == "" {
+	switch {
+	case first.SQL == "":
 		first.SQL = in.sql.create[0] // where there is one writer, it has the lock with the table
+	case in.sql.migrationUnlock != "":
+		first.Into = []any{&locked}
 	}
 	return in.explain(in.transact(ctx, func() Statement { return first }, func(tx Tx, _ int64) error {
+		if in.sql.migrationUnlock != "" {
+			if locked == nil || *locked != 1 {
+				return Failed("waiting for another migration", errLocked)
+			}
+			defer func() { // also where ctx has ended
+				ctx, cancel := cleanupContext(ctx)
+				defer cancel()
+				_, _ = tx.Run(ctx, Statement{SQL: in.sql.migrationUnlock}) // a connection that is lost has no lock
+			}()
+		}
 		var found layout // under the lock: another process may have migrated
 		s := in.layoutStatement(&found)
 		if _, err := tx.Run(ctx, s); err != nil {
 			return Failed("looking for the table", err)
 		}
 		statements := in.sql.create
-		if found.table && !found.seq {
+		if found.table && (!found.seq || in.dialect.isThere != nil) {
 			statements = append(in.sql.upgrade[:len(in.sql.upgrade):len(in.sql.upgrade)], statements...)
 		}
 		for _, statement := range statements {
-			if _, err := tx.Run(ctx, Statement{SQL: statement}); err != nil {
+			_, err := tx.Run(ctx, Statement{SQL: statement})
+			if err != nil && (in.dialect.isThere == nil || !in.dialect.isThere(err)) {
 				return Failed("making the table", err)
 			}
 		}
@@ -47,14 +63,10 @@ func (in *Inbox) Migrate(ctx context.Context) error {
 	}))
 }
 
+var errLocked = errors.New("it has the lock for a minute already")
+
 func (in *Inbox) layoutStatement(found *layout) Statement {
-	args := []any{in.table.Name, in.table.index(receivedSuffix), in.table.index(replaySuffix), in.table.index(reconcileSuffix)}
-	if in.dialect.Schemas {
-		args = []any{
-			in.table.Quoted, in.table.quotedIndex(receivedSuffix), in.table.quotedIndex(replaySuffix), in.table.quotedIndex(reconcileSuffix),
-		}
-	}
-	return Statement{SQL: in.sql.layout, Args: args, Into: []any{&found.table, &found.seq, &found.indexes}}
+	return Statement{SQL: in.sql.layout, Args: in.sql.layoutArgs, Into: []any{&found.table, &found.seq, &found.indexes}}
 }
 
 func (in *Inbox) layout(ctx context.Context) (found layout, err error) {

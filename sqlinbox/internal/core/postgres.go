@@ -11,6 +11,7 @@ import (
 var Postgres = &Dialect{
 	Name:       "Postgres",
 	Schemas:    true,
+	quote:      `"`,
 	statements: postgresStatements,
 	retryable:  postgresRetryable,
 	fix:        postgresFix,
@@ -34,6 +35,7 @@ func postgresStatements(t Table) statements {
 		layout: `SELECT to_regclass($1) IS NOT NULL,
 			EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'seq' AND NOT attisdropped),
 			to_regclass($2) IS NOT NULL AND to_regclass($3) IS NOT NULL AND to_regclass($4) IS NOT NULL`,
+		layoutArgs: []any{t.Quoted, t.suffixed(receivedSuffix), t.suffixed(replaySuffix), t.suffixed(reconcileSuffix)},
 		// Two that make one table at the same time would fail, IF NOT EXISTS or not.
 		migrationLock: "SELECT pg_advisory_xact_lock(" + strconv.FormatInt(lockNumber(t), 10) + ")",
 		insert: `INSERT INTO ` + t.Quoted + ` (name, event_key, event_type, subject_id, outcome, error, payload, received_at, handled_at)
@@ -43,7 +45,8 @@ func postgresStatements(t Table) statements {
 		// It leaves out what another replica deletes, or Replay handles.
 		prune: `DELETE FROM ` + t.Quoted + ` WHERE ctid = ANY (ARRAY(SELECT ctid FROM ` + t.Quoted +
 			` WHERE name = $1 AND received_at < $2 ORDER BY received_at LIMIT $3 FOR UPDATE SKIP LOCKED))`,
-		keyColumn: "event_key",
+		keyColumn:      "event_key",
+		receivedColumn: "received_at",
 		// A table that was restored into another cluster has ids of transactions that are still to
 		// come here.
 		adopt: `UPDATE ` + t.Quoted + ` SET seq = 0 WHERE name = $1 AND payload IS NOT NULL

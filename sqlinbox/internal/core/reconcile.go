@@ -25,10 +25,11 @@ var errLeaseLost = errors.New("sqlinbox: another process has taken over the reco
 // 1970 by the database's clock, which all processes share.
 type reconcileStatements struct {
 	table, start, acquire, save, finish string
+	acquired                            string // gives what acquire has acquired; empty where that does
 }
 
 func newReconcileStatements(t Table, now string) reconcileStatements {
-	table := t.quotedIndex(reconcileSuffix)
+	table := t.suffixed(reconcileSuffix)
 	return reconcileStatements{
 		table: fmt.Sprintf(`CREATE TABLE IF NOT EXISTS %s (
 	name       text   NOT NULL PRIMARY KEY,
@@ -107,11 +108,20 @@ func (in *Inbox) acquireLease(ctx context.Context) (*lease, string, error) {
 	}
 	var number, rows int64
 	var checkpoint string
-	acquire := Statement{
-		SQL: in.sql.reconcile.acquire, Args: []any{reconcileLease.Microseconds(), in.cfg.Name}, Into: []any{&number, &checkpoint},
+	acquire := Statement{SQL: in.sql.reconcile.acquire, Args: []any{reconcileLease.Microseconds(), in.cfg.Name}}
+	acquired := Statement{SQL: in.sql.reconcile.acquired, Args: []any{in.cfg.Name}, Into: []any{&number, &checkpoint}}
+	if acquired.SQL == "" {
+		acquire.Into = acquired.Into
 	}
-	if err := in.execute(ctx, acquire, &rows); err != nil || rows == 0 {
-		return nil, "", err
+	err := in.transact(ctx, func() Statement { return acquire }, func(tx Tx, n int64) error {
+		if rows = n; rows == 0 || acquired.SQL == "" {
+			return nil
+		}
+		_, err := tx.Run(ctx, acquired)
+		return err
+	})
+	if err != nil || rows == 0 {
+		return nil, "", in.explain(err)
 	}
 	return &lease{in, number}, checkpoint, nil
 }

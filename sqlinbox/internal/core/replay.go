@@ -37,8 +37,9 @@ type ReplayResult struct {
 }
 
 const (
-	replayPage = 100 // keys that are read at once; payloads come one by one
-	maxFilter  = 1000
+	replayPage  = 100 // keys that are read at once; payloads come one by one
+	numberBatch = 500 // events that get a number at once
+	maxFilter   = 1000
 )
 
 // Replay gives stored events to next again, in the order of seq.
@@ -65,7 +66,10 @@ type replay struct {
 	params ReplayParams
 	result ReplayResult
 	at     cursor
-	bound  *int64 // events up to it are stored; nil: all that are visible are
+	bound  *int64 // events below it are stored; nil: all that are visible are
+	runID  int64  // of the run under way, where there are pendingStatements
+
+	untilNow bool // params.Until was not given
 }
 
 func (r *replay) check() (err error) {
@@ -80,7 +84,7 @@ func (r *replay) check() (err error) {
 		return &ittybit.ParamError{Param: "Until", Reason: "must be after Since"}
 	}
 	if p.Until.IsZero() {
-		p.Until = time.Now()
+		p.Until, r.untilNow = time.Now(), true
 	}
 	for param, n := range map[string]int{"Types": len(p.Types), "Keys": len(p.Keys)} {
 		if n > maxFilter {
@@ -123,17 +127,28 @@ func (r *replay) findBound(ctx context.Context) error {
 	if r.sql.bound == "" {
 		return nil // one writer at a time: what is visible is all
 	}
-	adopt := Statement{SQL: r.sql.adopt, Args: []any{r.cfg.Name}}
-	if err := r.transact(ctx, func() Statement { return adopt }, func(Tx, int64) error { return nil }); err != nil {
-		return err
+	bound := Statement{SQL: r.sql.bound}
+	if r.sql.adopt != "" {
+		if err := r.execute(ctx, Statement{SQL: r.sql.adopt, Args: []any{r.cfg.Name}}, nil); err != nil {
+			return err
+		}
+	}
+	if r.sql.numbers != nil {
+		if err := r.number(ctx); err != nil {
+			return err
+		}
+		bound.Args = []any{r.cfg.Name}
 	}
 	r.bound = new(int64)
-	err := r.db.Query(ctx, Statement{SQL: r.sql.bound}, func(row Row) error { return row.Scan(r.bound) })
+	err := r.db.Query(ctx, bound, func(row Row) error { return row.Scan(r.bound) })
 	if err != nil {
 		return Failed("finding the transactions under way", err)
 	}
 	if r.at.seq >= *r.bound {
 		return &ittybit.ParamError{Param: "After", Reason: "is of another database, from which this one was restored: replay from a Since in its place"}
+	}
+	if r.sql.next == "" {
+		return nil // none is left out
 	}
 	var first *time.Time
 	next := Statement{SQL: r.sql.next, Args: []any{r.cfg.Name, *r.bound, r.dialect.time(r.params.Until)}}
@@ -145,6 +160,51 @@ func (r *replay) findBound(ctx context.Context) error {
 		r.result.Until = first.UTC()
 	}
 	return nil
+}
+
+// number gives numbers to the events that are committed and have none yet. All that one transaction
+// numbers have the same.
+func (r *replay) number(ctx context.Context) error {
+	s := r.sql.numbers
+	for {
+		var keys []any
+		list := Statement{SQL: s.list, Args: []any{r.cfg.Name, numberBatch}}
+		err := r.db.Query(ctx, list, func(row Row) error {
+			var key string
+			err := row.Scan(&key)
+			keys = append(keys, key)
+			return err
+		})
+		if err != nil {
+			return Failed("listing new events", err)
+		}
+		if len(keys) == 0 {
+			return nil
+		}
+		next := Statement{SQL: s.next, Args: []any{r.cfg.Name}}
+		number := Statement{SQL: s.number + parameters(2, len(keys)) + ")", Args: append([]any{r.cfg.Name}, keys...)}
+		err = r.transact(ctx, func() Statement { return next }, func(tx Tx, _ int64) error {
+			if _, err := tx.Run(ctx, number); err != nil {
+				return Failed("numbering new events", err)
+			}
+			return nil
+		})
+		if err != nil || len(keys) < numberBatch {
+			return err
+		}
+	}
+}
+
+// parameters gives n parameters of a statement, from the first number on.
+func parameters(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(first+i))
+	}
+	return b.String()
 }
 
 // page lists the next keys. In SQLite a reader may have to wait for a writer.
@@ -185,12 +245,17 @@ func (r *replay) query() Statement {
 		}
 	}
 	p := r.params
-	add("SELECT seq, received_at, " + r.sql.keyColumn + " FROM " + r.table.Quoted)
+	add("SELECT seq, " + r.sql.receivedColumn + ", " + r.sql.keyColumn + " FROM " + r.table.Quoted)
 	add(" WHERE payload IS NOT NULL AND name = ", r.cfg.Name)
 	add(" AND received_at >= ", r.dialect.time(p.Since))
-	add(" AND received_at < ", r.dialect.time(p.Until))
+	if r.sql.numbers == nil || !r.untilNow { // else bound says it, also for events that came by a clock that is ahead
+		add(" AND received_at < ", r.dialect.time(p.Until))
+	}
 	if r.bound != nil {
 		add(" AND seq < ", *r.bound)
+	}
+	if r.sql.numbers != nil {
+		add(" AND seq >= ", max(r.at.seq, 1)) // 0 is no number yet; the comparison of rows below uses no index
 	}
 	if len(p.Types) > 0 {
 		add(" AND event_type IN (", stored(p.Types, func(t ittybit.EventType) string { return cut(string(t), MaxText) })...)
@@ -221,25 +286,34 @@ func (r *replay) one(ctx context.Context, key string) error {
 	var payload []byte
 	mark := func() Statement {
 		payload = nil
-		return Statement{
-			SQL:  r.sql.mark,
-			Args: []any{r.dialect.time(time.Now()), r.cfg.Name, key, string(r.params.Outcome)},
-			Into: []any{&payload},
+		s := Statement{SQL: r.sql.mark, Args: []any{r.dialect.time(time.Now()), r.cfg.Name, key, string(r.params.Outcome)}}
+		if r.sql.pending == nil {
+			s.Into = []any{&payload}
+			return s
 		}
+		r.runID = newRunID()
+		s.Args = append(s.Args, r.runID)
+		return s
 	}
 	err := r.transact(ctx, mark, func(tx Tx, rows int64) error {
 		if rows == 0 {
 			return errGone
+		}
+		if pending := r.sql.pending; pending != nil {
+			s := Statement{SQL: pending.payload, Args: []any{r.cfg.Name, key}, Into: []any{&payload}}
+			if _, err := tx.Run(ctx, s); err != nil {
+				return Failed("reading the payload", err)
+			}
 		}
 		e, err := ittybit.ParseEvent(payload)
 		if err != nil {
 			return err
 		}
 		err = r.call(ctx, r.next, tx, e)
-		if err != nil && isFinal(err) && !isDiscard(err) && !r.dialect.retryable(err) {
-			return nil // handled before, it says
+		if err != nil && (!isFinal(err) || isDiscard(err) || r.dialect.retryable(err)) { // else handled before, it says
+			return r.beyondTx(ctx, err)
 		}
-		return r.beyondTx(ctx, err)
+		return r.finishOne(ctx, tx, key)
 	})
 	switch {
 	case err == nil:
@@ -261,6 +335,15 @@ func (r *replay) one(ctx context.Context, key string) error {
 	}
 	r.result.Failed++
 	return nil
+}
+
+// finishOne marks the event as handled, where mark has not.
+func (r *replay) finishOne(ctx context.Context, tx Tx, key string) error {
+	if r.sql.pending == nil {
+		return nil
+	}
+	args := []any{r.dialect.time(time.Now()), r.cfg.Name, key, r.runID}
+	return r.finish(ctx, tx, Statement{SQL: r.sql.pending.finishReplay, Args: args})
 }
 
 // errGone says that the row of an event is not there any more, or not as it was.

@@ -10,11 +10,12 @@ import (
 var SQLite = &Dialect{
 	Name:         "SQLite",
 	SingleWriter: true,
+	quote:        `"`,
 	statements:   sqliteStatements,
 	retryable:    sqliteRetryable,
 	fix:          sqliteFix,
 	time:         func(t time.Time) any { return t.UTC().Format(sqliteTime) },
-	scanTime:     func(t *time.Time) any { return (*textTime)(t) },
+	scanTime:     func(t *time.Time) any { return &textTime{t, sqliteTime} },
 	check:        checkSQLite,
 }
 
@@ -30,7 +31,8 @@ func sqliteStatements(t Table) statements {
 		layout: `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1),
 			EXISTS (SELECT 1 FROM pragma_table_info($1) WHERE name = 'seq'),
 			(SELECT count(*) = 3 FROM sqlite_master WHERE name IN ($2, $3, $4))`,
-		lock: "DELETE FROM " + t.Quoted + " WHERE false",
+		layoutArgs: []any{t.Name, t.index(receivedSuffix), t.index(replaySuffix), t.index(reconcileSuffix)},
+		lock:       "DELETE FROM " + t.Quoted + " WHERE false",
 		// seq grows with every row: it is computed while the statement has the lock to write. It
 		// begins with the time, so that it goes on growing after every row was pruned.
 		seq: true,
@@ -43,19 +45,23 @@ func sqliteStatements(t Table) statements {
 		prune: `DELETE FROM ` + t.Quoted + ` WHERE rowid IN (SELECT rowid FROM ` + t.Quoted +
 			` WHERE name = $1 AND received_at < $2 ORDER BY received_at LIMIT $3)`,
 		// go-libsql makes a time of every text that looks like one.
-		keyColumn: "CAST(event_key AS BLOB)",
+		keyColumn:      "CAST(event_key AS BLOB)",
+		receivedColumn: "received_at",
 	}
 }
 
 // textTime reads a time from a text, or from what a driver has made of it.
-type textTime time.Time
+type textTime struct {
+	time   *time.Time
+	layout string
+}
 
 // Scan implements [database/sql.Scanner].
 func (t *textTime) Scan(value any) error {
 	var text string
 	switch v := value.(type) {
 	case time.Time:
-		*t = textTime(v.UTC())
+		*t.time = v.UTC()
 		return nil
 	case string:
 		text = v
@@ -64,8 +70,8 @@ func (t *textTime) Scan(value any) error {
 	default:
 		return fmt.Errorf("%T is not a time", value)
 	}
-	parsed, err := time.Parse(sqliteTime, text)
-	*t = textTime(parsed)
+	parsed, err := time.Parse(t.layout, text)
+	*t.time = parsed
 	return err
 }
 

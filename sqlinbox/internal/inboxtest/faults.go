@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
@@ -232,9 +233,17 @@ func Failing(t *testing.T, dialect sqlinbox.Dialect, driver, source string, exte
 	})
 }
 
-// FailingOnTheWire has any one request to PostgreSQL fail, likewise, in these ways. The driver is
-// one of database/sql, or "pgxpool" for pgxinbox.
+// FailingOnTheWire has any one request to the server fail, likewise, in these ways. The driver is one of
+// database/sql, or "pgxpool" for pgxinbox.
 func FailingOnTheWire(t *testing.T, driver string, extent Extent, faults ...Fault) {
+	if driver == "mysql" {
+		source := mariadbtest.Database(t)
+		oneByOne(t, openSQL(t, driver, source), sqlinbox.MySQL, execMySQL, extent, faults, func(t *testing.T) (Inbox, *injector) {
+			wire, address := newMySQLWire(t, source)
+			return sqlinbox.New(openSQL(t, driver, address), sqlinbox.MySQL), &wire.injector
+		})
+		return
+	}
 	source := pgtest.Database(t)
 	exec := ExecSQL
 	if driver == pgxPool {

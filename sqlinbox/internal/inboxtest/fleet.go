@@ -1,6 +1,8 @@
 package inboxtest
 
 import (
+	"context"
+	"database/sql"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
@@ -75,15 +78,32 @@ func make16() *gate {
 
 func (g *gate) wait() { g.waiting.Done(); g.waiting.Wait() }
 
-// ServerStopped stops and starts PostgreSQL while events are delivered.
-func ServerStopped(t *testing.T) {
+// server is one that can be stopped, as by a crash, and started again.
+type server interface {
+	Pause() error
+	Resume(ctx context.Context) error
+}
+
+// PostgresStopped stops and starts PostgreSQL while events are delivered.
+func PostgresStopped(t *testing.T) {
 	server := pgtest.Server(t)
-	db := openSQL(t, "pgx", server.URL())
-	b := newBench(t, &Backend{Dialect: sqlinbox.Postgres, New: OverSQL(db, sqlinbox.Postgres), Exec: ExecSQL, DB: db})
+	serverStopped(t, server, sqlinbox.Postgres, openSQL(t, "pgx", server.URL()))
+}
+
+// MariaDBStopped kills MariaDB, and starts it again, while events are delivered.
+func MariaDBStopped(t *testing.T) {
+	server := mariadbtest.Server(t)
+	_, err := openSQL(t, "mysql", server.DSN("")).ExecContext(t.Context(), "CREATE DATABASE test")
+	require.NoError(t, err)
+	serverStopped(t, server, sqlinbox.MySQL, openSQL(t, "mysql", server.DSN("test")))
+}
+
+func serverStopped(t *testing.T, server server, dialect sqlinbox.Dialect, db *sql.DB) {
+	b := newBench(t, &Backend{Dialect: dialect, New: OverSQL(db, dialect), Exec: execFor(dialect), DB: db})
 	var mu sync.Mutex
 	answers := map[int]int{}
 	stopped, whileStopped := false, map[int]int{}
-	webhook, err := ittybit.NewWebhookHandler(Secret, b.inbox.Wrap(receiverSetup{Troubled: true}.handler(ExecSQL)))
+	webhook, err := ittybit.NewWebhookHandler(Secret, b.inbox.Wrap(receiverSetup{Troubled: true}.handler(b.Exec)))
 	require.NoError(t, err)
 	s := newSender(t)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,7 +151,7 @@ func ServerStopped(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	assert.Zero(t, whileStopped[200], "nothing can have been committed")
-	t.Logf("%d events, PostgreSQL stopped %d times, %d delivery attempts, answers by status %v, those while it was stopped the last time %v",
+	t.Logf("%d events, the server stopped %d times, %d delivery attempts, answers by status %v, those while it was stopped the last time %v",
 		events, stops, attempts, answers, whileStopped)
 }
 

@@ -198,14 +198,21 @@ func newBench(t testing.TB, b *Backend) *bench {
 func (b *bench) prepare(t testing.TB) {
 	t.Helper()
 	require.NoError(t, b.inbox.Migrate(t.Context()))
-	_, err := b.DB.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS effects (event_key text NOT NULL)")
-	require.NoError(t, err)
+	b.exec(t, "CREATE TABLE IF NOT EXISTS effects (event_key text NOT NULL)")
 }
 
 func (b *bench) count(t testing.TB, query string, args ...any) (n int) {
 	t.Helper()
+	query, args = Bind(b.Dialect, query, args)
 	require.NoError(t, b.DB.QueryRowContext(context.WithoutCancel(t.Context()), query, args...).Scan(&n))
 	return n
+}
+
+func (b *bench) exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	query, args = Bind(b.Dialect, query, args)
+	_, err := b.DB.ExecContext(t.Context(), query, args...)
+	require.NoError(t, err)
 }
 
 func (b *bench) effects(t testing.TB) int { return b.count(t, "SELECT count(*) FROM effects") }

@@ -12,8 +12,9 @@ import (
 )
 
 // Main is for TestMain: it runs the tests, or the receiver that one of them has started. It fails
-// where the tests leave a goroutine behind.
-func Main(m *testing.M) {
+// where the tests leave a goroutine behind. The functions start servers for all tests, beside
+// PostgreSQL, and give what stops them.
+func Main(m *testing.M, servers ...func(context.Context) (stop func() error, err error)) {
 	if setup := os.Getenv(receiverVariable); setup != "" {
 		if err := runReceiver(setup); err != nil {
 			fmt.Fprintln(os.Stderr, "receiver:", err)
@@ -21,24 +22,30 @@ func Main(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(runTests(m))
+	os.Exit(runTests(m, append(servers, pgtest.ServerForAll)))
 }
 
-// runTests starts one PostgreSQL for all tests, where none is given and one is installed.
-func runTests(m *testing.M) (code int) {
+// runTests starts one server of each kind for all tests, where none is given and one is installed.
+func runTests(m *testing.M, servers []func(context.Context) (func() error, error)) (code int) {
 	before := runtime.NumGoroutine()
 	defer func() { code = max(code, leftBehind(before)) }()
-	stop, err := pgtest.ServerForAll(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		return 1
-	}
+	var stops []func() error
 	defer func() {
-		if err := stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			code = 1
+		for _, stop := range stops {
+			if err := stop(); err != nil {
+				fmt.Fprintln(os.Stderr, "FAIL:", err)
+				code = 1
+			}
 		}
 	}()
+	for _, start := range servers {
+		stop, err := start(context.Background())
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			return 1
+		}
+		stops = append(stops, stop)
+	}
 	return m.Run()
 }
 

@@ -96,7 +96,7 @@ func (s receiverSetup) open(ctx context.Context) (Inbox, execFunc, error) {
 	if s.Group > 0 {
 		opts = append(opts, sqlinbox.WithGroupCommit(s.Group))
 	}
-	return sqlinbox.New(db, s.Dialect, opts...), ExecSQL, nil
+	return sqlinbox.New(db, s.Dialect, opts...), execFor(s.Dialect), nil
 }
 
 func (s receiverSetup) handler(exec execFunc) ittybit.EventHandler {

@@ -64,8 +64,7 @@ func reconciledByOne(t *testing.T, b *bench) {
 	var param *ittybit.ParamError
 	require.ErrorAs(t, b.inbox.Reconcile(t.Context(), client, nil, time.Hour, ittybit.ReconcileParams{}), &param)
 	require.ErrorAs(t, b.inbox.Reconcile(t.Context(), client, b.effect(nil), 0, ittybit.ReconcileParams{}), &param)
-	_, err := b.DB.ExecContext(t.Context(), "UPDATE ittybit_inbox_reconcile SET next_run = 0")
-	require.NoError(t, err)
+	b.exec(t, "UPDATE ittybit_inbox_reconcile SET next_run = 0")
 	require.ErrorAs(t, b.inbox.Reconcile(t.Context(), nil, b.effect(nil), time.Hour, ittybit.ReconcileParams{}), &param)
 }
 
@@ -79,8 +78,9 @@ func reconciledLate(t *testing.T, b *bench) {
 	taken := make(chan struct{})
 	params := ittybit.ReconcileParams{Rate: 1000, OnCheckpoint: func(ittybit.ReconcileCheckpoint) {
 		once.Do(func() { // while this process was stopped, another one took over, and has got further
-			_, err := b.DB.ExecContext(t.Context(),
-				"UPDATE ittybit_inbox_reconcile SET lease = lease + 1, checkpoint = $1, next_run = held_until + 3600000000", newer)
+			query, args := Bind(b.Dialect, "UPDATE ittybit_inbox_reconcile SET lease = lease + 1, checkpoint = $1,"+
+				" next_run = held_until + 3600000000", []any{newer})
+			_, err := b.DB.ExecContext(t.Context(), query, args...)
 			assert.NoError(t, err)
 			close(taken)
 		})

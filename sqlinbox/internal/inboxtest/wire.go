@@ -14,12 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Wire is a proxy of PostgreSQL's protocol, which counts round trips, and has requests fail.
+// Wire is a proxy of a database's protocol, which counts round trips, and has requests fail.
 type Wire struct {
 	injector // of requests
 
 	listener net.Listener
 	target   string
+	protocol protocol
 
 	mu         sync.Mutex
 	roundTrips int
@@ -28,19 +29,32 @@ type Wire struct {
 	all        sync.WaitGroup
 }
 
-// NewWire starts a proxy in front of the server of a database's URL, and gives the URL by way of
-// it.
+// protocol is one of a database.
+type protocol struct {
+	requests  func(*link, io.Reader) // hands on what the client sends
+	responses func(*link, io.Reader) // hands on what the server sends
+	failing   []byte                 // a request that fails
+}
+
+// NewWire starts a proxy in front of the server of a database's URL, of PostgreSQL, and gives the URL
+// by way of it.
 func NewWire(t testing.TB, address string) (*Wire, string) {
 	t.Helper()
 	own, err := url.Parse(address)
 	require.NoError(t, err)
+	w := newWire(t, own.Host, postgresProtocol())
+	own.Host = w.listener.Addr().String()
+	return w, own.String()
+}
+
+func newWire(t testing.TB, target string, p protocol) *Wire {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &Wire{listener: listener, target: own.Host, conns: map[net.Conn]bool{}}
-	own.Host = listener.Addr().String()
+	w := &Wire{listener: listener, target: target, protocol: p, conns: map[net.Conn]bool{}}
 	w.all.Go(w.accept)
 	t.Cleanup(w.close)
-	return w, own.String()
+	return w
 }
 
 func (w *Wire) close() {
@@ -83,8 +97,8 @@ func (w *Wire) accept() {
 		w.conns[client], w.conns[server] = true, true
 		w.mu.Unlock()
 		link := &link{wire: w, client: client, server: server}
-		w.all.Go(func() { defer link.close(); link.requests(bufio.NewReader(client)) })
-		w.all.Go(func() { defer link.close(); link.responses(bufio.NewReader(server)) })
+		w.all.Go(func() { defer link.close(); w.protocol.requests(link, bufio.NewReader(client)) })
+		w.all.Go(func() { defer link.close(); w.protocol.responses(link, bufio.NewReader(server)) })
 	}
 }
 
@@ -109,8 +123,13 @@ const (
 	syncing  = 'S' // the end of a request of several messages
 )
 
-// requests hands on one whole request after the other.
-func (l *link) requests(client io.Reader) {
+func postgresProtocol() protocol {
+	const failing = "SELECT 1/0\x00"
+	return protocol{postgresRequests, postgresResponses, append([]byte{querying, 0, 0, 0, byte(4 + len(failing))}, failing...)}
+}
+
+// postgresRequests hands on one whole request after the other.
+func postgresRequests(l *link, client io.Reader) {
 	startup, err := readMessage(client, 0) // the one without a type
 	if err != nil || !l.request(callConnect, startup, client) {
 		return
@@ -151,8 +170,7 @@ func (l *link) request(what string, request []byte, client io.Reader) bool {
 		if what == callConnect {
 			return false
 		}
-		const failing = "SELECT 1/0\x00"
-		request = append([]byte{querying, 0, 0, 0, byte(4 + len(failing))}, failing...)
+		request = l.wire.protocol.failing
 	case Loses:
 		return false
 	case LosesReply:
@@ -180,8 +198,8 @@ func readMessage(from io.Reader, typeBytes int) ([]byte, error) {
 // readyForQuery is the type of the message that ends each of the server's responses.
 const readyForQuery = 'Z'
 
-// responses hands on one whole response after the other.
-func (l *link) responses(server io.Reader) {
+// postgresResponses hands on one whole response after the other.
+func postgresResponses(l *link, server io.Reader) {
 	for {
 		var response []byte
 		for done := false; !done; {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package pgserver
+package daemon
 
 import (
 	"fmt"
@@ -11,18 +11,14 @@ import (
 	"syscall"
 )
 
-// owner is as whom root has PostgreSQL run: the user that its packages make. PostgreSQL refuses to
-// run as root.
-const owner = "postgres"
-
 // credential gives the owner where this process is root, else nil.
-func credential() (*syscall.Credential, error) {
+func credential(owner string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // no other user is needed
 	}
 	account, err := user.Lookup(owner)
 	if err != nil {
-		return nil, fmt.Errorf("PostgreSQL does not run as root: %w", err)
+		return nil, fmt.Errorf("it does not run as root: %w", err)
 	}
 	uid, err := strconv.ParseUint(account.Uid, 10, 32)
 	if err != nil {
@@ -35,18 +31,18 @@ func credential() (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// giveToOwner hands the folder to the owner.
-func giveToOwner(dir string) error {
-	as, err := credential()
+// Give hands a folder to a user, where this process is root.
+func Give(dir, owner string) error {
+	as, err := credential(owner)
 	if err != nil || as == nil {
 		return err
 	}
 	return os.Chown(dir, int(as.Uid), int(as.Gid))
 }
 
-// runAsOwner has a command run by the owner.
-func runAsOwner(cmd *exec.Cmd) error {
-	as, err := credential()
+// RunAs has a command run by a user, where this process is root.
+func RunAs(cmd *exec.Cmd, owner string) error {
+	as, err := credential(owner)
 	if err != nil || as == nil {
 		return err
 	}

@@ -1,0 +1,221 @@
+// Package daemon runs an installed server for tests: it is started, stopped and started again, on a
+// free port of the loopback interface.
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	startTimeout = time.Minute
+	stopTimeout  = 30 * time.Second
+	portTries    = 5
+	logTail      = 2 << 10 // bytes of a failed command's output that an error shows
+)
+
+// Daemon is a server. Its fields are set before its first use.
+type Daemon struct {
+	// Name is for error texts.
+	Name string
+	// Owner is the user as whom root has it run.
+	Owner string
+	// Command makes the command that starts it.
+	Command func(ctx context.Context) *exec.Cmd
+	// Ready reports whether the process takes connections. Nil: when its port is open.
+	Ready func(pid int) bool
+	// StopSignal ends the process at once.
+	StopSignal syscall.Signal
+	// Port is where it listens.
+	Port int
+
+	mu      sync.Mutex
+	process *process // nil while it is stopped
+}
+
+// process is a running server.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{} // closed when it has ended
+}
+
+// StartOnFreePort starts the server. Where another process has taken the port, it uses another one:
+// configure, where given, is called before each attempt.
+func (d *Daemon) StartOnFreePort(ctx context.Context, configure func() error) (err error) {
+	for range portTries {
+		if d.Port, err = freePort(ctx); err != nil {
+			return err
+		}
+		if configure != nil {
+			if err := configure(); err != nil {
+				return err
+			}
+		}
+		if err = d.Resume(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
+}
+
+// Pause stops the server at once, as a crash does. Pausing one that is stopped does nothing.
+func (d *Daemon) Pause() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.process == nil {
+		return nil
+	}
+	running := d.process
+	d.process = nil
+	if err := running.cmd.Process.Signal(d.StopSignal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stopping %s: %w", d.Name, err)
+	}
+	select {
+	case <-running.exited:
+		return nil
+	case <-time.After(stopTimeout):
+		_ = running.cmd.Process.Kill()
+		<-running.exited
+		return fmt.Errorf("%s did not stop, and was killed", d.Name)
+	}
+}
+
+// Resume starts the server again, on the same port, and waits until it takes connections.
+func (d *Daemon) Resume(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.process != nil {
+		return nil
+	}
+	cmd := d.Command(context.WithoutCancel(ctx)) // it outlives ctx, which is only for its start
+	if err := RunAs(cmd, d.Owner); err != nil {
+		return err
+	}
+	detach(cmd) // an interrupt from the terminal is for the program, which then stops the server
+	output := new(lastBytes)
+	cmd.Stdout, cmd.Stderr = output, output
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("starting %s: %w", d.Name, err)
+	}
+	running := &process{cmd: cmd, exited: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // how it ended is in its output
+		close(running.exited)
+	}()
+	if err := d.waitUntilReady(ctx, running); err != nil {
+		_ = cmd.Process.Signal(d.StopSignal)
+		select {
+		case <-running.exited:
+		case <-time.After(stopTimeout):
+			_ = cmd.Process.Kill()
+			<-running.exited
+		}
+		return fmt.Errorf("starting %s: %w: %s", d.Name, err, Tail(output.bytes()))
+	}
+	d.process = running
+	return nil
+}
+
+func (d *Daemon) waitUntilReady(ctx context.Context, running *process) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	ready := d.Ready
+	if ready == nil {
+		ready = func(int) bool { return d.isOpen(ctx) }
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ctx.Err() == nil && ready(running.cmd.Process.Pid) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-running.exited:
+			return errors.New("it ended")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// isOpen reports whether something listens at the port.
+func (d *Daemon) isOpen(ctx context.Context) bool {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", d.Address())
+	if err == nil {
+		err = conn.Close()
+	}
+	return err == nil
+}
+
+// Address gives the host and the port.
+func (d *Daemon) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(d.Port)) }
+
+func freePort(ctx context.Context) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // of a TCP listener
+	return port, listener.Close()
+}
+
+// Environ gives the environment without the variables that begin so, which are meant for the caller's
+// own server.
+func Environ(without string) []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, without) })
+}
+
+// Find gives the path of a program that is in PATH, or in /usr/sbin, which is not in everybody's PATH.
+func Find(program string) (string, bool) {
+	if path, err := exec.LookPath(program); err == nil {
+		return path, true
+	}
+	path := "/usr/sbin/" + program
+	return path, IsProgram(path)
+}
+
+// IsProgram reports whether a file may be run.
+func IsProgram(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
+}
+
+// lastBytes keeps the end of what is written to it.
+type lastBytes struct {
+	mu   sync.Mutex
+	kept []byte
+}
+
+func (l *lastBytes) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = append(l.kept, p...)
+	if over := len(l.kept) - logTail; over > 0 {
+		l.kept = slices.Delete(l.kept, 0, over)
+	}
+	return len(p), nil
+}
+
+func (l *lastBytes) bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.kept)
+}
+
+// Tail gives the end of a command's output, for an error.
+func Tail(output []byte) string {
+	output = bytes.TrimSpace(output)
+	return string(output[max(0, len(output)-logTail):])
+}

@@ -2,6 +2,7 @@
 import {get} from './api.js';
 import {DeliveriesView} from './deliveries.js';
 import {Live} from './live.js';
+import {Records} from './records.js';
 import {h} from './dom.js';
 
 // The sections that are made when they are looked at: [file, name of the view].
@@ -22,11 +23,14 @@ let routed = 0; // counts what was asked for
 async function start() {
   document.addEventListener('signed-out', () => notice('This page is no longer signed in. Open the address that ittybit-dev printed.'));
   live.addEventListener('state', ({detail}) => showState(detail));
+  const records = new Records();
+  const first = records.load(); // beside what follows, so that the list is there sooner
+  first.catch(() => {}); // it is asked for again
   const info = await untilReached(() => get('/console'));
   document.getElementById('mode').textContent = info.forward ? 'listen' : 'serve';
   document.getElementById('address').textContent = info.forward ? `${info.api} → ${info.forward}` : info.api;
   if (info.forward) for (const item of document.querySelectorAll('.drives')) item.remove();
-  deliveries = new DeliveriesView(info, navigate);
+  deliveries = new DeliveriesView(info, navigate, records, first);
   live.addEventListener('stale', () => live.reload(readAgain));
   live.addEventListener('notice', ({detail: {kind, data}}) => {
     if (kind === 'delivery') deliveries.take(data);

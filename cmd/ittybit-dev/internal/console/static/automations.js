@@ -31,7 +31,7 @@ function card(automation) {
     h('header', {}, h('h2', {}, automation.name ?? automation.id), h('span', {class: `badge ${tone(automation.status)}`}, automation.status ?? ''),
       h('code', {class: 'muted'}, automation.id), h('span', {class: 'spacer'}), h('span', {class: 'muted'}, time(automation.created))),
     automation.description ? h('p', {class: 'body muted'}, automation.description) : null,
-    h('div', {class: 'graph', tabindex: 0, role: 'region', 'aria-label': 'Graph of the steps'}, graph(automation)),
+    h('div', {class: 'graph', tabindex: 0, role: 'group', 'aria-label': 'Graph of the steps'}, graph(automation)),
     h('div', {class: 'body stack'}, h('details', {}, h('summary', {}, 'As text'), outline(automation)),
       h('details', {}, h('summary', {}, 'As JSON'), pretty(JSON.stringify(automation)))));
 }

@@ -1,46 +1,52 @@
 // The list of deliveries, which stays as it is while another section is looked at.
 import {h} from './dom.js';
 import {outcome, duration, place, time} from './format.js';
-import {Records} from './records.js';
 import {VirtualList} from './virtual.js';
 import {DeliveryView} from './delivery.js';
 
 const ROW = 36; // pixels, as in views.css
+const AHEAD = 40; // rows below those drawn, at which the next page is read
 
 const COLUMNS = [['Status'], ['Event'], ['Kind'], ['Sent to', 'wide'], ['Attempts', 'wide number'], ['Took', 'wide number'], ['Time', 'number']];
 
 // DeliveriesView is the list, with one delivery beside it.
 export class DeliveriesView {
-  records = new Records();
   #list;
   #active; // the record that the keyboard is at
   #openID;
   #unseen = 0;
   #detail;
+  #first;
 
-  constructor(info, navigate) {
-    this.info = info;
-    this.navigate = navigate;
+  // The records may be on their way: first is the list that was asked for.
+  constructor(info, navigate, records, first) {
+    Object.assign(this, {info, navigate, records});
+    this.#first = first;
     this.count = h('span', {class: 'count'});
     this.filters = this.#makeFilters();
-    this.layer = h('div', {class: 'rows', role: 'rowgroup'});
+    this.layer = h('div', {class: 'rows', role: 'rowgroup', onclick: (e) => {
+      const d = this.#list.item(e.target.closest('.row'));
+      if (d) this.#open(d);
+    }});
     this.header = h('div', {class: 'columns', role: 'row', 'aria-rowindex': 1},
       COLUMNS.map(([name, kind = '']) => h('span', {role: 'columnheader', class: kind}, name)));
     this.body = h('div', {class: 'rows-box', role: 'grid', tabindex: 0, 'aria-label': 'Deliveries, the newest first', 'aria-rowcount': -1,
       'aria-keyshortcuts': 'ArrowUp ArrowDown PageUp PageDown Home End Enter', onkeydown: (e) => this.#key(e)}, this.layer);
     this.newer = h('button', {type: 'button', class: 'newer primary', hidden: true, onclick: () => this.#toTop()});
     this.empty = h('div', {class: 'empty', hidden: true});
-    this.pane = h('section', {class: 'list-pane', 'aria-label': 'List of deliveries'}, this.filters,
+    this.pane = h('section', {class: 'list-pane', 'aria-label': 'List of deliveries'}, h('h1', {class: 'hidden-text'}, 'Deliveries'), this.filters,
       h('div', {}, h('div', {'aria-hidden': 'true'}, this.header), h('div', {class: 'float'}, this.newer)), this.body, this.empty);
     this.element = h('div', {class: 'split'}, this.pane);
     this.#list = new VirtualList({
-      box: this.body, layer: this.layer, height: ROW, make: (d) => this.#row(d), scrolled: (s) => this.#scrolled(s),
+      box: this.body, layer: this.layer, height: ROW, make: () => this.#row(), fill: (row, d) => this.#fill(row, d), scrolled: (s) => this.#scrolled(s),
     });
   }
 
   // load reads the list anew, and gives the stream's position.
   async load() {
-    const position = await this.records.load();
+    const first = this.#first;
+    this.#first = undefined;
+    const position = await (first ?? this.records.load());
     this.#changed();
     return position;
   }
@@ -93,24 +99,29 @@ export class DeliveriesView {
       this.#detail = id ? new DeliveryView(id, this.info, this.navigate) : undefined;
       if (this.#detail) this.element.append(this.#detail.element);
       this.element.classList.toggle('open', Boolean(id));
-      for (const row of this.layer.children) row.setAttribute('aria-selected', String(row.dataset.id === id));
+      for (const row of this.layer.children) row.ariaSelected = String(row.dataset.id === id);
     }
     this.#list.draw();
     if (before && !id) this.body.focus({preventScroll: true});
   }
 
-  #row(d) {
-    const row = h('div', {
-      class: `row${d === this.#active ? ' active' : ''}`, role: 'row', id: `delivery-${d.number}`, 'data-id': d.id,
-      'aria-selected': String(d.id === this.#openID), onclick: () => this.#open(d),
-    });
-    const tone = {delivered: 'ok', failed: 'bad', waiting: 'wait'}[d.state] ?? '';
-    row.append(
-      cell('', h('span', {class: `badge ${tone}`, title: d.error ?? d.state}, outcome(d), d.state === 'waiting' ? h('span', {'aria-label': 'another attempt follows'}, '↻') : '')),
-      cell('event', d.event ?? 'unknown'), cell('', d.kind ?? ''), cell('url wide', place(d.url)),
-      cell('wide number', String(d.attempt)), cell('wide number', duration(d.duration_ms)), cell('number muted', time(d.time)));
-    if (d === this.#fresh) row.classList.add('fresh');
-    return row;
+  #row() {
+    return h('div', {class: 'row', role: 'row'}, h('span', {role: 'gridcell'}, h('span')),
+      ['event', '', 'url wide', 'wide number', 'wide number', 'number muted'].map((kind) => h('span', {role: 'gridcell', class: kind}, '')));
+  }
+
+  #fill(row, d) {
+    row.id = `delivery-${d.number}`;
+    row.dataset.id = d.id;
+    row.ariaSelected = String(d.id === this.#openID);
+    row.className = `row${d === this.#active ? ' active' : ''}${d === this.#fresh ? ' fresh' : ''}`;
+    const [status, ...cells] = row.children;
+    const badge = status.firstChild;
+    badge.className = `badge ${{delivered: 'ok', failed: 'bad', waiting: 'wait'}[d.state] ?? ''}`;
+    badge.title = d.error ?? d.state;
+    write(badge, d.state === 'waiting' ? `${outcome(d)} ↻` : outcome(d));
+    const texts = [d.event ?? 'unknown', d.kind ?? '', place(d.url), String(d.attempt), duration(d.duration_ms), time(d.time)];
+    for (const [i, cell] of cells.entries()) write(cell, texts[i]);
   }
 
   #open(d) {
@@ -149,7 +160,7 @@ export class DeliveriesView {
       this.#unseen = 0;
       this.#changed();
     }
-    if (last < this.records.rows.length - 100) return;
+    if (last < this.records.rows.length - AHEAD) return;
     try {
       if (await this.records.more()) this.#changed();
     } catch { /* scrolling on asks again */ }
@@ -186,4 +197,7 @@ export class DeliveriesView {
   }
 }
 
-const cell = (kind, ...content) => h('span', {role: 'gridcell', class: kind}, content);
+// write changes the text of an element, if it is another one.
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

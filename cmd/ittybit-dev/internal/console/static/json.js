@@ -56,7 +56,7 @@ function* tokens(text) {
 // pretty shows JSON, indented and coloured; a text that is none is shown as it is. What is long is
 // shown a part at a time, so that the page stays quick.
 export function pretty(text) {
-  const box = h('pre', {class: 'code', tabindex: 0, role: 'region', 'aria-label': 'JSON'});
+  const box = h('pre', {class: 'code', tabindex: 0, role: 'group', 'aria-label': 'JSON'});
   let parts = [['', text]];
   try {
     JSON.parse(text);
@@ -99,7 +99,7 @@ const ROWS = 256; // of 16 bytes, shown at once
 
 // dump shows bytes as a hex dump.
 export function dump(bytes) {
-  const box = h('pre', {class: 'code bytes', tabindex: 0, role: 'region', 'aria-label': 'Bytes'});
+  const box = h('pre', {class: 'code bytes', tabindex: 0, role: 'group', 'aria-label': 'Bytes'});
   const rows = function* () {
     for (let at = 0; at < bytes.length; at += 16 * ROWS) {
       const lines = [];

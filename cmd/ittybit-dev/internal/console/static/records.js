@@ -3,7 +3,7 @@
 import {get} from './api.js';
 
 const FIRST = 100; // records of the first page
-const MORE = 500; // and of those that follow
+const MORE = 400; // and of the second; those that follow have MOST
 const MOST = 1000; // that the server gives at once
 
 const keyOf = (d) => `${d.id}/${d.copy}`;
@@ -44,7 +44,7 @@ export class Records {
     const turn = this.#turn;
     this.#loading = true;
     try {
-      const page = await this.#page({limit: MORE, before: this.rows.at(-1)?.number});
+      const page = await this.#page({limit: this.rows.length < MORE ? MORE : MOST, before: this.rows.at(-1)?.number});
       if (turn !== this.#turn) return false;
       this.#add(page);
     } finally {

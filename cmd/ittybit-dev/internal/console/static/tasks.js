@@ -21,7 +21,7 @@ export class TasksView {
     this.empty = h('div', {class: 'empty', hidden: true}, h('strong', {}, 'No tasks yet'),
       h('p', {}, 'Try: ', h('code', {}, 'ittybit-dev tasks create nsfw https://example.com/cat.jpg')));
     this.element = h('div', {class: 'page'}, h('header', {class: 'page-head'}, h('h1', {}, 'Tasks')),
-      h('section', {class: 'card', 'aria-label': 'Tasks'}, h('div', {class: 'scroll-x', tabindex: 0, role: 'region', 'aria-label': 'Table of tasks'}, h('table', {},
+      h('section', {class: 'card', 'aria-label': 'Tasks'}, h('div', {class: 'scroll-x', tabindex: 0, role: 'group', 'aria-label': 'Table of tasks'}, h('table', {},
         h('thead', {}, h('tr', {}, ['Task', 'Kind', 'Status', 'Progress', 'Created'].map((name) => h('th', {scope: 'col'}, name)))),
         this.rows)), this.empty), h('div', {class: 'actions'}, this.more));
     this.#begin(id);

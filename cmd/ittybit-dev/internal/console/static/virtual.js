@@ -2,25 +2,28 @@
 
 const SPARE = 8; // rows above and below those in sight
 
-// VirtualList draws the rows of a box that scrolls. make(item, index) makes a row's element; an item
-// that is the same object keeps its element.
+// VirtualList draws the rows of a box that scrolls. make() makes a row's element, and fill(row, item)
+// shows an item in it: elements that scroll out of sight are used again, which is much quicker than
+// to make others. An item that is the same object keeps its element.
 export class VirtualList {
   #box;
   #layer;
   #height;
   #items = [];
   #make;
+  #fill;
+  #length = -1;
   #shown = new Map(); // the elements, by item
   #top; // the item at the top of what is in sight
   #frame = 0;
   #scrolled;
 
-  constructor({box, layer, height, make, scrolled}) {
-    Object.assign(this, {box, layer});
+  constructor({box, layer, height, make, fill, scrolled}) {
     this.#box = box;
     this.#layer = layer;
     this.#height = height;
     this.#make = make;
+    this.#fill = fill;
     this.#scrolled = scrolled;
     box.addEventListener('scroll', () => this.draw(), {passive: true});
     new ResizeObserver(() => this.draw()).observe(box);
@@ -51,25 +54,47 @@ export class VirtualList {
 
   drawNow() {
     const height = this.#height;
-    this.#layer.style.height = `${this.#items.length * height}px`;
     const {scrollTop, clientHeight} = this.#box;
+    if (this.#items.length !== this.#length) {
+      this.#length = this.#items.length;
+      this.#layer.style.height = `${this.#length * height}px`;
+    }
     const first = Math.max(0, Math.floor(scrollTop / height) - SPARE);
     const last = Math.min(this.#items.length, Math.ceil((scrollTop + clientHeight) / height) + SPARE);
     const keep = new Map();
+    const missing = [];
     for (let i = first; i < last; i++) {
-      const item = this.#items[i];
-      const row = this.#shown.get(item) ?? this.#make(item);
-      this.#shown.delete(item);
-      row.style.transform = `translateY(${i * height}px)`;
-      row.setAttribute('aria-rowindex', i + 2);
-      if (!row.isConnected) this.#layer.append(row);
-      keep.set(item, row);
+      const row = this.#shown.get(this.#items[i]);
+      if (row) {
+        this.#shown.delete(this.#items[i]);
+        keep.set(this.#items[i], row);
+        this.#place(row, i);
+      } else missing.push(i);
     }
-    for (const row of this.#shown.values()) row.remove();
+    const free = [...this.#shown.values()];
+    for (const i of missing) {
+      const row = free.pop() ?? this.#make();
+      this.#fill(row, this.#items[i]);
+      this.#place(row, i);
+      if (!row.isConnected) this.#layer.append(row);
+      keep.set(this.#items[i], row);
+    }
+    for (const row of free) row.remove();
     this.#shown = keep;
     const index = Math.min(Math.floor(scrollTop / height), this.#items.length - 1);
     this.#top = index >= 0 ? {item: this.#items[index], index} : undefined;
     this.#scrolled?.({last, scrollTop});
+  }
+
+  #place(row, index) {
+    row.style.top = `${index * this.#height}px`;
+    row.ariaRowIndex = String(index + 2); // the first is that of the columns' names
+  }
+
+  // item is what a row's element shows.
+  item(row) {
+    for (const [item, shown] of this.#shown) if (shown === row) return item;
+    return undefined;
   }
 
   // element is that of an item in sight.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
@@ -454,4 +455,20 @@ func TestControl_withoutSockets(t *testing.T) {
 		assert.Equal(t, "delivered", sent["state"])
 		assert.Len(t, in.all(), 1)
 	}, ittybittest.WithControl(""))
+}
+
+func TestRecord_listsAnAttemptMadeElsewhere(t *testing.T) {
+	a, _, url := controlled(t, ittybittest.WithAPIKey("key"))
+	body := ittybittest.TaskCompleted("nsfw", nil)
+	now := time.Now()
+	d := ittybittest.Delivery{ID: "dlv_own", Attempt: 1, URL: url, Body: body, Signature: ittybit.SignWebhook("key", now, body), Time: now, StatusCode: 500}
+	a.srv.Record(d)
+	d.Attempt, d.StatusCode, d.Final = 2, 200, true
+	a.srv.Record(d)
+	shown := a.drive("GET", "deliveries/dlv_own", "").is(t, 200)
+	assert.Equal(t, []any{"delivered", "valid"}, []any{shown["state"], shown["signature"]})
+	assert.Len(t, shown["attempts"], 2)
+	_, kinds, _ := a.listen("0", 2)
+	assert.Equal(t, []string{"delivery", "delivery"}, kinds)
+	assert.Equal(t, []int64{1, 2}, []int64{a.srv.Deliveries()[0].Number, a.srv.Deliveries()[1].Number})
 }

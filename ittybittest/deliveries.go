@@ -183,6 +183,11 @@ func (s *Server) Redeliver(d Delivery) error {
 	return nil
 }
 
+// Record adds the record of an attempt that was made elsewhere, such as by a program that delivers
+// the events of the real Ittybit: it is listed and streamed as the server's own are. Its Number is
+// set here.
+func (s *Server) Record(d Delivery) { s.record(sender.Attempt(d)) }
+
 // record keeps the record of an attempt, and reports it. The log line leaves out the signature,
 // and the query of the address, where people keep secrets.
 func (s *Server) record(a sender.Attempt) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
 const (
@@ -26,13 +28,15 @@ const (
 	lookBack = 24 * time.Hour
 	// maxListenWait is the longest wait between two attempts to deliver a webhook.
 	maxListenWait = 5 * time.Minute
+	// maxShownBody is how much of a response the console shows.
+	maxShownBody = 64 << 10
 	// listenOutage is how long a poll outlives an API that is away; the next one tries again.
 	listenOutage = 30 * time.Second
 )
 
 type listenFlags struct {
-	forward, since, state string
-	every                 time.Duration
+	forward, since, state, console string
+	every                          time.Duration
 }
 
 func newListen(s *settings) *cobra.Command {
@@ -63,6 +67,14 @@ media.created, and progress.`,
 				return err
 			}
 			defer func() { _ = l.state.Close() }() // each change is written
+			if f.console != "" {
+				var page string
+				if l.recorder, page, err = openRecorder(cmd.Context(), s, f); err != nil {
+					return failed("%w", err)
+				}
+				defer l.recorder.Close()
+				l.note("See: %s", page)
+			}
 			return l.run(cmd.Context())
 		},
 	}
@@ -71,6 +83,7 @@ media.created, and progress.`,
 	flags.StringVar(&f.since, "since", "", "begin with the tasks of so long ago, such as 2h, or since a time (RFC 3339)")
 	flags.StringVar(&f.state, "state", "", "directory that keeps what was delivered (default: one in your configuration directory)")
 	flags.DurationVar(&f.every, "every", 5*time.Second, "time between two polls")
+	flags.StringVar(&f.console, "console-addr", "127.0.0.1:4851", `address of the console in the browser, "" for none; an address that other machines reach needs --password`)
 	_ = cmd.MarkFlagRequired("forward-to") // it is there
 	return cmd
 }
@@ -83,6 +96,7 @@ type listener struct {
 	client   *ittybit.Client
 	webhooks *http.Client
 	state    *listenState
+	recorder *recorder                    // nil: there is no console
 	at       *ittybit.ReconcileCheckpoint // nil: it has not begun
 }
 
@@ -337,14 +351,23 @@ func (l *listener) deliver(ctx context.Context, found foundEvent) (attempt, erro
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "ittybit-dev/"+ittybit.Version)
-	req.Header.Set(ittybit.SignatureHeader, ittybit.SignWebhook(l.settings.apiKey(), a.Time, found.body))
+	record := ittybittest.Delivery{
+		Attempt: a.Attempt, Body: found.body, Time: a.Time, Signature: ittybit.SignWebhook(l.settings.apiKey(), a.Time, found.body),
+	}
+	req.Header.Set(ittybit.SignatureHeader, record.Signature)
 	resp, err := l.webhooks.Do(req)
-	a.DurationMS = float64(time.Since(a.Time)) / float64(time.Millisecond)
+	record.Duration = time.Since(a.Time)
+	a.DurationMS = float64(record.Duration) / float64(time.Millisecond)
 	if err != nil {
-		a.Error = cmp.Or(errors.Unwrap(err), err).Error() // without the URL and its query
+		record.Err = cmp.Or(errors.Unwrap(err), err) // without the URL and its query
+		a.Error = record.Err.Error()
+		l.recorder.add(found.key, record)
 		return a, nil
 	}
-	_ = resp.Body.Close() // only the status counts
+	record.StatusCode, record.ResponseHeader = resp.StatusCode, resp.Header
+	record.ResponseBody, _ = io.ReadAll(io.LimitReader(resp.Body, maxShownBody)) // only the status counts
+	_ = resp.Body.Close()                                                        // as above
+	l.recorder.add(found.key, record)
 	a.Status = resp.StatusCode
 	return a, nil
 }

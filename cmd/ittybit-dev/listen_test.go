@@ -26,7 +26,7 @@ func listening(t *testing.T, url, to, state string, args ...string) (stop func()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, out := make(chan int, 1), &syncBuffer{}
 	go func() {
-		all := append([]string{"listen", "--url", url, "--forward-to", to, "--state", state, "--every", "20ms"}, args...)
+		all := append([]string{"listen", "--url", url, "--forward-to", to, "--state", state, "--every", "20ms", "--console-addr", ""}, args...)
 		ended <- run(ctx, all, strings.NewReader(""), out, out)
 	}()
 	require.Eventually(t, func() bool { return strings.Contains(out.String(), "Delivering") }, 60*time.Second, time.Millisecond)
@@ -120,7 +120,7 @@ func TestListen_missesNothingHoweverOftenItIsKilled(t *testing.T) {
 	}
 	srv, client := apiServer(t, 300*time.Millisecond)
 	in, to := receiver(t)
-	args := []string{"listen", "--url", srv.URL, "--key", defaultKey, "--forward-to", to, "--state", t.TempDir(), "--every", "50ms"}
+	args := []string{"listen", "--url", srv.URL, "--key", defaultKey, "--forward-to", to, "--state", t.TempDir(), "--every", "50ms", "--console-addr", ""}
 	listening := startProcess(t, args...)
 	listening.waitFor("Delivering")
 	wanted, running := map[string]bool{}, 0
@@ -212,7 +212,7 @@ func TestListen_isForOneKeyAndOneProcess(t *testing.T) {
 	srv, _ := apiServer(t, time.Millisecond)
 	_, to := receiver(t)
 	state := t.TempDir()
-	args := []string{"listen", "--url", srv.URL, "--forward-to", to, "--state", state, "--every", "20ms"}
+	args := []string{"listen", "--url", srv.URL, "--forward-to", to, "--state", state, "--every", "20ms", "--console-addr", ""}
 	running := startProcess(t, args...)
 	running.waitFor("Delivering")
 	code, _, errOut := command(t, args...)

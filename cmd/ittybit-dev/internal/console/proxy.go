@@ -37,7 +37,7 @@ func (c *Console) proxy() http.Handler {
 				out.Header.Set("Authorization", "Bearer "+secret)
 			}
 		},
-		Transport: c.config.Transport,
+		Transport: c,
 		ErrorLog:  log.New(io.Discard, "", 0), // a stream that is cut: the page says so
 		ModifyResponse: func(resp *http.Response) error {
 			for name := range resp.Header { // those of the console hold
@@ -55,6 +55,14 @@ func (c *Console) proxy() http.Handler {
 			}
 		},
 	}
+}
+
+// RoundTrip implements http.RoundTripper: the control has a transport of its own.
+func (c *Console) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasPrefix(c.config.Control+"/", r.URL.Scheme+"://"+r.URL.Host+"/") {
+		return c.config.Transport.RoundTrip(r)
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // get reads something of the control.

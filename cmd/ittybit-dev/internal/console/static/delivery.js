@@ -34,6 +34,7 @@ export class DeliveryView {
     try {
       const path = `/_local/deliveries/${segment(this.id)}`;
       const [delivery, explained] = await Promise.all([get(path), get(`/console/deliveries/${segment(this.id)}/signature`)]);
+      if (this.info.forward) delete delivery.request.headers['User-Agent']; // listen's, or that of what was sent again
       this.#body ??= await bytes(`${path}/body`);
       this.#showHead(delivery);
       this.#showTimeline(delivery);

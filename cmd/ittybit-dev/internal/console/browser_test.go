@@ -374,3 +374,11 @@ func (p *tab) press(selector string) {
 	p.t.Helper()
 	eval[chromedp.Void](p, `document.querySelector(`+quoted(selector)+`).click()`)
 }
+
+// waitIDs waits until the list shows these deliveries.
+func (p *tab) waitIDs(ids ...string) {
+	p.t.Helper()
+	want, err := json.Marshal(append([]string{}, ids...))
+	require.NoError(p.t, err)
+	p.wait(`JSON.stringify([...document.querySelectorAll(".row")].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex).map((r) => r.dataset.id)) === ` + quoted(string(want)))
+}

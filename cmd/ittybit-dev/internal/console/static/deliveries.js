@@ -53,7 +53,7 @@ export class DeliveriesView {
 
   // take takes the record of an attempt.
   take(d) {
-    if (this.records.apply(d) && this.body.scrollTop > ROW) this.#unseen++;
+    if (this.records.take(d) && this.body.scrollTop > ROW) this.#unseen++;
     this.#fresh = d;
     this.#changed();
     if (d.id === this.#openID) this.#detail?.changed();

@@ -33,9 +33,9 @@ function escaped(text, at) {
   return (at - before) % 2 === 1;
 }
 
-// tokens gives [class, text] pairs, indented.
+// tokens gives [class, text] pairs, indented. The text of a new line begins with its end of line.
 function* tokens(text) {
-  const line = (depth) => `\n${'  '.repeat(Math.max(depth, 0))}`;
+  const line = (depth) => ['', `\n${'  '.repeat(Math.max(depth, 0))}`];
   const all = words(text);
   let depth = 0;
   for (let word = all.next().value, next; word !== undefined; word = next) {
@@ -44,9 +44,17 @@ function* tokens(text) {
       if (next === '}' || next === ']') {
         yield ['', word + next];
         next = all.next().value;
-      } else yield ['', word + line(++depth)];
-    } else if (word === '}' || word === ']') yield ['', line(--depth) + word];
-    else if (word === ',') yield ['', word + line(depth)];
+      } else {
+        yield ['', word];
+        yield line(++depth);
+      }
+    } else if (word === '}' || word === ']') {
+      yield line(--depth);
+      yield ['', word];
+    } else if (word === ',') {
+      yield ['', word];
+      yield line(depth);
+    }
     else if (word === ':') yield ['', ': '];
     else if (word[0] === '"') yield [next === ':' ? 'key' : 'string', word];
     else yield ['literal', word];
@@ -72,6 +80,8 @@ function* pieces(parts) {
   }
 }
 
+// inParts shows a part of the pieces, and a button for the next. Each part is a block of its own, so
+// that the browser need not lay out again what is there; it begins with a line where there is one.
 function inParts(box, parts, total) {
   const more = h('button', {type: 'button', onclick: () => show()}, 'Show more');
   const outer = h('div', {class: 'stack'}, box);
@@ -80,13 +90,14 @@ function inParts(box, parts, total) {
   const show = () => {
     let shown = 0;
     const nodes = [];
-    while (!next.done && shown < SHOWN && nodes.length < 6000) {
+    const full = () => shown >= SHOWN || nodes.length >= 6000;
+    while (!next.done && !(full() && (next.value[1][0] === '\n' || shown >= 2 * SHOWN))) {
       const [kind, text] = next.value;
       nodes.push(kind ? h('span', {class: kind}, text) : text);
       shown += text.length;
       next = iterator.next();
     }
-    box.append(...nodes);
+    box.append(h('div', {class: 'part'}, nodes));
     if (next.done) more.remove();
     else if (!more.isConnected) outer.append(more);
   };

@@ -16,17 +16,22 @@ export class Records {
   #byKey = new Map();
   #turn = 0; // counts the lists that were asked for: an answer to an older question is dropped
   #loading = false;
+  #meanwhile; // the records that came while the list was read, which may not have them
 
   // load reads the list from the beginning, and gives the stream's position, or undefined if
   // another list was asked for meanwhile.
   async load() {
     const turn = ++this.#turn;
     this.#loading = false;
+    this.#meanwhile = [];
     const page = await this.#page({limit: Math.min(Math.max(this.rows.length, FIRST), MOST)});
     if (turn !== this.#turn) return undefined;
     this.rows = [];
     this.#byKey.clear();
     this.#add(page);
+    const meanwhile = this.#meanwhile;
+    this.#meanwhile = undefined;
+    for (const d of meanwhile) this.apply(d);
     return page.stream;
   }
 
@@ -61,6 +66,12 @@ export class Records {
   #add(page) {
     for (const d of page.deliveries) this.apply(d);
     this.done = !page.next;
+  }
+
+  // take takes a record from the stream. It reports whether it is the newest of the list now.
+  take(d) {
+    this.#meanwhile?.push(d);
+    return this.apply(d);
   }
 
   // apply takes a record that is new, or newer than the one it replaces. It reports whether it is

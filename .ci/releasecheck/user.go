@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,6 +13,7 @@ import (
 // user is somebody outside of the workspace, who has the proxy.
 type user struct {
 	dir string
+	bin string // what go install makes is there
 	env []string
 }
 
@@ -23,14 +25,14 @@ func newUser(work, proxy, rootPath string) (*user, error) {
 		return nil, err
 	}
 	cache, upstream, _ := strings.Cut(settings, "\n")
-	u := &user{dir: filepath.Join(work, "user")}
+	u := &user{dir: filepath.Join(work, "user"), bin: filepath.Join(work, "bin")}
 	u.env = []string{
 		"GOWORK=off",
 		"GOPROXY=file://" + filepath.ToSlash(proxy) + ",file://" + filepath.ToSlash(cache) + "/cache/download," + upstream,
 		"GONOSUMDB=" + rootPath,
 		"GOMODCACHE=" + filepath.Join(work, "modcache"),
 		"GOFLAGS=-modcacherw",
-		"GOBIN=" + filepath.Join(work, "bin"),
+		"GOBIN=" + u.bin,
 	}
 	return u, os.Mkdir(u.dir, 0o700)
 }
@@ -39,8 +41,14 @@ func newUser(work, proxy, rootPath string) (*user, error) {
 func (m *goModule) tryOut(u *user, version string) (string, error) {
 	parent := filepath.Base(filepath.Dir(m.dir))
 	if parent == "cmd" {
-		_, err := goCommand(u.dir, u.env, "install", m.path()+"@"+version)
-		return "installed", err
+		if _, err := goCommand(u.dir, u.env, "install", m.path()+"@"+version); err != nil {
+			return "", err
+		}
+		printed, err := exec.Command(filepath.Join(u.bin, filepath.Base(m.dir)), "--version").Output() //nolint:gosec,noctx // ours, and CI limits the time
+		if want := strings.TrimPrefix(version, "v"); err == nil && !strings.Contains(string(printed), want) {
+			err = fmt.Errorf("--version prints %q, and not %s", printed, want)
+		}
+		return "installed, and it says its version", err
 	}
 	listed, err := goCommand(m.dir, nil, "list", "-f", `{{if and .GoFiles (ne .Name "main")}}{{.ImportPath}}{{end}}`, "./...")
 	if err != nil {

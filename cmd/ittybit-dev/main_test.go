@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -296,4 +300,78 @@ func TestHelp_showsNoKey(t *testing.T) {
 	for _, cmd := range newRoot().Commands() {
 		assert.True(t, cmd.Example != "" || cmd.HasSubCommands(), cmd.Name())
 	}
+}
+
+// A webhook that was signed in another way: what verify prints as Go is what accepts it.
+func TestVerify_saysWhichLineOfGoMendsIt(t *testing.T) {
+	secret := []byte("a secret of a test")
+	encoded := base64.StdEncoding.EncodeToString(secret)
+	body := ittybittest.TaskCompleted("nsfw", nil)
+	sum := func(key []byte, text string) string {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(text))
+		return hex.EncodeToString(mac.Sum(nil))
+	}
+	for name, c := range map[string]struct{ key, header, line string }{
+		"comma":         {"ittybit_k", "t=1764000000,v1=" + sum([]byte("ittybit_k"), "1764000000,"+string(body)), `NewWebhookHandler(key, events, ittybit.WithSignedContent(`},
+		"body alone":    {"ittybit_k", "t=1764000000,v1=" + sum([]byte("ittybit_k"), string(body)), `{ mac.Write(body) }))`},
+		"no timestamp":  {"ittybit_k", sum([]byte("ittybit_k"), string(body)), `NewWebhookHandler(key, events, ittybit.WithUntimestampedSignatures())`},
+		"whsec_":        {"whsec_k", "t=1764000000,v1=" + sum([]byte("k"), "1764000000."+string(body)), `NewWebhookHandler(strings.TrimPrefix(key, "whsec_"), events)`},
+		"base64 secret": {"whsec_" + encoded, "t=1764000000,v1=" + sum(secret, "1764000000."+string(body)), `NewWebhookHandler(key, events, ittybit.WithSecretBytes(secret))`},
+		"another key":   {"ittybit_k", "t=1764000000,v1=" + sum([]byte("another"), "1764000000."+string(body)), ""},
+	} {
+		result, err := check(c.key, captured{header: c.header, body: body})
+		require.NoError(t, err, name)
+		assert.False(t, result.Valid, name)
+		assert.Contains(t, result.Go, c.line, name)
+		assert.Equal(t, c.line == "", result.Go == "", name)
+	}
+}
+
+// A dump without a length, with a body to which an editor added a newline; a chunked one; a HAR
+// file whose body is in base64.
+func TestVerify_takesWhatToolsPrint(t *testing.T) {
+	body := string(ittybittest.TaskCompleted("nsfw", nil))
+	header := ittybit.SignWebhook(defaultKey, time.Now(), []byte(body))
+	for name, dump := range map[string]string{
+		"no length": "POST /hook HTTP/2\nittybit-signature: " + header + "\n\n" + body + "\n",
+		"chunked": fmt.Sprintf("POST /hook HTTP/1.1\r\nTransfer-Encoding: chunked\r\nIttybit-Signature: %s\r\n\r\n%x\r\n%s\r\n0\r\n\r\n",
+			header, len(body), body),
+		"joined": "POST /hook HTTP/1.1\r\nTransfer-Encoding: chunked\r\nIttybit-Signature: " + header + "\r\n\r\n" + body,
+		"HAR": `{"log":{"entries":[{"request":{"headers":[{"name":"Ittybit-Signature","value":"` + header + `"}],"postData":{"encoding":"base64","text":"` +
+			base64.StdEncoding.EncodeToString([]byte(body)) + `"}}}]}}`,
+	} {
+		code, out, errOut := commandIn(t, dump, "verify", "-")
+		assert.Equal(t, exitOK, code, name+out+errOut)
+	}
+	code, _, errOut := commandIn(t, "POST / HTTP/1.1\r\nContent-Length: 9\r\nIttybit-Signature: x\r\n\r\nshort", "verify", "-")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errOut, "cut short: 5 bytes of 9")
+}
+
+// Killed while it uploads, the same command sends the rest.
+func TestUpload_goesOnAfterAKill(t *testing.T) {
+	local := ittybittest.NewTestServer(t, ittybittest.WithAPIKey(defaultKey))
+	file := filepath.Join(t.TempDir(), "film.mp4")
+	content := bytes.Repeat([]byte("film"), 50_000)
+	require.NoError(t, os.WriteFile(file, content, 0o600))
+	args := []string{"upload", file, "--url", local.URL, "--domain", local.StorageURL, "--chunk-size", "20000", "--threshold", "1"}
+	local.SetFaults(ittybittest.Faults{Latency: 200 * time.Millisecond})
+	cut := startProcess(t, args...)
+	require.Eventually(t, func() bool { _, err := os.Stat(file + ".ittybit-upload"); return err == nil }, time.Minute, time.Millisecond)
+	cut.kill()
+	require.FileExists(t, file+".ittybit-upload")
+	local.SetFaults(ittybittest.Faults{})
+	assert.Contains(t, ok(t, args...), local.StorageURL+"/film.mp4")
+	assert.NoFileExists(t, file+".ittybit-upload")
+
+	// What is kept of another file is not gone on with.
+	require.NoError(t, os.WriteFile(file+".ittybit-upload", []byte("damaged"), 0o600))
+	code, out, errOut := command(t, append(args, "--json")...)
+	require.Equal(t, exitOK, code, errOut)
+	assert.Contains(t, errOut, "begins anew")
+	var uploaded struct{ File *ittybit.File }
+	require.NoError(t, json.Unmarshal([]byte(out), &uploaded))
+	assert.Equal(t, int64(len(content)), uploaded.File.Filesize)
+	assert.NoFileExists(t, file+".ittybit-upload")
 }

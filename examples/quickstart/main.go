@@ -86,5 +86,6 @@ func run() error {
 			return err
 		}
 	}
+	fmt.Println("Next: docs/local-development.md shows webhooks as they arrive, and examples/server is an endpoint in a server.")
 	return nil
 }

@@ -13,5 +13,6 @@ func TestQuickstart_printsBothDeliveries(t *testing.T) {
 	require.NoError(t, err, string(out))
 	assert.Regexp(t, `(?m)^task\.completed: task_\S+, nsfw: false$`, string(out))
 	assert.Regexp(t, `(?m)^media\.created: med_\S+, title: "Quickstart"$`, string(out))
+	assert.Regexp(t, `Next: docs/local-development\.md .*\n$`, string(out))
 	assert.NotRegexp(t, `WARN|ERROR`, string(out))
 }

@@ -16,13 +16,22 @@ import (
 	"github.com/ittybit/ittybit-go/cmd/ittybit-dev/internal/console"
 )
 
+// These are the default addresses of the consoles.
+const (
+	serveConsole  = "127.0.0.1:4850"
+	listenConsole = "127.0.0.1:4851"
+)
+
 // startConsole serves a console until ctx ends. It gives the address to open, whose token a
-// directory keeps, if there is one.
+// directory keeps, if there is one. Where a default address is taken, another port will do.
 func startConsole(ctx context.Context, address, dir string, config console.Config) (page string, err error) {
 	if config.Token, err = consoleToken(dir); err != nil {
 		return "", err
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil && (address == serveConsole || address == listenConsole) { // another one runs: any port will do
+		l, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: --console-addr chooses another address", err)
 	}

@@ -83,7 +83,7 @@ media.created, and progress.`,
 	flags.StringVar(&f.since, "since", "", "begin with the tasks of so long ago, such as 2h, or since a time (RFC 3339)")
 	flags.StringVar(&f.state, "state", "", "directory that keeps what was delivered (default: one in your configuration directory)")
 	flags.DurationVar(&f.every, "every", 5*time.Second, "time between two polls")
-	flags.StringVar(&f.console, "console-addr", "127.0.0.1:4851", `address of the console in the browser, "" for none; an address that other machines reach needs --password`)
+	flags.StringVar(&f.console, "console-addr", listenConsole, `address of the console in the browser, "" for none; an address that other machines reach needs --password`)
 	_ = cmd.MarkFlagRequired("forward-to") // it is there
 	return cmd
 }

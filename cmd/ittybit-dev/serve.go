@@ -43,7 +43,7 @@ func newServe(s *settings) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&f.address, "addr", defaultAddress, "address of the API")
 	flags.StringVar(&f.storage, "storage-addr", "127.0.0.1:4849", "address of the storage")
-	flags.StringVar(&f.console, "console-addr", "127.0.0.1:4850", `address of the console in the browser, "" for none; an address that other machines reach needs --password`)
+	flags.StringVar(&f.console, "console-addr", serveConsole, `address of the console in the browser, "" for none; an address that other machines reach needs --password`)
 	flags.StringVar(&f.publicURL, "public-url", "", "base URL at which others reach the API, as in docker compose")
 	flags.StringVar(&f.publicStorageURL, "public-storage-url", "", "base URL at which others reach the storage")
 	flags.StringVar(&f.webhook, "webhook", "", "URL that gets media.created and every task's end, too")

@@ -32,6 +32,7 @@ func walk(t *testing.T) (blocks []block) {
 	_, appPort, _ := net.SplitHostPort(app)
 	replace := strings.NewReplacer(
 		"ittybit-dev serve ", "ittybit-dev serve --addr "+api+" --storage-addr "+storage+" --console-addr 127.0.0.1:0 ",
+		"ittybit-dev listen ", "ittybit-dev listen --console-addr 127.0.0.1:0 ",
 		"127.0.0.1:4848", api, "127.0.0.1:4849", storage, "127.0.0.1:3000", app, "localhost:3000", "localhost:"+appPort,
 		"https://api.ittybit.com", "http://"+api, "ittybit_…", defaultKey, "/tmp/", t.TempDir()+"/",
 	)

@@ -34,7 +34,7 @@ import (
 const (
 	key      = "ittybit_key_of_a_test"
 	token    = "token of a test, which is long enough"
-	deadline = 30 * time.Second // of one step: generous, for machines under load
+	deadline = time.Minute // of one step: generous, for machines under load
 )
 
 // chrome is the browser of all tests.

@@ -83,6 +83,20 @@
 // taken for duplicates. Make a schema that it does not serve, and give
 // WithTable("private.ittybit_inbox").
 //
+// # MySQL
+//
+// MariaDB and MySQL have a row that is pending, until the last statement before the commit gives it
+// its outcome, and must find it: InnoDB rolls everything back after a deadlock, and its commit
+// succeeds all the same. A handler that hides such an error is answered 503. A deadlock that it
+// returns runs the transaction again. A statement that commits by itself, such as CREATE TABLE,
+// commits what the handler wrote before: when it fails afterwards, the event is pending, and is
+// handled again. Tables without transactions, such as those of MyISAM, are outside of the promise.
+//
+// The session's autocommit, innodb_lock_wait_timeout and lock_wait_timeout are changed for the
+// transaction, so that no statement waits beyond the handler's time when its client has gone, and
+// put back. The driver of the tests is github.com/go-sql-driver/mysql, with parseTime, loc and
+// clientFoundRows as they may be.
+//
 // # SQLite
 //
 // SQLite has one writer at a time. Deliveries to one Inbox queue up in order, and those of other
@@ -117,16 +131,20 @@
 //	             over 512 bytes long, or no text, is kept as "sha256:" and the digest.
 //	event_type   such as task.completed
 //	subject_id   the id of the task, media object or job; empty where there is none
-//	outcome      handled or discarded
+//	outcome      handled or discarded; in MySQL pending, while a handler runs, or after it has
+//	             committed a part by a CREATE TABLE, and failed
 //	error        why it was discarded; at most 1,000 bytes; NULL where it was not
 //	payload      the bytes that were signed, where WithPayloads asked for them, else NULL; in
 //	             Postgres: SELECT convert_from(payload, 'UTF8')::jsonb
 //	received_at  when the transaction that handled the event began: the time Prune goes by
 //	handled_at   the same, or when Replay handled it again
 //	seq          the order of Replay: in Postgres the transaction's id, in SQLite a number that
-//	             grows. Rows from before this column have 0.
+//	             grows. Rows from before this column have 0. In MySQL Replay gives a number to the
+//	             rows that have 0, and NULL is a row without a payload.
+//	run_id       in MySQL alone: the number of the run that a pending row is of
 //
 // A second table, ittybit_inbox_reconcile, has the checkpoint of [Inbox.Reconcile].
 //
-// Times have microseconds; in SQLite they are text in UTC, as 2025-01-10T12:34:56.000000Z.
+// Times have microseconds; in SQLite they are text in UTC, as 2025-01-10T12:34:56.000000Z, and in
+// MySQL DATETIME(6) in UTC.
 package sqlinbox

@@ -27,8 +27,8 @@ func TestDrivers(t *testing.T) {
 	})
 }
 
-// otherParameters are those of a DSN that change how times are read, rows are counted and statements are
-// sent.
+// otherParameters are those of a DSN that change how times are read, rows are counted and
+// statements are sent.
 const otherParameters = "?parseTime=true&loc=Asia%2FTokyo&clientFoundRows=true&interpolateParams=true&time_zone=%27-05:00%27"
 
 // The target is BEGIN, the key, the handler's statement and COMMIT.
@@ -45,8 +45,8 @@ func TestFaults(t *testing.T) {
 	t.Run("wire to MariaDB", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "mysql", inboxtest.Sampled, inboxtest.Faults...) })
 }
 
-// They are SET, START TRANSACTION, the key, the handler's statement, the outcome, COMMIT and SET. Without
-// interpolateParams the handler's is prepared first.
+// They are SET, START TRANSACTION, the key, the handler's statement, the outcome, COMMIT and SET.
+// Without interpolateParams the handler's is prepared first.
 func TestRoundTrips_MariaDB(t *testing.T) {
 	assert.Equal(t, 8, inboxtest.RoundTrips(t, inboxtest.MariaDB("")))
 	assert.Equal(t, 7, inboxtest.RoundTrips(t, inboxtest.MariaDB("?interpolateParams=true")))

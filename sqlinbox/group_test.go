@@ -149,8 +149,8 @@ var registerHook = sync.OnceFunc(func() {
 	})
 })
 
-// interrupted is a handler whose context ends inside a writing statement, at which SQLite rolls back
-// everything by itself.
+// interrupted is a handler whose context ends inside a writing statement, at which SQLite rolls
+// back everything by itself.
 func interrupted(ctx context.Context, e *ittybit.Event) error {
 	if err := effect(ctx, e); err != nil {
 		return err

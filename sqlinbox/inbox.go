@@ -124,10 +124,13 @@ func (in *Inbox) Migrate(ctx context.Context) error { return in.core.Migrate(ctx
 // what to do about each: call it at start-up, after [Inbox.Migrate]. In Postgres these are a
 // missing or earlier table, missing rights, a read-only server, a pooler in transaction mode where
 // named prepared statements fail, synchronous_commit or fsync being off, an encoding other than
-// UTF8, and timeouts below [ittybit.DefaultProcessingTimeout]. In SQLite they are the table, a file
-// that can't be written, a database in memory, a journal that does not survive a crash, a PRAGMA
-// synchronous that can't be raised, and a version before 3.35. The error joins one for each
-// problem.
+// UTF8, and timeouts below [ittybit.DefaultProcessingTimeout]. In MySQL they are the table, its
+// engine and the types of its keys, tables of the same database whose engine has no transactions,
+// rights, a read-only server, innodb_flush_log_at_trx_commit and sync_binlog, sql_mode, the
+// isolation level, autocommit, the character set, timeouts and max_allowed_packet. In SQLite they
+// are the table, a file that can't be written, a database in memory, a journal that does not
+// survive a crash, a PRAGMA synchronous that can't be raised, and a version before 3.35. The error
+// joins one for each problem.
 //
 // It opens two connections of its own in Postgres, one after the other, and writes nothing.
 func (in *Inbox) Check(ctx context.Context) error { return in.core.Check(ctx) }

@@ -93,10 +93,10 @@ type mysqlConn struct {
 	changed bool
 }
 
-// changeSettings gives the statement that changes a session for a transaction. Where a deadlock, or a
-// statement such as CREATE TABLE, has ended the transaction, what follows would be committed at once,
-// were autocommit on. A statement goes on waiting for a lock when its client has gone, in front of the
-// redelivery: it must not do so beyond the handler's time.
+// changeSettings gives the statement that changes a session for a transaction. Where a deadlock, or
+// a statement such as CREATE TABLE, has ended the transaction, what follows would be committed at
+// once, were autocommit on. A statement goes on waiting for a lock when its client has gone, in
+// front of the redelivery: it must not do so beyond the handler's time.
 func changeSettings(ctx context.Context) string {
 	const settings = "SET @sqlinbox_autocommit = @@SESSION.autocommit, @sqlinbox_lock = @@SESSION.innodb_lock_wait_timeout, " +
 		"@sqlinbox_metadata = @@SESSION.lock_wait_timeout, SESSION autocommit = 0"
@@ -109,7 +109,8 @@ func changeSettings(ctx context.Context) string {
 		"), SESSION lock_wait_timeout = LEAST(@@SESSION.lock_wait_timeout, " + seconds + ")"
 }
 
-// restoreSettings is for a session after changeSettings. It commits: autocommit that is switched on does.
+// restoreSettings is for a session after changeSettings. It commits: autocommit that is switched on
+// does.
 const restoreSettings = "SET SESSION autocommit = @sqlinbox_autocommit, SESSION innodb_lock_wait_timeout = @sqlinbox_lock, " +
 	"SESSION lock_wait_timeout = @sqlinbox_metadata"
 
@@ -157,9 +158,9 @@ func (t *mysqlTransaction) Run(ctx context.Context, s core.Statement) (int64, er
 	return t.transaction.Run(ctx, s)
 }
 
-// Commit implements [core.Tx]. The driver gives its own COMMIT no context, so that it could hang while
-// the transaction is open and keeps the redelivery waiting. Where a statement's context ends, the driver
-// closes the connection.
+// Commit implements [core.Tx]. The driver gives its own COMMIT no context, so that it could hang
+// while the transaction is open and keeps the redelivery waiting. Where a statement's context ends,
+// the driver closes the connection.
 func (t *mysqlTransaction) Commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), core.CleanupTimeout)
 	defer cancel()
@@ -190,7 +191,8 @@ func (t *mysqlTransaction) Rollback() error {
 	return err
 }
 
-// warn logs what was not rolled back. With an error the connection is lost, which its release finds.
+// warn logs what was not rolled back. With an error the connection is lost, which its release
+// finds.
 func (t *mysqlTransaction) warn(ctx context.Context) {
 	_ = query(ctx, t.tx, core.Statement{SQL: "SHOW WARNINGS"}, func(row core.Row) error {
 		var level, message string
@@ -216,9 +218,9 @@ func (t *mysqlTransaction) Close() {
 	t.conn.release(t.hanging)
 }
 
-// withLiterals puts a statement's arguments into its text, so that it takes one round trip: a driver
-// would prepare it first. Texts and payloads are hexadecimal, which means the same in every sql_mode
-// and character set, and can end no literal.
+// withLiterals puts a statement's arguments into its text, so that it takes one round trip: a
+// driver would prepare it first. Texts and payloads are hexadecimal, which means the same in every
+// sql_mode and character set, and can end no literal.
 func withLiterals(s core.Statement) (core.Statement, error) {
 	var b strings.Builder
 	text := s.SQL

@@ -51,8 +51,8 @@ func number(err error) uint16 {
 	return 0
 }
 
-// waiting waits until so many transactions of the database wait for a lock. InnoDB's view of them stays
-// as it was while it is read more often than each 0.1 s.
+// waiting waits until so many transactions of the database wait for a lock. InnoDB's view of them
+// stays as it was while it is read more often than each 0.1 s.
 func (b *bench) waiting(t testing.TB, n int) {
 	t.Helper()
 	assert.Eventually(t, func() bool {
@@ -61,8 +61,8 @@ func (b *bench) waiting(t testing.TB, n int) {
 	}, 30*time.Second, 120*time.Millisecond)
 }
 
-// deadlocked is a handler whose second statement is the victim of a deadlock. What it does before, and
-// afterwards, is an effect; the errors are hidden, or returned where hide is false.
+// deadlocked is a handler whose second statement is the victim of a deadlock. What it does before,
+// and afterwards, is an effect; the errors are hidden, or returned where hide is false.
 func (b *bench) deadlocked(t testing.TB, hide bool) ittybit.EventHandler {
 	return ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
 		tx := sqlinbox.Tx(ctx)

@@ -31,8 +31,8 @@ func WithName(name string) Option {
 	})
 }
 
-// WithTable names the table: lower-case ASCII letters, digits and underscores, not
-// beginning with a digit, at most 48 of them. In Postgres a schema may stand before it, as in
+// WithTable names the table: lower-case ASCII letters, digits and underscores, not beginning with a
+// digit, at most 48 of them. In Postgres a schema may stand before it, in MySQL a database, as in
 // "private.inbox". The default is [DefaultTable].
 func WithTable(table string) Option { return option(func(c *core.Config) { c.Table = table }) }
 

@@ -50,6 +50,9 @@ type ReplayResult struct {
 // ctx ends, it stops. The result counts what was done until then, and its Cursor lets another call
 // go on from there. Memory use does not grow with the number of events.
 //
+// In MySQL the order is that in which Replay found the events committed, those of one call by the
+// time at which they were received; nothing is left out.
+//
 // In Postgres, Replay leaves out events that are behind a transaction which is still under way, of
 // any database of the server: an event that this one stores would come before them. The next call
 // with the Cursor has them.

@@ -171,13 +171,14 @@ func freePort(ctx context.Context) (int, error) {
 	return port, listener.Close()
 }
 
-// Environ gives the environment without the variables that begin so, which are meant for the caller's
-// own server.
+// Environ gives the environment without the variables that begin so, which are meant for the
+// caller's own server.
 func Environ(without string) []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, without) })
 }
 
-// Find gives the path of a program that is in PATH, or in /usr/sbin, which is not in everybody's PATH.
+// Find gives the path of a program that is in PATH, or in /usr/sbin, which is not in everybody's
+// PATH.
 func Find(program string) (string, bool) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, true

@@ -1,6 +1,6 @@
 // Package mariadbserver starts an installed MariaDB for tests and demonstrations: with data of its
-// own, on a free port of the loopback interface, where anyone on this machine may connect. Nothing of
-// it outlives [Server.Close].
+// own, on a free port of the loopback interface, where anyone on this machine may connect. Nothing
+// of it outlives [Server.Close].
 package mariadbserver
 
 import (
@@ -66,8 +66,8 @@ func Start(ctx context.Context, options ...string) (_ *Server, err error) {
 	return s, err
 }
 
-// DSN gives the address of a database in the form of github.com/go-sql-driver/mysql, for the superuser.
-// An empty name is none.
+// DSN gives the address of a database in the form of github.com/go-sql-driver/mysql, for the
+// superuser. An empty name is none.
 func (s *Server) DSN(database string) string { return "root@tcp(" + s.Address() + ")/" + database }
 
 func (s *Server) serve(ctx context.Context) *exec.Cmd {

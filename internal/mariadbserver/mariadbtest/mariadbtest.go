@@ -1,5 +1,5 @@
-// Package mariadbtest gives tests a MariaDB database of their own. The test registers the driver: it
-// imports github.com/go-sql-driver/mysql, which the root module does not depend on.
+// Package mariadbtest gives tests a MariaDB database of their own. The test registers the driver:
+// it imports github.com/go-sql-driver/mysql, which the root module does not depend on.
 package mariadbtest
 
 import (
@@ -16,10 +16,11 @@ import (
 )
 
 const (
-	// serverVariable holds the DSN of a server, without a database, on which tests may make databases.
+	// serverVariable holds the DSN of a server, without a database, on which tests may make
+	// databases.
 	serverVariable = "ITTYBIT_TEST_MARIADB"
-	// requireVariable, when it holds anything, has tests fail where they would be skipped for want of
-	// MariaDB.
+	// requireVariable, when it holds anything, has tests fail where they would be skipped for want
+	// of MariaDB.
 	requireVariable = "ITTYBIT_TEST_REQUIRE_MARIADB"
 )
 
@@ -67,9 +68,9 @@ func ServerForAll(ctx context.Context) (stop func() error, err error) {
 	return server.Close, os.Setenv(serverVariable, server.DSN(""))
 }
 
-// Server starts a server for this test alone, to be stopped and started in it, with further options of
-// mariadbd's. It is gone after the test. Where MariaDB is not installed the test is skipped, or fails if
-// ITTYBIT_TEST_REQUIRE_MARIADB is set.
+// Server starts a server for this test alone, to be stopped and started in it, with further options
+// of mariadbd's. It is gone after the test. Where MariaDB is not installed the test is skipped, or
+// fails if ITTYBIT_TEST_REQUIRE_MARIADB is set.
 func Server(t testing.TB, options ...string) *mariadbserver.Server {
 	t.Helper()
 	server, err := mariadbserver.Start(t.Context(), options...)

@@ -141,8 +141,8 @@ func checkMySQL(in *Inbox, c *checker) {
 	in.checkMySQLRights(c)
 }
 
-// mysqlVariables reads the session's settings, and those that are the server's alone. MariaDB and MySQL
-// each have some that the other one has not.
+// mysqlVariables reads the session's settings, and those that are the server's alone. MariaDB and
+// MySQL each have some that the other one has not.
 func (in *Inbox) mysqlVariables(c *checker) map[string]string {
 	const query = "SHOW SESSION VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog'," +
 		" 'read_only', 'innodb_read_only', 'tx_read_only', 'transaction_read_only', 'sql_mode', 'autocommit', 'tx_isolation'," +
@@ -184,8 +184,8 @@ func isOn(value string) bool {
 	return value != "" && value != "0" && !strings.EqualFold(value, "OFF")
 }
 
-// mysqlLockWait is the least for innodb_lock_wait_timeout: what a transaction of the inbox lowers it to
-// where the handler has the default time.
+// mysqlLockWait is the least for innodb_lock_wait_timeout: what a transaction of the inbox lowers
+// it to where the handler has the default time.
 const mysqlLockWait = ittybit.DefaultProcessingTimeout - time.Second
 
 // checkMySQLSession finds what is set in the DSN, for the user, or for all.
@@ -259,8 +259,8 @@ func (in *Inbox) checkMySQLTables(c *checker) {
 	}
 }
 
-// checkMySQLRights explains statements to the server, which asks for the rights that they need, and does
-// nothing.
+// checkMySQLRights explains statements to the server, which asks for the rights that they need, and
+// does nothing.
 func (in *Inbox) checkMySQLRights(c *checker) {
 	table := in.table.Quoted
 	for _, statement := range []string{

@@ -78,8 +78,8 @@ type delivery struct {
 	result error // the handler's, where the event is not to come again
 }
 
-// handleAlone inserts the key and runs the handler in one transaction. While another transaction has the
-// key, the insertion waits for that one's end.
+// handleAlone inserts the key and runs the handler in one transaction. While another transaction
+// has the key, the insertion waits for that one's end.
 func (d *delivery) handleAlone(ctx context.Context) error {
 	in := d.inbox
 	first := func() Statement { return d.insert(ittybit.OutcomeHandled, nil) }
@@ -106,7 +106,8 @@ func (d *delivery) handleAlone(ctx context.Context) error {
 	})
 }
 
-// claim gives errHandledBefore where insert, which has changed so many rows, found that the event was.
+// claim gives errHandledBefore where insert, which has changed so many rows, found that the event
+// was.
 func (d *delivery) claim(ctx context.Context, tx Tx, rows int64) error {
 	pending := d.inbox.sql.pending
 	switch {
@@ -126,7 +127,8 @@ func (d *delivery) claim(ctx context.Context, tx Tx, rows int64) error {
 	return nil
 }
 
-// finish gives a pending row its outcome. It does not end with ctx: a success that comes late is one.
+// finish gives a pending row its outcome. It does not end with ctx: a success that comes late is
+// one.
 func (d *delivery) finish(ctx context.Context, tx Tx, outcome ittybit.Outcome, reason any) error {
 	in := d.inbox
 	switch {

@@ -24,8 +24,8 @@ type Dialect struct {
 	retryable func(error) bool
 	// fix says what to do about an error, or nothing.
 	fix func(err error, table Table) string
-	// isThere reports whether an error says that what a statement of upgrade adds is there. Nil where
-	// none does.
+	// isThere reports whether an error says that what a statement of upgrade adds is there. Nil
+	// where none does.
 	isThere func(error) bool
 	// time gives a time as an argument of a statement, to the microsecond.
 	time func(time.Time) any
@@ -43,8 +43,8 @@ type statements struct {
 	layout        string   // whether the table, its column seq, and its indexes and the checkpoints are there
 	layoutArgs    []any
 	migrationLock string // keeps other migrations waiting; empty where making a table does so
-	// migrationUnlock lets them go on, where the end of the transaction does not. Then migrationLock
-	// gives 1 where it has the lock.
+	// migrationUnlock lets them go on, where the end of the transaction does not. Then
+	// migrationLock gives 1 where it has the lock.
 	migrationUnlock string
 	lock            string // makes the transaction the one that writes; empty where many may
 	insert          string
@@ -62,9 +62,10 @@ type statements struct {
 }
 
 // pendingStatements are for a database in which a transaction can be rolled back without its commit
-// failing, and a part of it be committed before. There, insert leaves a row whose outcome is pending,
-// with the number of the run, and takes over one that is there. The last statement before the commit
-// finds it only if nothing was rolled back. A pending row that was committed is handled again.
+// failing, and a part of it be committed before. There, insert leaves a row whose outcome is
+// pending, with the number of the run, and takes over one that is there. The last statement before
+// the commit finds it only if nothing was rolled back. A pending row that was committed is handled
+// again.
 type pendingStatements struct {
 	outcome      string // of the row that insert took over
 	finish       string // sets the outcome

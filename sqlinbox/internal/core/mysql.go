@@ -38,8 +38,8 @@ func mysqlTime(t time.Time) any {
 // pendingOutcome is that of a row whose handler has not ended.
 const pendingOutcome = "pending"
 
-// The engine is said, because a server can have another default. Keys are bytes: in a collation, keys
-// that differ in case or in spaces at their ends could be one.
+// The engine is said, because a server can have another default. Keys are bytes: in a collation,
+// keys that differ in case or in spaces at their ends could be one.
 func mysqlStatements(t Table) statements {
 	const text = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 	checkpoints := t.suffixed(reconcileSuffix)
@@ -147,9 +147,9 @@ func mysqlLayoutStatement(t Table) string {
 		" AND EXISTS (SELECT 1 " + from("columns", checkpoints) + " AND column_name = 'replay_seq')"
 }
 
-// mysqlLockName gives the expression for a name of this table's own among the locks of the server, of at
-// most 64 characters. The lock is the connection's, and not the transaction's, which a CREATE TABLE
-// ends.
+// mysqlLockName gives the expression for a name of this table's own among the locks of the server,
+// of at most 64 characters. The lock is the connection's, and not the transaction's, which a CREATE
+// TABLE ends.
 func mysqlLockName(t Table) string {
 	return "CONCAT('sqlinbox ', MD5(CONCAT(" + mysqlSchema(t) + ", '." + t.index("") + "')))"
 }
@@ -167,8 +167,8 @@ const (
 )
 
 // mysqlNumber gives the server's number of an error, and the error that has it, or 0 and nil. The
-// drivers have it in a field, as *MySQLError of github.com/go-sql-driver/mysql has it in Number. That
-// is not imported: whoever uses another database would have to compile it.
+// drivers have it in a field, as *MySQLError of github.com/go-sql-driver/mysql has it in Number.
+// That is not imported: whoever uses another database would have to compile it.
 func mysqlNumber(err error) (number uint16, from error) {
 	from = find(err, func(err error) (ok bool) {
 		number, ok = mysqlNumberOf(err)

@@ -233,8 +233,8 @@ func Failing(t *testing.T, dialect sqlinbox.Dialect, driver, source string, exte
 	})
 }
 
-// FailingOnTheWire has any one request to the server fail, likewise, in these ways. The driver is one of
-// database/sql, or "pgxpool" for pgxinbox.
+// FailingOnTheWire has any one request to the server fail, likewise, in these ways. The driver is
+// one of database/sql, or "pgxpool" for pgxinbox.
 func FailingOnTheWire(t *testing.T, driver string, extent Extent, faults ...Fault) {
 	if driver == "mysql" {
 		source := mariadbtest.Database(t)
@@ -258,8 +258,8 @@ func FailingOnTheWire(t *testing.T, driver string, extent Extent, faults ...Faul
 	})
 }
 
-// oneByOne delivers one event after the other, while any one call fails, as [TogetherOnSQLite] does.
-// Those faults that are waited for are so at the same time.
+// oneByOne delivers one event after the other, while any one call fails, as [TogetherOnSQLite]
+// does. Those faults that are waited for are so at the same time.
 func oneByOne(t *testing.T, observer *sql.DB, dialect sqlinbox.Dialect, exec execFunc, extent Extent, faults []Fault,
 	open func(t *testing.T) (Inbox, *injector),
 ) {

@@ -12,8 +12,8 @@ import (
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
-// MariaDB opens a database of MariaDB by way of a Wire. The parameters are those of the DSN, with their
-// question mark.
+// MariaDB opens a database of MariaDB by way of a Wire. The parameters are those of the DSN, with
+// their question mark.
 func MariaDB(parameters string) func(t testing.TB) *Backend {
 	return func(t testing.TB) *Backend {
 		direct := mariadbtest.Database(t)
@@ -50,8 +50,8 @@ func execFor(dialect sqlinbox.Dialect) execFunc {
 	return ExecSQL
 }
 
-// Bind gives a statement with parameters $1, $2 and so on, and its arguments, as a dialect's driver wants
-// them.
+// Bind gives a statement with parameters $1, $2 and so on, and its arguments, as a dialect's driver
+// wants them.
 func Bind(dialect sqlinbox.Dialect, query string, args []any) (string, []any) {
 	if dialect != sqlinbox.MySQL || len(args) == 0 {
 		return query, args

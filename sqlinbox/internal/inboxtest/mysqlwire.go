@@ -32,8 +32,8 @@ const (
 // headLength is that of what begins a packet: the length of the rest, and the packet's number.
 const headLength = 4
 
-// mysqlRequests hands on one packet after the other. The first one of a command has the number 0. The
-// server speaks first, so that a client that logs in begins with 1.
+// mysqlRequests hands on one packet after the other. The first one of a command has the number 0.
+// The server speaks first, so that a client that logs in begins with 1.
 func mysqlRequests(l *link, client io.Reader) {
 	if !l.request(callConnect, nil, client) {
 		return

@@ -36,8 +36,8 @@ type protocol struct {
 	failing   []byte                 // a request that fails
 }
 
-// NewWire starts a proxy in front of the server of a database's URL, of PostgreSQL, and gives the URL
-// by way of it.
+// NewWire starts a proxy in front of the server of a database's URL, of PostgreSQL, and gives the
+// URL by way of it.
 func NewWire(t testing.TB, address string) (*Wire, string) {
 	t.Helper()
 	own, err := url.Parse(address)

@@ -53,36 +53,44 @@ func newEvent() (*ittybit.Event, error) {
 		`"results":{"is_nsfw":true,"confidence":0.97},"created":"2025-01-10T12:34:56Z"}`, number.Add(1)))
 }
 
-// deliver handles b.N events with 1, 8 and 64 at a time. It reports how many events a second were
-// handled, and the latency that one of a hundred exceeds.
-func deliver(b *testing.B, by string, handle func(context.Context, *ittybit.Event) error) {
+// candidate handles an event.
+type candidate struct {
+	by     string
+	handle func(context.Context, *ittybit.Event) error
+}
+
+// compare has each candidate handle b.N events with 1, 8 and 64 at a time. It reports how many
+// events a second were handled, and the latency that one of a hundred exceeds.
+func compare(b *testing.B, candidates ...candidate) {
 	for _, at := range []int{1, 8, 64} {
-		b.Run(fmt.Sprintf("by=%s/at=%d", by, at), func(b *testing.B) {
-			took := make([]time.Duration, b.N)
-			var next atomic.Int64
-			var wg sync.WaitGroup
-			b.ResetTimer()
-			for range at {
-				wg.Go(func() {
-					for n := next.Add(1) - 1; n < int64(b.N); n = next.Add(1) - 1 {
-						event, err := newEvent()
-						start := time.Now()
-						if err == nil {
-							err = handle(b.Context(), event)
+		for _, c := range candidates {
+			b.Run(fmt.Sprintf("by=%s/at=%d", c.by, at), func(b *testing.B) {
+				took := make([]time.Duration, b.N)
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range at {
+					wg.Go(func() {
+						for n := next.Add(1) - 1; n < int64(b.N); n = next.Add(1) - 1 {
+							event, err := newEvent()
+							start := time.Now()
+							if err == nil {
+								err = c.handle(b.Context(), event)
+							}
+							if err != nil {
+								b.Error(err)
+								return
+							}
+							took[n] = time.Since(start)
 						}
-						if err != nil {
-							b.Error(err)
-							return
-						}
-						took[n] = time.Since(start)
-					}
-				})
-			}
-			wg.Wait()
-			b.StopTimer()
-			slices.Sort(took)
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-			b.ReportMetric(took[len(took)*99/100].Seconds()*1e3, "p99-ms")
-		})
+					})
+				}
+				wg.Wait()
+				b.StopTimer()
+				slices.Sort(took)
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+				b.ReportMetric(took[len(took)*99/100].Seconds()*1e3, "p99-ms")
+			})
+		}
 	}
 }

@@ -38,22 +38,21 @@ func queue(b *testing.B) (*pgxpool.Pool, *river.Client[pgx.Tx]) {
 	return pool, client
 }
 
-// BenchmarkEnqueue puts events into River's queue.
-func BenchmarkEnqueue(b *testing.B) {
+// BenchmarkRiver puts events into River's queue.
+func BenchmarkRiver(b *testing.B) {
 	_, plain := queue(b)
-	deliver(b, "River-Insert", func(ctx context.Context, e *ittybit.Event) error {
+	_, client := queue(b)
+	compare(b, candidate{"River-Insert", func(ctx context.Context, e *ittybit.Event) error {
 		_, err := plain.Insert(ctx, riverevents.Args{Key: e.Key(), Payload: riverevents.Payload(e.RawJSON())}, nil)
 		return err
-	})
-	_, client := queue(b)
-	deliver(b, "riverevents", riverevents.Enqueue(client).HandleEvent)
+	}}, candidate{"riverevents", riverevents.Enqueue(client).HandleEvent})
 }
 
 // BenchmarkWork completes b.N jobs whose handler does nothing, with 8 and 64 at a time.
 func BenchmarkWork(b *testing.B) {
 	nothing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
 	for _, at := range []int{8, 64} {
-		for _, candidate := range []struct {
+		for _, c := range []struct {
 			by     string
 			worker river.Worker[riverevents.Args]
 		}{
@@ -61,7 +60,7 @@ func BenchmarkWork(b *testing.B) {
 			{"riverevents", riverevents.Worker(nothing)},
 			{"riverevents-without-stale-check", riverevents.Worker(nothing, riverevents.WithoutStaleCheck())},
 		} {
-			b.Run(fmt.Sprintf("by=%s/at=%d", candidate.by, at), func(b *testing.B) {
+			b.Run(fmt.Sprintf("by=%s/at=%d", c.by, at), func(b *testing.B) {
 				pool, inserting := queue(b)
 				enqueue := riverevents.Enqueue(inserting)
 				var wg sync.WaitGroup
@@ -76,7 +75,7 @@ func BenchmarkWork(b *testing.B) {
 				}
 				wg.Wait()
 				workers := river.NewWorkers()
-				river.AddWorker(workers, candidate.worker)
+				river.AddWorker(workers, c.worker)
 				client := riverClient(b, pool, &river.Config{
 					Workers: workers, FetchCooldown: time.Millisecond, FetchPollInterval: 10 * time.Millisecond,
 					Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: at}},

@@ -1,20 +1,17 @@
-// Command plots draws what go test -bench printed, and prints its medians as a table:
+// Command plots draws what go test -bench printed, and prints its medians as tables:
 //
-//	go run ./benchmarks/plots -o docs/plots durable.txt peers.txt
+//	go run ./benchmarks/plots docs/plots durable.txt peers.txt
 //
-// A benchmark that is named Name/by=candidate/at=8 and reports events/s and p99-ms goes into
-// name.svg: throughput and latency by concurrency. One that is named Name/size=300B/peer=candidate
-// goes there as its time over that of the first candidate. Runs of one name are reduced to their
-// median. The drawings have no background, and colors that can be read on white and on black.
+// What is named Name/by=candidate/at=8, and reports events/s and p99-ms, is drawn into name.svg by
+// concurrency, and Name/size=300B/peer=candidate as its time over that of the first candidate. The
+// drawings have no background, and colors that can be read on white and on black.
 package main
 
 import (
-	"bufio"
 	"cmp"
-	"flag"
+	"errors"
 	"fmt"
 	"image/color"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -31,171 +28,146 @@ import (
 )
 
 func main() {
-	folder := flag.String("o", ".", "folder for the drawings")
-	flag.Parse()
-	if err := run(*folder, flag.Args(), os.Stdout); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "plots: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(folder string, files []string, stdout io.Writer) error {
-	var all results
-	for _, name := range files {
-		text, err := os.ReadFile(name) //nolint:gosec // named by the user
+func run(args []string) error {
+	if len(args) < 2 {
+		return errors.New("want a folder for the drawings, and files that go test -bench printed")
+	}
+	var text strings.Builder
+	for _, name := range args[1:] {
+		content, err := os.ReadFile(name) //nolint:gosec // named by the user
 		if err != nil {
 			return err
 		}
-		if err := all.read(string(text)); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+		text.Write(content)
 	}
-	if len(all.charts) == 0 {
-		return fmt.Errorf("no benchmark to draw in %q", files)
+	charts := read(text.String())
+	if len(charts) == 0 {
+		return fmt.Errorf("no benchmark to draw in %q", args[1:])
 	}
-	for _, c := range all.charts {
-		if err := c.save(filepath.Join(folder, strings.ToLower(c.name)+".svg")); err != nil {
+	for _, c := range charts {
+		fmt.Print(c.table())
+		if err := c.save(filepath.Join(args[0], strings.ToLower(c.name)+".svg")); err != nil {
 			return err
 		}
-		c.print(stdout)
 	}
 	return nil
 }
 
-// results are the benchmarks of all files, in the order in which they ran.
-type results struct{ charts []*chart }
-
-// chart has a candidate's values by unit and case: a concurrency, or a size.
+// chart has the values of one benchmark by candidate, case (a concurrency or a size) and unit.
 type chart struct {
-	name       string
-	cases      []string
-	candidates []string
-	values     map[key][]float64
+	name              string
+	candidates, cases []string
+	values            map[[3]string][]float64
 }
 
-type key struct{ candidate, of, unit string }
+var benchmark = regexp.MustCompile(`(?m)^Benchmark(\w+)/(?:by=(\S+)/at=(\d+)|size=(\w+)/peer=(\S+?))(?:-\d+)?\s+\d+\s+(.*)`)
 
-var benchmark = regexp.MustCompile(`^Benchmark(\w+)/(?:by=([^/\s]+)/at=(\d+)|size=(\w+)/peer=([^/\s]+?))(?:-\d+)?\s+\d+\s+(.*)`)
-
-func (r *results) read(text string) error {
-	lines := bufio.NewScanner(strings.NewReader(text))
-	for lines.Scan() {
-		m := benchmark.FindStringSubmatch(lines.Text())
-		if m == nil {
-			continue
+// read gives the charts, in the order in which they ran.
+func read(text string) (charts []*chart) {
+	for _, m := range benchmark.FindAllStringSubmatch(text, -1) {
+		i := slices.IndexFunc(charts, func(c *chart) bool { return c.name == m[1] })
+		if i < 0 {
+			i = len(charts)
+			charts = append(charts, &chart{name: m[1], values: map[[3]string][]float64{}})
 		}
-		c := r.chart(m[1])
-		candidate, of := cmp.Or(m[2], m[5]), cmp.Or(m[3], m[4])
-		c.candidates, c.cases = add(c.candidates, candidate), add(c.cases, of)
-		fields := strings.Fields(m[6])
-		for i := 0; i+1 < len(fields); i += 2 {
-			v, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil {
-				return fmt.Errorf("%q: %w", lines.Text(), err)
+		c, candidate, of := charts[i], m[2]+m[5], m[3]+m[4]
+		if !slices.Contains(c.candidates, candidate) {
+			c.candidates = append(c.candidates, candidate)
+		}
+		if !slices.Contains(c.cases, of) {
+			c.cases = append(c.cases, of)
+		}
+		for fields := strings.Fields(m[6]); len(fields) > 1; fields = fields[2:] {
+			if v, err := strconv.ParseFloat(fields[0], 64); err == nil {
+				key := [3]string{candidate, of, fields[1]}
+				c.values[key] = append(c.values[key], v)
 			}
-			k := key{candidate, of, fields[i+1]}
-			c.values[k] = append(c.values[k], v)
 		}
 	}
-	return lines.Err()
-}
-
-func (r *results) chart(name string) *chart {
-	for _, c := range r.charts {
-		if c.name == name {
-			return c
-		}
-	}
-	c := &chart{name: name, values: map[key][]float64{}}
-	r.charts = append(r.charts, c)
-	return c
-}
-
-func add(list []string, s string) []string {
-	if slices.Contains(list, s) {
-		return list
-	}
-	return append(list, s)
+	return charts
 }
 
 // median gives NaN where nothing was measured.
 func (c *chart) median(candidate, of, unit string) float64 {
-	v := slices.Sorted(slices.Values(c.values[key{candidate, of, unit}]))
+	v := slices.Sorted(slices.Values(c.values[[3]string{candidate, of, unit}]))
 	if len(v) == 0 {
 		return math.NaN()
 	}
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// concurrent reports whether the cases are concurrencies.
-func (c *chart) concurrent() bool {
-	return !math.IsNaN(c.median(c.candidates[0], c.cases[0], "events/s"))
+// ratio is that to the first candidate.
+func (c *chart) ratio(candidate, of, unit string) float64 {
+	return c.median(candidate, of, unit) / c.median(c.candidates[0], of, unit)
 }
 
-// print writes the medians as Markdown, those of throughput with their ratio to the first
-// candidate's.
-func (c *chart) print(w io.Writer) {
-	_, _ = fmt.Fprintf(w, "\n| %s | %s |\n|---|%s\n", c.name, strings.Join(c.cases, " | "), strings.Repeat("---|", len(c.cases)))
+func (c *chart) has(unit string) bool {
+	return !math.IsNaN(c.median(c.candidates[0], c.cases[0], unit))
+}
+
+// table gives the medians, and their ratio to the first candidate's, as Markdown.
+func (c *chart) table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| %s | %s |\n|---|%s\n", c.name, strings.Join(c.cases, " | "), strings.Repeat("---|", len(c.cases)))
+	unit, format := "ns/op", "%.3g ns"
+	if c.has("events/s") {
+		unit, format = "events/s", "%.0f/s"
+	}
 	for _, candidate := range c.candidates {
-		cells := make([]string, len(c.cases))
-		for i, of := range c.cases {
-			first, events := c.median(c.candidates[0], of, "events/s"), c.median(candidate, of, "events/s")
-			cells[i] = fmt.Sprintf("%.0f/s (%.2f), p99 %.2g ms", events, events/first, c.median(candidate, of, "p99-ms"))
-			if !c.concurrent() {
-				ns := c.median(candidate, of, "ns/op")
-				cells[i] = fmt.Sprintf("%.0f ns (%.2f)", ns, ns/c.median(c.candidates[0], of, "ns/op"))
+		fmt.Fprintf(&b, "| %s |", candidate)
+		for _, of := range c.cases {
+			fmt.Fprintf(&b, " "+format+" (%.2f)", c.median(candidate, of, unit), c.ratio(candidate, of, unit))
+			if c.has("p99-ms") {
+				fmt.Fprintf(&b, ", %.1f ms", c.median(candidate, of, "p99-ms"))
 			}
+			b.WriteString(" |")
 		}
-		_, _ = fmt.Fprintf(w, "| %s | %s |\n", candidate, strings.Join(cells, " | "))
+		b.WriteByte('\n')
 	}
+	return b.String()
 }
-
-// panel is one of the drawings that stand side by side in a chart.
-type panel struct {
-	title string
-	log   bool // the scale of the values
-	value func(candidate, of string) float64
-}
-
-func (c *chart) panels() []panel {
-	metric := func(unit string) func(string, string) float64 {
-		return func(candidate, of string) float64 { return c.median(candidate, of, unit) }
-	}
-	if !c.concurrent() {
-		return []panel{{"time, over that of the baseline", true, func(candidate, of string) float64 {
-			return c.median(candidate, of, "ns/op") / c.median(c.candidates[0], of, "ns/op")
-		}}}
-	}
-	all := []panel{{"events a second", false, metric("events/s")}}
-	if !math.IsNaN(c.median(c.candidates[0], c.cases[0], "p99-ms")) {
-		all = append(all, panel{"99th percentile of the latency, ms", true, metric("p99-ms")})
-	}
-	return all
-}
-
-const (
-	width  = 13 * vg.Centimeter // of a panel
-	height = 9 * vg.Centimeter
-)
 
 var (
 	gray    = color.NRGBA{R: 0x7d, G: 0x86, B: 0x90, A: 0xff}
-	palette = []color.Color{
-		gray, color.NRGBA{R: 0x2f, G: 0x81, B: 0xf7, A: 0xff}, color.NRGBA{R: 0xd9, G: 0x7a, B: 0x1f, A: 0xff},
-		color.NRGBA{R: 0x2d, G: 0xa4, B: 0x4e, A: 0xff}, color.NRGBA{R: 0xb5, G: 0x5f, B: 0xd9, A: 0xff},
-		color.NRGBA{R: 0xd1, G: 0x4d, B: 0x5f, A: 0xff}, color.NRGBA{R: 0x1f, G: 0x9e, B: 0x9e, A: 0xff},
+	palette = []color.NRGBA{
+		gray, {R: 0x2f, G: 0x81, B: 0xf7, A: 0xff}, {R: 0xd9, G: 0x7a, B: 0x1f, A: 0xff}, {R: 0x2d, G: 0xa4, B: 0x4e, A: 0xff},
+		{R: 0xb5, G: 0x5f, B: 0xd9, A: 0xff}, {R: 0xd1, G: 0x4d, B: 0x5f, A: 0xff}, {R: 0x1f, G: 0x9e, B: 0x9e, A: 0xff},
 	}
-	shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}, draw.CrossGlyph{}, draw.PlusGlyph{}, draw.RingGlyph{}, draw.TriangleGlyph{}}
+	shapes = []draw.GlyphDrawer{
+		draw.CircleGlyph{}, draw.BoxGlyph{}, draw.PyramidGlyph{}, draw.CrossGlyph{}, draw.PlusGlyph{}, draw.RingGlyph{}, draw.TriangleGlyph{},
+	}
 )
 
+// save draws one or two plots side by side.
 func (c *chart) save(file string) error {
-	panels := c.panels()
-	canvas := vgsvg.New(width*vg.Length(len(panels)), height)
-	for i, panel := range panels {
-		p, err := c.draw(panel)
-		if err != nil {
-			return err
-		}
+	const width, height = 13 * vg.Centimeter, 9 * vg.Centimeter
+	var plots []*plot.Plot
+	add := func(title string, value func(candidate, of, unit string) float64, unit string) error {
+		p, err := c.draw(func(candidate, of string) float64 { return value(candidate, of, unit) })
+		p.Title.Text = title
+		plots = append(plots, p)
+		return err
+	}
+	var err error
+	switch {
+	case c.has("p99-ms"):
+		err = errors.Join(add("events a second", c.median, "events/s"), add("99th percentile of the latency, ms", c.median, "p99-ms"))
+	case c.has("events/s"):
+		err = add("events a second", c.median, "events/s")
+	default:
+		err = add("time, over that of the "+c.candidates[0], c.ratio, "ns/op")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	canvas := vgsvg.New(width*vg.Length(len(plots)), height)
+	for i, p := range plots {
 		area := draw.New(canvas)
 		area.Min.X, area.Max.X = width*vg.Length(i), width*vg.Length(i+1)
 		p.Draw(area)
@@ -208,40 +180,33 @@ func (c *chart) save(file string) error {
 	return cmp.Or(err, out.Close())
 }
 
-func (c *chart) draw(of panel) (*plot.Plot, error) {
+func (c *chart) draw(value func(candidate, of string) float64) (*plot.Plot, error) {
 	p := plot.New()
 	p.BackgroundColor = color.Transparent
-	p.Title.Text, p.Title.TextStyle.Color, p.Legend.TextStyle.Color = of.title, gray, gray
-	p.Title.Padding = vg.Millimeter
+	p.Title.TextStyle.Color, p.Legend.TextStyle.Color, p.Title.Padding = gray, gray, 2*vg.Millimeter
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
 		axis.Color, axis.Label.TextStyle.Color, axis.Tick.Color, axis.Tick.Label.Color = gray, gray, gray, gray
 	}
-	p.X.Label.Text = "at a time"
-	if !c.concurrent() {
-		p.X.Label.Text = "payload"
-	}
-	ticks := make(plot.ConstantTicks, len(c.cases))
+	p.X.Label.Text = map[bool]string{true: "at a time", false: "payload"}[c.has("events/s")]
+	var ticks plot.ConstantTicks
 	for i, name := range c.cases {
-		ticks[i] = plot.Tick{Value: float64(i), Label: name}
+		ticks = append(ticks, plot.Tick{Value: float64(i), Label: name})
 	}
-	p.X.Tick.Marker, p.X.Min, p.X.Max = ticks, 0, float64(len(c.cases)-1)
-	p.Legend.Top, p.Legend.Left = true, true
+	p.X.Tick.Marker, p.Legend.Top, p.Legend.Left = ticks, true, true
 	for i, candidate := range c.candidates {
-		points := make(plotter.XYs, 0, len(c.cases))
+		var points plotter.XYs
 		for at, name := range c.cases {
-			if v := of.value(candidate, name); !math.IsNaN(v) {
-				points = append(points, plotter.XY{X: float64(at), Y: v})
-			}
+			points = append(points, plotter.XY{X: float64(at), Y: value(candidate, name)})
 		}
 		line, marks, err := plotter.NewLinePoints(points)
 		if err != nil {
-			return nil, fmt.Errorf("%s, %s: %w", c.name, candidate, err)
+			return p, fmt.Errorf("%s: %w", candidate, err)
 		}
 		line.Color, line.Width = palette[i%len(palette)], vg.Points(1.5)
 		marks.Color, marks.Shape, marks.Radius = line.Color, shapes[i%len(shapes)], vg.Points(3)
 		p.Add(line, marks)
 		p.Legend.Add(candidate, line, marks)
 	}
-	p.Y.Min = 0
+	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.1
 	return p, nil
 }

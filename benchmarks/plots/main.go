@@ -170,7 +170,7 @@ func (c *chart) save(file string) error {
 	for i, p := range plots {
 		area := draw.New(canvas)
 		area.Min.X, area.Max.X = width*vg.Length(i), width*vg.Length(i+1)
-		p.Draw(area)
+		p.Draw(draw.Crop(area, 2*vg.Millimeter, -4*vg.Millimeter, 0, -2*vg.Millimeter))
 	}
 	out, err := os.Create(file) //nolint:gosec // named by the user
 	if err != nil {
@@ -207,6 +207,7 @@ func (c *chart) draw(value func(candidate, of string) float64) (*plot.Plot, erro
 		p.Add(line, marks)
 		p.Legend.Add(candidate, line, marks)
 	}
-	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.1
+	p.Legend.Padding = vg.Millimeter
+	p.Y.Min, p.Y.Max = 0, p.Y.Max*(1+0.09*float64(len(c.candidates))) // above the lines, room for the legend
 	return p, nil
 }

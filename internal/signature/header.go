@@ -43,13 +43,12 @@ func Join(header http.Header) string { return strings.Join(header[HeaderName], "
 
 // Parse reads a header without allocating. An error matches [ErrMissing] or [ErrMalformed].
 func Parse(header string) (Header, error) {
-	if strings.TrimSpace(header) == "" {
+	switch bare := strings.TrimSpace(header); {
+	case bare == "":
 		return Header{}, ErrMissing
-	}
-	if len(header) > maxHeader {
+	case len(header) > maxHeader:
 		return Header{}, fmt.Errorf("%w: it is longer than %d bytes", ErrMalformed, maxHeader)
-	}
-	if bare := strings.TrimSpace(header); isHexMAC(bare) {
+	case isHexMAC(bare):
 		return Header{value: bare}, nil
 	}
 	var h Header

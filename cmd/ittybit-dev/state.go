@@ -40,7 +40,7 @@ func (s *savedState) load() error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	return s.srv.Load(f)
 }
 

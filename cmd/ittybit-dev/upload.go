@@ -72,7 +72,7 @@ func upload(ctx context.Context, client *ittybit.Client, params ittybit.UploadPa
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	tokenFile := name + ".ittybit-upload"
 	token, err := os.ReadFile(tokenFile) //nolint:gosec // beside the file that the user names
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -24,8 +24,8 @@ import (
 //go:embed index.html upload.js
 var page embed.FS
 
-// unsafe is what a signed path must not have: see ittybit.SignURL.
-var unsafe = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+// notInPaths is what a signed path must not have: see ittybit.SignURL.
+var notInPaths = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func main() {
 	address := flag.String("addr", "127.0.0.1:8080", "where to listen")
@@ -41,7 +41,7 @@ func routes(apiKey, domain string) http.Handler {
 	mux.Handle("GET /", http.FileServerFS(page))
 	mux.HandleFunc("POST /sign", func(w http.ResponseWriter, r *http.Request) {
 		// A real service checks who asks, and chooses the folder by that.
-		name := unsafe.ReplaceAllString(r.FormValue("filename"), "-")
+		name := notInPaths.ReplaceAllString(r.FormValue("filename"), "-")
 		signed, err := ittybit.SignURL(apiKey, ittybit.SignURLParams{
 			Domain: domain, Path: "uploads/" + name, Method: ittybit.SignedURLMethodPut, Expiry: time.Now().Add(10 * time.Minute),
 		})

@@ -60,6 +60,8 @@ type Backend struct {
 	With func(t testing.TB, parameters string) Inbox
 	// JournalMode is SQLite's; empty elsewhere.
 	JournalMode string
+	// EndUnnoticed says that the driver commits where there is no transaction any more.
+	EndUnnoticed bool
 }
 
 // OverSQL gives the inbox of a pool, for a Backend.
@@ -126,7 +128,7 @@ func SQLiteSource(t testing.TB, driver, journalMode string) string {
 func Postgres(driver, parameters string, connections int) func(t testing.TB) *Backend {
 	return func(t testing.TB) *Backend {
 		direct := pgtest.Database(t)
-		b := &Backend{Dialect: sqlinbox.Postgres, Exec: ExecSQL, DB: openSQL(t, "pgx", direct)}
+		b := &Backend{Dialect: sqlinbox.Postgres, Exec: ExecSQL, DB: openSQL(t, "pgx", direct), EndUnnoticed: driver == "pgx"}
 		var address string
 		b.Pooler, b.Wire, address = route(t, direct, connections)
 		b.New = OverSQL(openSQL(t, driver, address+parameters), sqlinbox.Postgres)

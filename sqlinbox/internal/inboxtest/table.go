@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t testing.TB) *Backend) {
 		"reconciled by one at a time":       reconciledByOne,
 		"reconciled by one that was late":   reconciledLate,
 		"a handler that writes beyond Tx":   beyondTx,
+		"ended by SQL":                      endedBySQL,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := open(t)
@@ -371,18 +372,4 @@ func synced(t *testing.T, b *bench) {
 		require.NoError(t, h.HandleEvent(t.Context(), task(t, 10+own)))
 		assert.Equal(t, own, during, "as the user has said")
 	}
-}
-
-func beyondTx(t *testing.T, b *bench) {
-	if b.Dialect != sqlinbox.SQLite {
-		return // another connection writes there
-	}
-	h := b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
-		_, err := b.DB.ExecContext(ctx, "INSERT INTO effects VALUES ('beyond')")
-		return err
-	}))
-	status, seen := deliver(t, h, 1, ittybit.WithProcessingTimeout(200*time.Millisecond))
-	assert.Equal(t, http.StatusServiceUnavailable, status)
-	assert.ErrorContains(t, seen.Err, "write with Tx(ctx)")
-	assert.Zero(t, b.rows(t, "handled"))
 }

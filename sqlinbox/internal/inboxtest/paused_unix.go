@@ -23,7 +23,7 @@ import (
 func Paused(t *testing.T, s Server) {
 	events, pauses, pause := 60, 1, 6*time.Second // the sender's deadline is 5 s
 	if full, kills := crashSize(t); kills > 4 {
-		events, pauses, pause = full, 5, 11*time.Second // and that of a commit begun at the end of the handler's
+		events, pauses, pause = full/5, 3, 11*time.Second // and that of a commit begun at the end of the handler's
 	}
 	b := s.bench(t)
 	setup := s.setup("127.0.0.1:0")

@@ -161,7 +161,9 @@ func (s *sender) waitFor(t *testing.T, wanted func() bool) {
 		select {
 		case <-s.changed:
 		case <-ctx.Done():
-			t.Fatal("the deliveries were not acknowledged in time")
+			keys, attempts, answers := s.figures()
+			t.Fatalf("the deliveries were not acknowledged in time: %d events are, after %d attempts, answers by status %v",
+				len(keys), attempts, answers)
 		}
 	}
 }

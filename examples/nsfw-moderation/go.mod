@@ -3,6 +3,7 @@ module github.com/ittybit/ittybit-go/examples/nsfw-moderation
 go 1.26.0
 
 require (
+	github.com/go-sql-driver/mysql v1.10.1
 	github.com/ittybit/ittybit-go v0.2.0
 	github.com/ittybit/ittybit-go/sqlinbox v0.2.0
 	github.com/jackc/pgx/v5 v5.13.0
@@ -10,6 +11,7 @@ require (
 )
 
 require (
+	filippo.io/edwards25519 v1.2.0 // indirect
 	github.com/google/go-querystring v1.2.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-retryablehttp v0.7.8 // indirect

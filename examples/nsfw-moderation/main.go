@@ -1,11 +1,14 @@
 // Nsfw-moderation checks uploaded images for NSFW content, and keeps what was found in PostgreSQL,
-// which Supabase is. An event's effect and the key that marks it as handled are one commit, so that
-// each event has its effect once.
+// which Supabase is, or in MySQL or MariaDB. An event's effect and the key that marks it as handled
+// are one commit, so that each event has its effect once.
 //
-//	psql "$DATABASE_URL" -f examples/nsfw-moderation/migrations/0001_moderation.sql
+//	psql "$DATABASE_URL" -f examples/nsfw-moderation/migrations/postgres/0001_moderation.sql
 //	go run ./examples/nsfw-moderation -local
 //	curl -d url=https://example.com/cat.jpg http://127.0.0.1:8080/uploads
 //	psql "$DATABASE_URL" -c 'SELECT * FROM moderation.uploads'
+//
+// For MySQL, DATABASE_URL is as in user:password@tcp(127.0.0.1:3306)/database, and the migration is
+// in migrations/mysql.
 //
 // With -local it runs against a local Ittybit. Without, it needs ITTYBIT_API_KEY and WEBHOOK_URL, a
 // public https address that reaches it, to which /nsfw-webhook is added.
@@ -13,7 +16,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,9 +27,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest"
@@ -47,12 +46,10 @@ func main() {
 }
 
 func run(ctx context.Context, address string, local bool) error {
-	config, err := pgx.ParseConfig(os.Getenv("DATABASE_URL"))
+	db, err := open(os.Getenv("DATABASE_URL"))
 	if err != nil {
 		return err
 	}
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec // works through a pooler in transaction mode, too, such as Supabase's
-	db := stdlib.OpenDB(*config)
 	defer db.Close() //nolint:errcheck // everything was committed
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -70,12 +67,10 @@ func run(ctx context.Context, address string, local bool) error {
 	if err != nil {
 		return err // the key is missing
 	}
-	// The payloads are kept, so that a handler that was wrong can be run again (Inbox.Replay).
-	inbox := sqlinbox.New(db, sqlinbox.Postgres, sqlinbox.WithTable("moderation.ittybit_inbox"), sqlinbox.WithPayloads())
-	if err := inbox.Check(ctx); err != nil {
+	if err := db.inbox.Check(ctx); err != nil {
 		return err // the migration is missing, for one
 	}
-	webhook, err := ittybit.NewWebhookHandler(apiKey, inbox.Wrap(moderation()),
+	webhook, err := ittybit.NewWebhookHandler(apiKey, db.inbox.Wrap(moderation(db)),
 		// A repeat does no harm, so that a retry after a long outage is accepted, too.
 		ittybit.WithTolerance(7*24*time.Hour), ittybit.WithLogger(slog.Default()))
 	if err != nil {
@@ -99,26 +94,19 @@ func run(ctx context.Context, address string, local bool) error {
 
 // moderation writes what became of a task, in the event's transaction. Its webhook can come before
 // submit has written the upload.
-func moderation() ittybit.EventHandler {
+func moderation(db *database) ittybit.EventHandler {
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(ctx context.Context, e *ittybit.Event) error {
 		found, err := e.Task.NSFW()
 		if err != nil {
 			return ittybit.Discard(err) // it is logged; the same results will not be readable later
 		}
-		_, err = sqlinbox.Tx(ctx).ExecContext(ctx, `
-			INSERT INTO moderation.uploads (task_id, status, nsfw_detected, nsfw_confidence) VALUES ($1, 'completed', $2, $3)
-			ON CONFLICT (task_id) DO UPDATE SET
-				status = excluded.status, nsfw_detected = excluded.nsfw_detected, nsfw_confidence = excluded.nsfw_confidence`,
-			e.Task.ID, found.IsNSFW, found.Confidence)
+		_, err = sqlinbox.Tx(ctx).ExecContext(ctx, db.completed, e.Task.ID, found.IsNSFW, found.Confidence)
 		return err
 	})
 	// Of a task that failed or was cancelled it stays unknown whether the image is safe: NULL, and not false.
 	ended := func(ctx context.Context, e *ittybit.Event) error {
-		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, `
-			INSERT INTO moderation.uploads (task_id, status) VALUES ($1, $2)
-			ON CONFLICT (task_id) DO UPDATE SET status = excluded.status WHERE uploads.status = 'pending'`,
-			e.Task.ID, string(e.Task.Status))
+		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, db.ended, e.Task.ID, string(e.Task.Status))
 		return err
 	}
 	events.OnTaskFailed(ittybit.TaskKindNSFW, ended)
@@ -127,14 +115,12 @@ func moderation() ittybit.EventHandler {
 }
 
 // submit starts the check of the image at the form's url.
-func submit(client *ittybit.Client, db *sql.DB, webhookURL string) http.HandlerFunc {
+func submit(client *ittybit.Client, db *database, webhookURL string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		url := r.PostFormValue("url")
 		task, err := client.Tasks.Create(r.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: url, WebhookURL: webhookURL})
 		if err == nil {
-			_, err = db.ExecContext(r.Context(), `
-				INSERT INTO moderation.uploads (task_id, url) VALUES ($1, $2)
-				ON CONFLICT (task_id) DO UPDATE SET url = excluded.url`, task.ID, url)
+			_, err = db.ExecContext(r.Context(), db.submitted, task.ID, url)
 		}
 		_, invalid := errors.AsType[*ittybit.ParamError](err)
 		switch {

@@ -361,13 +361,13 @@ func (l *listener) deliver(ctx context.Context, found foundEvent) (attempt, erro
 	if err != nil {
 		record.Err = cmp.Or(errors.Unwrap(err), err) // without the URL and its query
 		a.Error = record.Err.Error()
-		l.recorder.add(found.key, record)
+		l.recorder.add(found.key, record) //nolint:contextcheck // in memory, and when ctx has ended, too
 		return a, nil
 	}
 	record.StatusCode, record.ResponseHeader = resp.StatusCode, resp.Header
 	record.ResponseBody, _ = io.ReadAll(io.LimitReader(resp.Body, maxShownBody)) // only the status counts
 	_ = resp.Body.Close()                                                        // as above
-	l.recorder.add(found.key, record)
+	l.recorder.add(found.key, record)                                            //nolint:contextcheck // as above
 	a.Status = resp.StatusCode
 	return a, nil
 }

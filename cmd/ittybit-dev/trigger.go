@@ -84,7 +84,8 @@ type fixture struct {
 // payload is the fixture of an event, as the webhooks of its API version have it.
 func (f fixture) payload(event string) ([]byte, error) {
 	task := ittybit.TaskKind(f.kind)
-	version, body := "2025-08-20", []byte(nil)
+	version := "2025-08-20"
+	var body []byte
 	switch event {
 	case "task.completed":
 		body = ittybittest.TaskCompleted(task, nil)

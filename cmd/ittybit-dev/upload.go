@@ -60,7 +60,7 @@ command goes on with an upload that was cut. A file that has changed meanwhile i
 // newBar is a progress bar where somebody watches, and else nil.
 func newBar(cmd *cobra.Command, s *settings) *progressbar.ProgressBar {
 	f, ok := cmd.ErrOrStderr().(*os.File)
-	if !ok || s.json || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor is small
+	if !ok || s.json || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return progressbar.NewOptions64(1, progressbar.OptionSetWriter(f), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
@@ -68,13 +68,13 @@ func newBar(cmd *cobra.Command, s *settings) *progressbar.ProgressBar {
 
 // upload uploads a file, or the rest of it, and keeps its token meanwhile.
 func upload(ctx context.Context, client *ittybit.Client, params ittybit.UploadParams, name string, notes io.Writer) (*ittybit.UploadResult, error) {
-	f, err := os.Open(name) //nolint:gosec // the user names it
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	tokenFile := name + ".ittybit-upload"
-	token, err := os.ReadFile(tokenFile) //nolint:gosec // beside the file that the user names
+	token, err := os.ReadFile(tokenFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func (b *bed) signIn() string {
 	w := b.ask("GET", u.RequestURI(), "")
 	require.Equal(b.t, http.StatusSeeOther, w.Code)
 	require.Equal(b.t, "/", w.Header().Get("Location"), "the token is not in the address any more")
-	cookie := w.Result().Cookies()[0] //nolint:bodyclose // a recorder's
+	cookie := w.Result().Cookies()[0]
 	assert.True(b.t, cookie.HttpOnly)
 	assert.Equal(b.t, http.SameSiteStrictMode, cookie.SameSite)
 	assert.NotContains(b.t, cookie.Value, token)

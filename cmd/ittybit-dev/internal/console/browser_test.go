@@ -73,7 +73,7 @@ func browser(t *testing.T) context.Context {
 		}
 		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), opts...)
 		ctx, stop := chromedp.NewContext(allocator)
-		chrome.ctx, chrome.err = ctx, chromedp.Do(ctx)
+		chrome.ctx, chrome.err = ctx, chromedp.Do(ctx) //nolint:fatcontext // one browser for all tests
 		chrome.stop = func() {
 			stop()
 			stopAllocator()

@@ -62,7 +62,7 @@ func (c *Console) signature(w http.ResponseWriter, r *http.Request) {
 			attempt = a
 		}
 	}
-	steps, err := explain(c.config.Key, attempt.Signature, body, attempt.Time, time.Now())
+	steps, err := explain(c.config.Key, attempt.Signature, body, attempt.Time, time.Now()) //nolint:contextcheck // nothing there waits
 	if err != nil {
 		fail(w, http.StatusInternalServerError, err.Error())
 		return

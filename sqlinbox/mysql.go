@@ -119,7 +119,7 @@ const restoreSettings = "SET SESSION autocommit = @sqlinbox_autocommit, SESSION 
 func (c *mysqlConn) release(hanging <-chan error) {
 	if hanging != nil {
 		go func() {
-			_ = <-hanging // it is lost either way
+			<-hanging // it is lost either way
 			dropConnection(c.Conn)
 		}()
 		return

@@ -232,6 +232,7 @@ func (r *ChaptersResults) complete(text []byte) error {
 }
 
 func (r *ThumbnailsResults) complete(text []byte) error {
+	r.URLs = slices.DeleteFunc(r.URLs, func(url string) bool { return url == "" })
 	return cmp.Or(jsonx.DecodeObject(text, &r.File), noResultsUnless(r.URL != "" || len(r.URLs) > 0))
 }
 

@@ -425,6 +425,7 @@ func TestThumbnails_readsWhatLooksABitDifferent(t *testing.T) {
 		`{"urls":"https://x.example/1.jpg"}`:                              {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
 		`{"urls":["https://x.example/1.jpg",null],"count":"3"}`:           {Count: 3, URLs: []string{"https://x.example/1.jpg"}},
 		`{"urls":[],"url":"https://x.example/sprite.jpg","count":20}`:     {Count: 20, URLs: []string{"https://x.example/sprite.jpg"}},
+		`{"urls":["","https://x.example/1.jpg"]}`:                         {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
 		`{"urls":null,"url":"https://x.example/1.jpg","count":null}`:      {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
 		`{"urls":["https://x.example/1.jpg"],"url":"https://x.example/"}`: {Count: 1, URLs: []string{"https://x.example/1.jpg"}},
 	} {
@@ -437,11 +438,13 @@ func TestThumbnails_readsWhatLooksABitDifferent(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(text), &decoded), text)
 		assert.Equal(t, *got, decoded, text)
 	}
-	_, err := clientResults(`{"urls":[],"count":3,"format":"jpg"}`).Thumbnails()
-	require.ErrorIs(t, err, ittybit.ErrNoResults)
+	for _, text := range []string{`{"urls":[],"count":3,"format":"jpg"}`, `{"urls":[""]}`} {
+		_, err := clientResults(text).Thumbnails()
+		require.ErrorIs(t, err, ittybit.ErrNoResults, text)
+	}
 
 	task := clientResults(`{"url":"https://x.example/1.jpg"}`)
 	task.Outputs = []*ittybit.File{nil}
-	_, err = task.Thumbnails()
+	_, err := task.Thumbnails()
 	require.NoError(t, err, "a task made by hand")
 }

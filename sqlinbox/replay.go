@@ -38,7 +38,7 @@ type ReplayResult struct {
 	// Until is when the first event was received that was left out because a transaction that began
 	// before it is still under way; or the Until of ReplayParams, or when Replay was called, where
 	// none was. One that stays far behind shows a transaction of the server's that somebody has
-	// forgotten to end.
+	// forgotten to end. In MySQL it does not show what was left out: go on with the Cursor.
 	Until time.Time
 }
 
@@ -51,7 +51,8 @@ type ReplayResult struct {
 // go on from there. Memory use does not grow with the number of events.
 //
 // In MySQL the order is that in which Replay found the events committed, those of one call by the
-// time at which they were received; nothing is left out.
+// time at which they were received. What is not committed when Replay is called is left out, and
+// comes behind the Cursor.
 //
 // In Postgres, Replay leaves out events that are behind a transaction which is still under way, of
 // any database of the server: an event that this one stores would come before them. The next call

@@ -200,8 +200,8 @@ func decodePointer(text []byte, field reflect.Value) error {
 	return err
 }
 
-// decodeTexts decodes a list of strings, or one string, and leaves out null and the one that is
-// empty.
+// decodeTexts decodes a list of strings, or one string. It leaves out null, and the one string that
+// is empty.
 func decodeTexts(text []byte, field reflect.Value) error {
 	texts := []string{}
 	if one, err := unquote(text); err == nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
@@ -23,7 +22,7 @@ func (in *Inbox) Wrap(next ittybit.EventHandler) ittybit.EventHandler {
 type handler struct {
 	inbox *Inbox
 	next  ittybit.EventHandler
-	slow  atomic.Bool // its last run took longer than groupWindow
+	slow  slowKinds
 }
 
 // HandleEvent implements [ittybit.EventHandler].
@@ -156,13 +155,13 @@ func (in *Inbox) finish(ctx context.Context, tx Tx, s Statement) error {
 	return nil
 }
 
-// callHandler calls the handler in a transaction, and notes whether it is slow.
+// callHandler calls the handler in a transaction, and notes whether it is slow for this kind of event.
 func (d *delivery) callHandler(ctx context.Context, tx Tx) error {
 	if d.inbox.groups == nil {
 		return d.inbox.call(ctx, d.next, tx, d.event)
 	}
 	began := time.Now()
-	defer func() { d.slow.Store(time.Since(began) > groupWindow) }()
+	defer func() { d.slow.of(d.event).Store(time.Since(began) > groupWindow) }()
 	return d.inbox.call(ctx, d.next, tx, d.event)
 }
 

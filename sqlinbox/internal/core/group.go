@@ -4,16 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
 )
 
-// groupWindow is for how long a group takes on members. A handler that took longer runs alone the
-// next time, so that it does not make the others late.
+// groupWindow is for how long a group takes on members. A handler that took longer for a kind of
+// event runs alone for it the next time, so that it does not make the others late.
 const groupWindow = 25 * time.Millisecond
+
+// slowKinds says for which kinds of events a handler's last run took longer than groupWindow. Their
+// number is bounded; two kinds that share a place cost a group, at the worst.
+type slowKinds [64]atomic.Bool
+
+var slowSeed = maphash.MakeSeed()
+
+// of gives the place of an event's kind: one handler is often a mux of quick and slow ones.
+func (k *slowKinds) of(e *ittybit.Event) *atomic.Bool {
+	kind := string(e.Type)
+	switch {
+	case e.Task != nil:
+		kind += " " + string(e.Task.Kind)
+	case e.Job != nil:
+		kind += " " + string(e.Job.Kind)
+	}
+	return &k[maphash.String(slowSeed, kind)%uint64(len(k))]
+}
 
 // groupQueue gives deliveries their turn in a transaction, where one at a time writes. A delivery
 // has the turn while its handler runs, in its own goroutine. Then it hands the turn on: to the next
@@ -107,7 +127,7 @@ func (q *groupQueue) setBusy(busy bool) {
 // fails as a whole, nobody's result counts, and each member runs again in a transaction of its own.
 func (d *delivery) handleTogether(ctx context.Context) error {
 	q := d.inbox.groups
-	slow := d.slow.Load()
+	slow := d.slow.of(d.event).Load()
 	g, crowded, err := q.acquire(ctx, slow)
 	if err != nil {
 		return err

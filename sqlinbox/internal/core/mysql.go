@@ -183,11 +183,11 @@ func mysqlNumberOf(err error) (number uint16, ok bool) {
 	if value.Kind() != reflect.Struct {
 		return 0, false
 	}
-	field := value.FieldByName("Number")
-	if !field.IsValid() || field.Kind() != reflect.Uint16 {
+	field, ok := value.Type().FieldByName("Number")
+	if !ok || len(field.Index) != 1 || field.Type.Kind() != reflect.Uint16 { // not one of an embedded error, which may be nil
 		return 0, false
 	}
-	return uint16(field.Uint()), true //nolint:gosec // its kind is uint16
+	return uint16(value.FieldByIndex(field.Index).Uint()), true //nolint:gosec // its kind is uint16
 }
 
 func mysqlRetryable(err error) bool {

@@ -71,7 +71,9 @@
 //
 // Through a pooler in transaction mode (PgBouncer, Supabase's), give pgx
 // default_query_exec_mode=exec in the connection's URL; lib/pq needs nothing. [Inbox.Check] finds
-// where it is missing.
+// where it is missing. PgBouncer's query_wait_timeout must be shorter than
+// [ittybit.DefaultProcessingTimeout]: a delivery that its own deadline ends while it waits for a
+// server connection costs PgBouncer that connection. Its default is two minutes.
 //
 // A delivery holds a connection of db's pool while its handler runs, and so does a duplicate that
 // waits for the first one. Bound them by db.SetMaxOpenConns, below what the server allows; a

@@ -56,6 +56,9 @@ func TestPooler(t *testing.T) {
 	t.Run("restarted under load", func(t *testing.T) {
 		inboxtest.PoolerRestarted(t, inboxtest.Postgres("pgx", "&default_query_exec_mode=exec", 4))
 	})
+	t.Run("busy", func(t *testing.T) {
+		inboxtest.PoolerBusy(t, inboxtest.Postgres("pgx", "&default_query_exec_mode=exec", 4))
+	})
 	t.Run("named statements", func(t *testing.T) {
 		inboxtest.NamedStatementsRefused(t, inboxtest.Postgres("pgx", "", 4))
 	})

@@ -18,7 +18,8 @@ var ErrPoolerNotInstalled = errors.New("PgBouncer is not installed: pgbouncer is
 	"(on Debian and its relatives: apt-get install pgbouncer)")
 
 // Pooler is a PgBouncer in front of a server, in transaction mode: each transaction is given one of
-// its few connections to the server, whichever is free.
+// its few connections to the server, whichever is free. Who gets none is refused after 3 s, as
+// docs/stores.md advises.
 type Pooler struct {
 	daemon.Daemon
 
@@ -65,6 +66,7 @@ auth_type = any
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 400
+query_wait_timeout = 3
 `, server.Hostname(), server.Port(), server.User.Username(), p.Port, connections)
 	if err := os.WriteFile(p.file(), []byte(text), 0o644); err != nil { //nolint:gosec // PgBouncer runs as another user, and it is no secret
 		return err

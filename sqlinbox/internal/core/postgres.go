@@ -93,9 +93,12 @@ func postgresFix(err error, table Table) string {
 	switch state {
 	case "42P05", "26000": // duplicate_prepared_statement, invalid_sql_statement_name
 		return PoolerFix
-	case "08P01": // protocol_violation: the name is there, and stands for another statement
-		if strings.Contains(from.Error(), "prepared statement") {
+	case "08P01": // protocol_violation
+		switch text := from.Error(); {
+		case strings.Contains(text, "prepared statement"): // the name is there, and stands for another statement
 			return PoolerFix
+		case strings.Contains(text, "query_wait_timeout"): // PgBouncer's own
+			return poolerBusyFix
 		}
 	case "42P01": // undefined_table
 		if strings.Contains(from.Error(), `"`+table.Name+`"`) {
@@ -127,8 +130,10 @@ func postgresFix(err error, table Table) string {
 }
 
 const (
-	migrateFix   = "call Migrate at start-up, or run the statements of Schema"
-	upgradeFix   = "the table is of an earlier version: call Migrate at start-up"
-	readOnlyFix  = "the server is read-only: connect to the primary (target_session_attrs=read-write)"
+	migrateFix    = "call Migrate at start-up, or run the statements of Schema"
+	upgradeFix    = "the table is of an earlier version: call Migrate at start-up"
+	readOnlyFix   = "the server is read-only: connect to the primary (target_session_attrs=read-write)"
+	poolerBusyFix = "no server connection of the pooler became free in time: raise PgBouncer's default_pool_size, " +
+		"or shorten the handlers' transactions"
 	swallowedFix = "a statement in the handler failed, which ends a transaction of PostgreSQL: return its error, or run it after a SAVEPOINT"
 )

@@ -1,6 +1,7 @@
 package inboxtest
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
 )
 
 // RoundTrips counts the round trips of a warm delivery, whose handler inserts a row.
@@ -91,6 +94,50 @@ func PoolerRestarted(t *testing.T, open func(t testing.TB) *Backend) {
 	assert.Equal(t, events, b.count(t, "SELECT count(DISTINCT event_key) FROM effects"))
 	t.Logf("%d events by 8 through a pooler with 4 connections, restarted %d times: each effect once, %d deliveries to be repeated",
 		events, restarts, len(failures))
+}
+
+// PoolerBusy has deliveries wait for the pooler's connections to the server, all four of which are
+// in use, for longer than the pooler lets them. It refuses them, and keeps its connections: where
+// the deliveries' deadlines end such a wait, it closes one for each.
+func PoolerBusy(t *testing.T, open func(t testing.TB) *Backend) {
+	const connections, waiting = 4, 8
+	b := newBench(t, open(t))
+	patient := ittybit.WithProcessingTimeout(time.Minute)
+	holding, release := make(chan struct{}, connections), make(chan struct{})
+	hold := b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, _ *ittybit.Event) error {
+		err := b.Exec(ctx, "INSERT INTO effects (event_key) VALUES (pg_backend_pid()::text)")
+		holding <- struct{}{}
+		<-release
+		return err
+	}))
+	var holders, waiters sync.WaitGroup
+	for n := range connections {
+		holders.Go(func() {
+			status, seen := deliver(t, hold, n, patient)
+			assert.Equal(t, 200, status, "%v", seen.Err)
+		})
+	}
+	for range connections {
+		<-holding
+	}
+	h := b.inbox.Wrap(b.effect(nil))
+	for n := range waiting {
+		waiters.Go(func() {
+			status, seen := deliver(t, h, connections+n, patient)
+			assert.Equal(t, 503, status)
+			assert.ErrorContains(t, seen.Err, "query_wait_timeout")
+			assert.ErrorContains(t, seen.Err, "default_pool_size")
+		})
+	}
+	waiters.Wait()
+	close(release)
+	holders.Wait()
+	assert.Equal(t, connections, b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE pid::text IN (SELECT event_key FROM effects)"))
+	for n := range waiting {
+		status, seen := deliver(t, h, connections+n)
+		assert.Equal(t, 200, status, "%v", seen.Err)
+	}
+	assert.Equal(t, connections+waiting, b.effects(t))
 }
 
 // NamedStatementsRefused shows what a pooler in transaction mode does to a driver with named

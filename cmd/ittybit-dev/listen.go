@@ -238,6 +238,9 @@ func (l *listener) poll(ctx context.Context) error {
 	events, report, err := l.find(ctx, *l.at, func(events []foundEvent, at ittybit.ReconcileCheckpoint) error {
 		return l.store(events, false, at)
 	})
+	if ofState := (*failure)(nil); errors.As(err, &ofState) {
+		return err // the checkpoint counts events that were not written
+	}
 	return errors.Join(l.store(events, false, report.Checkpoint), err)
 }
 
@@ -250,7 +253,8 @@ func (l *listener) store(events []foundEvent, delivered bool, at ittybit.Reconci
 }
 
 // find gives the ends of tasks that were not found before. After each page of the list onPage is
-// given those since the last call, with the checkpoint that counts them.
+// given those since the last call, with the checkpoint that counts them. Where the error is of the
+// state, the checkpoint of the report is not to be stored.
 func (l *listener) find(
 	ctx context.Context, from ittybit.ReconcileCheckpoint, onPage func([]foundEvent, ittybit.ReconcileCheckpoint) error,
 ) (events []foundEvent, report *ittybit.ReconcileReport, err error) {
@@ -273,6 +277,7 @@ func (l *listener) find(
 			}
 			if err := onPage(events, at); err != nil {
 				cancel(err)
+				return
 			}
 			events = nil
 		}
@@ -289,7 +294,7 @@ func (l *listener) find(
 		events = append(events, foundEvent{key: e.Key(), created: e.Task.Created, ended: ended, body: body})
 		return nil
 	}), params, ittybit.WithMaxOutage(listenOutage), ittybit.WithLogger(slog.New(slog.DiscardHandler)))
-	if cause := context.Cause(ctx); cause != nil && err != nil {
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	return events, report, err
@@ -298,8 +303,8 @@ func (l *listener) find(
 // attempt is one attempt to deliver a webhook, as it is printed.
 type attempt struct {
 	Time       time.Time         `json:"time"`
-	Event      ittybit.EventType `json:"event"`
-	TaskID     string            `json:"task_id"`
+	Event      ittybit.EventType `json:"event,omitempty"` // this and the next two: if they can be read
+	TaskID     string            `json:"task_id,omitempty"`
 	Kind       ittybit.TaskKind  `json:"kind,omitempty"`
 	Key        string            `json:"key"`
 	Attempt    int               `json:"attempt"`
@@ -338,13 +343,12 @@ func (l *listener) deliverDue(ctx context.Context) error {
 	return nil
 }
 
-// deliver posts an event.
+// deliver posts an event, also one that can't be read here: the receiver is to see it.
 func (l *listener) deliver(ctx context.Context, found foundEvent) (attempt, error) {
-	event, err := ittybit.ParseEvent(found.body)
-	if err != nil {
-		return attempt{}, err
+	a := attempt{Time: time.Now(), Key: found.key, Attempt: found.attempts + 1}
+	if event, err := ittybit.ParseEvent(found.body); err == nil && event.Task != nil {
+		a.Event, a.TaskID, a.Kind = event.Type, event.Task.ID, event.Task.Kind
 	}
-	a := attempt{Time: time.Now(), Event: event.Type, TaskID: event.Task.ID, Kind: event.Task.Kind, Key: found.key, Attempt: found.attempts + 1}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.flags.forward, bytes.NewReader(found.body))
 	if err != nil {
 		return attempt{}, err
@@ -381,7 +385,11 @@ func (l *listener) print(a attempt, wait time.Duration) error {
 	if a.Status != 0 {
 		outcome = strings.TrimSpace(fmt.Sprint(a.Status, " ", http.StatusText(a.Status)))
 	}
-	text := fmt.Sprintf("%s %s %s (%s): %s, %.0f ms", a.Time.Format(time.TimeOnly), a.Event, a.TaskID, a.Kind, outcome, a.DurationMS)
+	what := a.Key
+	if a.TaskID != "" {
+		what = fmt.Sprintf("%s %s (%s)", a.Event, a.TaskID, a.Kind)
+	}
+	text := fmt.Sprintf("%s %s: %s, %.0f ms", a.Time.Format(time.TimeOnly), what, outcome, a.DurationMS)
 	if a.Status != http.StatusOK {
 		text += fmt.Sprintf("; again in %v", wait)
 	}

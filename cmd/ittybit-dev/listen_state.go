@@ -108,8 +108,11 @@ func (s *listenState) add(events []foundEvent, delivered bool, checkpoint ittybi
 	if err != nil {
 		return errors.Join(err, tx.Rollback())
 	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
 	s.last = string(data)
-	return tx.Commit()
+	return nil
 }
 
 // has reports whether an event was found before.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/cmd/ittybit-dev/internal/console"
 )
 
@@ -176,6 +177,19 @@ func TestConsole_handsOnNothingElse(t *testing.T) {
 	}
 	assert.Empty(t, listen.srv.Deliveries())
 	assert.Equal(t, http.StatusOK, listen.ask("GET", "/api/_local/deliveries", "", "Cookie", cookie).Code)
+}
+
+func TestConsole_asksTheAPIInItsVersion(t *testing.T) {
+	versions := make(chan []string, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		versions <- r.Header.Values("Accept-Version")
+		_, _ = w.Write([]byte("[]"))
+	}))
+	t.Cleanup(other.Close)
+	b := start(t, func(c *console.Config) { c.API = other.URL })
+	w := b.ask("GET", "/api/tasks?limit=50", "", "Cookie", b.signIn(), "Accept-Version", "latest")
+	assert.Equal(t, http.StatusOK, w.Code)
+	assert.Equal(t, []string{ittybit.APIVersion}, <-versions)
 }
 
 type address string

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
@@ -187,6 +188,36 @@ func TestConsole_showsAndDrivesTasks(t *testing.T) {
 	p.press(".row")
 	p.click(task.ID)
 	p.waitText("tbody .inner", "is_nsfw")
+}
+
+// Under listen the page asks for the first tasks again and again.
+func TestConsole_showsOlderTasksBelow(t *testing.T) {
+	b := start(t, func(c *console.Config) { c.Forward = "http://localhost:3000/hook" }, ittybittest.WithTaskDuration(time.Hour))
+	client, err := b.srv.Client()
+	require.NoError(t, err)
+	var ids []string // the newest first
+	for range 55 {
+		task, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: "nsfw", URL: "https://example.com/a.png"})
+		require.NoError(t, err)
+		ids = append([]string{task.ID}, ids...)
+	}
+	p := newTab(t)
+	_, err = chromedp.Call(p.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `{ const real = window.setInterval; window.setInterval = (f, ms, ...args) => real(f, ms / 50, ...args); }`,
+	})
+	require.NoError(t, err)
+	p.run(chromedp.Navigate(b.console.URL() + "#/tasks"))
+	shown := `[...document.querySelectorAll("tbody .disclosure")].map((b) => b.innerText)`
+	p.wait(shown + `.length === 50`)
+	p.click("Show older")
+	p.wait(shown + `.length === 55`)
+	assert.Equal(t, ids, eval[[]string](p, shown))
+	first := func() int { return len(b.requests.matching("GET /api/tasks?limit=50&page=1")) }
+	before := first()
+	require.Eventually(t, func() bool { return first() > before+1 }, 60*time.Second, 10*time.Millisecond)
+	older := `[...document.querySelectorAll("main button")].find((b) => b.textContent === "Show older")`
+	assert.True(t, eval[bool](p, older+`.hidden`), "there is nothing older")
+	assert.Equal(t, ids, eval[[]string](p, shown))
 }
 
 func TestConsole_showsMediaAndAutomations(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strings"
+
+	"github.com/ittybit/ittybit-go"
 )
 
 // proxy hands a request of the page on to the control or the API, with the key and the password
@@ -22,6 +24,8 @@ func (c *Console) proxy() http.Handler {
 			path, raw := strings.TrimPrefix(out.URL.Path, "/api"), strings.TrimPrefix(out.URL.EscapedPath(), "/api")
 			if strings.HasPrefix(path, "/_local/") {
 				base, secret = c.config.Control, c.config.ControlPassword
+			} else {
+				out.Header.Set("Accept-Version", ittybit.APIVersion)
 			}
 			to, err := url.Parse(base)
 			if err != nil {

@@ -52,8 +52,8 @@ export class TasksView {
   async #read(page) {
     const tasks = await get(`/tasks?limit=${PAGE}&page=${page}`);
     this.#page = Math.max(page, this.#page);
-    for (const task of tasks.toReversed()) this.#set(task, page > 1);
-    this.more.hidden = tasks.length < PAGE;
+    for (const task of page > 1 ? tasks : tasks.toReversed()) this.#set(task, page > 1);
+    if (page === this.#page) this.more.hidden = tasks.length < PAGE;
     this.empty.hidden = this.#tasks.size > 0;
   }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -71,7 +72,7 @@ func (s *Server) mayControl(r *http.Request) error {
 		return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 	}
 	forwarded := r.Header.Get("Forwarded") + r.Header.Get("X-Forwarded-For") // by a proxy or tunnel on this machine
-	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil && isLoopback(ip) && forwarded == "" {
+	if forwarded == "" && isFromHere(r) {
 		return nil
 	}
 	_, given, _ := r.BasicAuth()
@@ -80,9 +81,27 @@ func (s *Server) mayControl(r *http.Request) error {
 	}
 	want, got := sha256.Sum256([]byte(s.config.controlPassword)), sha256.Sum256([]byte(given))
 	if s.config.controlPassword == "" || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-		return api.Refuse(http.StatusUnauthorized, "From another address than the loopback interface the password of WithControl is required.")
+		return api.Refuse(http.StatusUnauthorized, "From another machine, or through a proxy, the password of WithControl is required.")
 	}
 	return nil
+}
+
+// isFromHere reports whether a request comes from this machine: from a loopback address, or from the
+// address at which it came in, as a connection to an address of the same machine does.
+func isFromHere(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	if from.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	return err == nil && from.Addr().Unmap() == at.Addr().Unmap()
 }
 
 // readControl reads a JSON body into value; an empty one changes nothing.

@@ -2,7 +2,9 @@ package ittybittest_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -127,6 +129,24 @@ func TestControl_refusesWhatItDoesNotUnderstand(t *testing.T) {
 	}
 	a.drive("PUT", "faults", `{"requests":[{"drop":"sometimes"}]}`).refused(t, 400, "drop must be")
 	a.drive("PUT", "faults", `{"deliveries":[{"hang_up":"sometimes"}]}`).refused(t, 400, "hang_up must be")
+	for body, words := range map[string]string{
+		`{"requests":[{"count":0}]}`:                                    "count must be",
+		`{"requests":[{"count":-3}]}`:                                   "count must be",
+		`{"deliveries":[{"count":100001}]}`:                             "count must be",
+		`{"requests":[{"count":60000}],"deliveries":[{"count":60000}]}`: "count must be",
+		`{"requests":[{"count":1},{"count":9223372036854775807}]}`:      "count must be",
+		`{"requests":[{"status":99}]}`:                                  "status must be",
+		`{"requests":[{"status":199}]}`:                                 "status must be",
+		`{"requests":[{"status":1000}]}`:                                "status must be",
+		`{"requests":[{"status":-1}]}`:                                  "status must be",
+		`{"duplicates":-1}`:                                             "duplicates must be",
+		`{"duplicates":1000000000}`:                                     "duplicates must be",
+	} {
+		a.drive("PUT", "faults", body).refused(t, 400, words)
+	}
+	assert.Empty(t, a.drive("GET", "faults", "").is(t, 200), "what is refused changes nothing")
+	a.drive("PUT", "faults", `{"requests":[{"count":99999,"status":999}],"deliveries":[{}]}`).is(t, 204)
+	a.drive("DELETE", "faults", "").is(t, 204)
 	a.drive("GET", "deliveries?state=done", "").refused(t, 400, "state must be")
 	a.drive("GET", "deliveries?limit=0", "").refused(t, 400, "limit must be")
 	for _, status := range []string{"5x", "axx", "12", "1000", "all"} {
@@ -336,6 +356,35 @@ func TestControl_wantsAPasswordFromElsewhere(t *testing.T) {
 			assert.Equal(t, status, w.Code, "%q with %q: %s", password, header, w.Body)
 			assert.NotContains(t, w.Body.String(), srv.APIKey)
 		}
+	}
+}
+
+// A server on an address of the local network is called from the same address by its own machine.
+func TestControl_isForThisMachineAtItsOwnAddress(t *testing.T) {
+	const own = "192.0.2.7"
+	srv := ittybittest.NewServer(ittybittest.WithControl(""), ittybittest.WithPublicURLs("http://"+own+":4848", "http://"+own+":4849"))
+	t.Cleanup(srv.Close)
+	for _, c := range []struct {
+		at, from, header string
+		status           int
+	}{
+		{own, own, "", 200},
+		{"::ffff:" + own, own, "", 200}, // of a socket for IPv4 and IPv6
+		{"2001:db8::7", "2001:db8::7", "", 200},
+		{own, "192.0.2.8", "", 401},
+		{"2001:db8::7", "2001:db8::8", "", 401},
+		{own, own, "X-Forwarded-For", 401},
+		{own, own, "Forwarded", 401},
+	} {
+		r := httptest.NewRequest(http.MethodGet, srv.URL+"/_local/", nil)
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: net.ParseIP(c.at), Port: 4848}))
+		r.RemoteAddr = net.JoinHostPort(c.from, "4242")
+		if c.header != "" {
+			r.Header.Set(c.header, "192.0.2.9")
+		}
+		w := httptest.NewRecorder()
+		ittybittest.ServeAPI(srv, w, r)
+		assert.Equal(t, c.status, w.Code, c)
 	}
 }
 

@@ -271,9 +271,9 @@ func WithDeliveryStore(store DeliveryStore) Option {
 }
 
 // WithControl lets programs in any language drive the server over HTTP, under /_local/: see
-// docs/local-server.md. A request from another address than the loopback interface must carry
-// the password (basic authentication, with any user, or a bearer token); if that is empty there
-// is no way in from elsewhere. Pages of other sites are refused.
+// docs/local-server.md. A request from another machine, or through a proxy, must carry the
+// password (basic authentication, with any user, or a bearer token); if that is empty there is
+// no way in from elsewhere. Pages of other sites are refused.
 func WithControl(password string) Option {
 	return option(func(c *config) { c.control, c.controlPassword = true, password })
 }

@@ -87,10 +87,19 @@ func TestFleet_ofSixteenDeliveriesToFourProcessesOneHasAnEffect(t *testing.T) {
 	}
 }
 
-func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.PostgresStopped(t) }
+func TestPostgresStoppedAndStarted_losesAndDoublesNothing(t *testing.T) {
+	t.Parallel() // it has servers of its own, and waits for them
+	inboxtest.PostgresStopped(t)
+}
 
-func TestMariaDBKilledAndStarted_losesAndDoublesNothing(t *testing.T) { inboxtest.MariaDBStopped(t) }
+func TestMariaDBKilledAndStarted_losesAndDoublesNothing(t *testing.T) {
+	t.Parallel() // it has servers of its own, and waits for them
+	inboxtest.MariaDBStopped(t)
+}
 
-func TestPostgresFailsOver(t *testing.T) { inboxtest.FailedOver(t, "pgx") }
+func TestPostgresFailsOver(t *testing.T) {
+	t.Parallel() // it has servers of its own, and waits for them
+	inboxtest.FailedOver(t, "pgx")
+}
 
 func TestDiskFull(t *testing.T) { inboxtest.DiskFull(t, "sqlite") }

@@ -15,7 +15,7 @@ import (
 )
 
 // What the build of the tag's name does not have.
-func init() {
+func init() { //nolint:gochecknoinits // one build has it, the other not
 	grouped = []sqlinbox.Option{sqlinbox.WithGroupCommit(64)}
 	pgxInbox = func(b *testing.B, pool *pgxpool.Pool) func(context.Context, *ittybit.Event) error {
 		in := pgxinbox.New(pool)

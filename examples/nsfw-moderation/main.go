@@ -101,12 +101,12 @@ func moderation(db *database) ittybit.EventHandler {
 		if err != nil {
 			return ittybit.Discard(err) // it is logged; the same results will not be readable later
 		}
-		_, err = sqlinbox.Tx(ctx).ExecContext(ctx, db.completed, e.Task.ID, found.IsNSFW, found.Confidence)
+		_, err = sqlinbox.Tx(ctx).ExecContext(ctx, db.completed(), e.Task.ID, found.IsNSFW, found.Confidence)
 		return err
 	})
 	// Of a task that failed or was cancelled it stays unknown whether the image is safe: NULL, and not false.
 	ended := func(ctx context.Context, e *ittybit.Event) error {
-		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, db.ended, e.Task.ID, string(e.Task.Status))
+		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, db.ended(), e.Task.ID, string(e.Task.Status))
 		return err
 	}
 	events.OnTaskFailed(ittybit.TaskKindNSFW, ended)
@@ -120,7 +120,7 @@ func submit(client *ittybit.Client, db *database, webhookURL string) http.Handle
 		url := r.PostFormValue("url")
 		task, err := client.Tasks.Create(r.Context(), ittybit.TaskCreateParams{Kind: ittybit.TaskKindNSFW, URL: url, WebhookURL: webhookURL})
 		if err == nil {
-			_, err = db.ExecContext(r.Context(), db.submitted, task.ID, url)
+			_, err = db.ExecContext(r.Context(), db.submitted(), task.ID, url)
 		}
 		_, invalid := errors.AsType[*ittybit.ParamError](err)
 		switch {

@@ -22,23 +22,24 @@ import (
 )
 
 // TestMain starts one server of each kind for all tests.
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(withServer(pgtest.ServerForAll, func() int { return withServer(mariadbtest.ServerForAll, m.Run) }))
+}
 
-func runTests(m *testing.M) (code int) {
-	for _, start := range []func(context.Context) (func() error, error){pgtest.ServerForAll, mariadbtest.ServerForAll} {
-		stop, err := start(context.Background())
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			return 1
-		}
-		defer func() {
-			if err := stop(); err != nil {
-				fmt.Fprintln(os.Stderr, "FAIL:", err)
-				code = 1
-			}
-		}()
+// withServer runs tests while a server runs.
+func withServer(start func(context.Context) (func() error, error), run func() int) (code int) {
+	stop, err := start(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		return 1
 	}
-	return m.Run()
+	defer func() {
+		if err := stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			code = 1
+		}
+	}()
+	return run()
 }
 
 // kind is a kind of database that the program takes.

@@ -119,7 +119,7 @@ const restoreSettings = "SET SESSION autocommit = @sqlinbox_autocommit, SESSION 
 func (c *mysqlConn) release(hanging <-chan error) {
 	if hanging != nil {
 		go func() {
-			<-hanging // it is lost either way
+			_ = <-hanging //nolint:staticcheck // lost either way; errcheck wants the blank
 			dropConnection(c.Conn)
 		}()
 		return

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/daemon"
 	"github.com/ittybit/ittybit-go/internal/examplerun"
 	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
@@ -23,23 +23,7 @@ import (
 
 // TestMain starts one server of each kind for all tests.
 func TestMain(m *testing.M) {
-	os.Exit(withServer(pgtest.ServerForAll, func() int { return withServer(mariadbtest.ServerForAll, m.Run) }))
-}
-
-// withServer runs tests while a server runs.
-func withServer(start func(context.Context) (func() error, error), run func() int) (code int) {
-	stop, err := start(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		return 1
-	}
-	defer func() {
-		if err := stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			code = 1
-		}
-	}()
-	return run()
+	os.Exit(daemon.RunTests(m.Run, pgtest.ServerForAll, mariadbtest.ServerForAll))
 }
 
 // kind is a kind of database that the program takes.

@@ -12,22 +12,12 @@ import (
 
 func TestMain(m *testing.M) { inboxtest.Main(m) }
 
-func TestDriver(t *testing.T) {
-	for _, journalMode := range []string{"wal", "delete"} {
-		t.Run(journalMode, func(t *testing.T) { inboxtest.Run(t, inboxtest.SQLite("libsql", journalMode)) })
-		t.Run(journalMode+", groups", func(t *testing.T) {
-			inboxtest.Run(t, inboxtest.SQLite("libsql", journalMode, inboxtest.Grouped()))
-		})
-	}
-}
+func TestDriver(t *testing.T) { inboxtest.RunOnSQLite(t, "libsql") }
 
 // Whichever call of the driver fails.
 func TestGroups(t *testing.T) { inboxtest.TogetherOnSQLite(t, "libsql", inboxtest.Exhaustive) }
 
-func TestCrash(t *testing.T) {
-	t.Run("each by itself", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "libsql", "wal", 0)) })
-	t.Run("groups", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "libsql", "wal", 32)) })
-}
+func TestCrash(t *testing.T) { inboxtest.CrashOnSQLite(t, "libsql") }
 
 func TestDiskFull(t *testing.T) { inboxtest.DiskFull(t, "libsql") }
 

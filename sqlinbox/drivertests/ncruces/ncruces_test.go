@@ -12,22 +12,12 @@ import (
 
 func TestMain(m *testing.M) { inboxtest.Main(m) }
 
-func TestDriver(t *testing.T) {
-	for _, journalMode := range []string{"wal", "delete"} {
-		t.Run(journalMode, func(t *testing.T) { inboxtest.Run(t, inboxtest.SQLite("sqlite3", journalMode)) })
-		t.Run(journalMode+", groups", func(t *testing.T) {
-			inboxtest.Run(t, inboxtest.SQLite("sqlite3", journalMode, inboxtest.Grouped()))
-		})
-	}
-}
+func TestDriver(t *testing.T) { inboxtest.RunOnSQLite(t, "sqlite3") }
 
 // Whichever call of the driver fails.
 func TestGroups(t *testing.T) { inboxtest.TogetherOnSQLite(t, "sqlite3", inboxtest.Few) }
 
-func TestCrash(t *testing.T) {
-	t.Run("each by itself", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "sqlite3", "wal", 0)) })
-	t.Run("groups", func(t *testing.T) { inboxtest.Crash(t, inboxtest.OnSQLite(t, "sqlite3", "wal", 32)) })
-}
+func TestCrash(t *testing.T) { inboxtest.CrashOnSQLite(t, "sqlite3") }
 
 func TestDiskFull(t *testing.T) { inboxtest.DiskFull(t, "sqlite3") }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"testing"
 
@@ -25,25 +24,14 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/daemon"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
 // Goroutines are not counted here: gorm 1.31.2 with PrepareStmt leaves one for each Open.
-func TestMain(m *testing.M) {
-	stop, err := pgtest.ServerForAll(context.Background())
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "FAIL:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(daemon.RunTests(m.Run, pgtest.ServerForAll)) }
 
 // database is one that an application might have.
 type database struct {
@@ -153,7 +141,8 @@ func onGorm(ctx context.Context, pool *gorm.DB) *gorm.DB {
 	return session
 }
 
-// writesWithItsEvent checks that what is written is committed with its event, once, and undone with it.
+// writesWithItsEvent checks that what is written is committed with its event, once, and undone with
+// it.
 func writesWithItsEvent(t *testing.T, d database, db *sql.DB, write writer) {
 	ctx := t.Context()
 	inbox := sqlinbox.New(db, d.dialect)

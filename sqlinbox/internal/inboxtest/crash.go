@@ -53,6 +53,12 @@ func (s Server) setup(address string) receiverSetup {
 	return receiverSetup{Dialect: s.Dialect, Driver: s.Driver, Source: s.Source, Address: address, Group: s.Group}
 }
 
+// CrashOnSQLite runs Crash with a driver of SQLite, with groups and without.
+func CrashOnSQLite(t *testing.T, driver string) {
+	t.Run("each by itself", func(t *testing.T) { Crash(t, OnSQLite(t, driver, "wal", 0)) })
+	t.Run("groups", func(t *testing.T) { Crash(t, OnSQLite(t, driver, "wal", 32)) })
+}
+
 // Crash kills a receiver's process at random moments, while a local Ittybit delivers to it with
 // duplicates, out of order, and with dropped connections. What was answered 200 must be in the
 // database after each kill, and at the end each event's effect once.

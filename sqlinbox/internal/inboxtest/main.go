@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ittybit/ittybit-go/internal/daemon"
 	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 )
 
@@ -22,31 +23,9 @@ func Main(m *testing.M, servers ...func(context.Context) (stop func() error, err
 		}
 		return
 	}
-	os.Exit(runTests(m, append(servers, pgtest.ServerForAll)))
-}
-
-// runTests starts one server of each kind for all tests, where none is given and one is installed.
-func runTests(m *testing.M, servers []func(context.Context) (func() error, error)) (code int) {
 	before := runtime.NumGoroutine()
-	defer func() { code = max(code, leftBehind(before)) }()
-	var stops []func() error
-	defer func() {
-		for _, stop := range stops {
-			if err := stop(); err != nil {
-				fmt.Fprintln(os.Stderr, "FAIL:", err)
-				code = 1
-			}
-		}
-	}()
-	for _, start := range servers {
-		stop, err := start(context.Background())
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			return 1
-		}
-		stops = append(stops, stop)
-	}
-	return m.Run()
+	code := daemon.RunTests(m.Run, append(servers, pgtest.ServerForAll)...)
+	os.Exit(max(code, leftBehind(before)))
 }
 
 // leftBehind gives 1 where there are more goroutines than before, after a while.

@@ -53,6 +53,15 @@ func Run(t *testing.T, open func(t testing.TB) *Backend) {
 	}
 }
 
+// RunOnSQLite runs the table with a driver of SQLite, in each journal mode, with groups and
+// without.
+func RunOnSQLite(t *testing.T, driver string) {
+	for _, journalMode := range []string{"wal", "delete"} {
+		t.Run(journalMode, func(t *testing.T) { Run(t, SQLite(driver, journalMode)) })
+		t.Run(journalMode+", groups", func(t *testing.T) { Run(t, SQLite(driver, journalMode, Grouped())) })
+	}
+}
+
 func handled(t *testing.T, b *bench) {
 	h := b.inbox.Wrap(b.effect(nil))
 	for _, want := range []ittybit.Outcome{ittybit.OutcomeHandled, ittybit.OutcomeDuplicate, ittybit.OutcomeDuplicate} {

@@ -17,7 +17,8 @@ import (
 
 func TestEventKey_isTheSameForTheSameHappening(t *testing.T) {
 	polled := new(ittybit.Task)
-	// As the API gives it: with fields that the webhook does not have, and without some that it has.
+	// As the API gives it: with fields that the webhook does not have, and without some that it
+	// has.
 	require.NoError(t, json.Unmarshal([]byte(`{"id":"task_123abc","object":"task","kind":"nsfw","status":"completed","progress":100,
 		"created":"2025-01-10T12:34:56Z","updated":"2025-01-10T12:35:22Z"}`), polled))
 	tests := map[string]struct{ a, b *ittybit.Event }{

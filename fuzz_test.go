@@ -199,8 +199,8 @@ func requireEventOfAnySpacing(t *testing.T, body []byte, e *ittybit.Event) {
 	require.Equal(t, e.Key(), other.Key())
 }
 
-// requireTaskAsOfTheStandardLibrary: the texts of a bare task are what encoding/json makes of the fields of
-// just these names, also where a name or a text is escaped, or a name comes twice.
+// requireTaskAsOfTheStandardLibrary: the texts of a bare task are what encoding/json makes of the
+// fields of just these names, also where a name or a text is escaped, or a name comes twice.
 func requireTaskAsOfTheStandardLibrary(t *testing.T, body []byte, e *ittybit.Event) {
 	t.Helper()
 	var fields map[string]json.RawMessage

@@ -86,8 +86,8 @@ func (s *Server) mayControl(r *http.Request) error {
 	return nil
 }
 
-// isFromHere reports whether a request comes from this machine: from a loopback address, or from the
-// address at which it came in, as a connection to an address of the same machine does.
+// isFromHere reports whether a request comes from this machine: from a loopback address, or from
+// the address at which it came in, as a connection to an address of the same machine does.
 func isFromHere(r *http.Request) bool {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -47,8 +47,8 @@ type Inbox struct{ core *core.Inbox }
 
 // New makes an inbox in db. It does not touch the database yet: see [Inbox.Migrate] and
 // [Inbox.Check]. A mistake in the program (a nil db, an unknown dialect, an invalid table name, an
-// isolation level that the database does not have) panics, as [net/http.Handle] does: it should show at
-// start-up.
+// isolation level that the database does not have) panics, as [net/http.Handle] does: it should
+// show at start-up.
 func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	if db == nil {
 		panic("sqlinbox: New: nil db")

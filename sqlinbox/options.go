@@ -61,8 +61,8 @@ func WithIsolation(level sql.IsolationLevel) Option {
 
 // WithoutSync leaves PRAGMA synchronous of SQLite as the connection has it. Without this option a
 // transaction of the inbox raises it, to FULL in WAL mode and to EXTRA in the others, and puts it
-// back afterwards: below that, a power cut can lose what was acknowledged. In Postgres and MySQL New
-// panics at it: there the server's settings count, which [Inbox.Check] looks at.
+// back afterwards: below that, a power cut can lose what was acknowledged. In Postgres and MySQL
+// New panics at it: there the server's settings count, which [Inbox.Check] looks at.
 func WithoutSync() Option { return option(func(c *core.Config) { c.NoSync = true }) }
 
 // WithGroupCommit has up to n deliveries that wait for SQLite's one writer committed together, so
@@ -73,11 +73,11 @@ func WithoutSync() Option { return option(func(c *core.Config) { c.NoSync = true
 // delivery. Nobody waits for a group to fill.
 //
 // A group takes on no member any more after 25 ms, or shortly before the deadline of one that waits
-// for the commit. A handler that took longer than 25 ms runs alone at the next event of that type and
-// kind, because the group would wait for it. Where SQLite or a handler has ended the shared transaction, or the commit
-// fails, nobody is answered, and all of the group run again, each in a transaction of its own: what
-// was committed after all is then found as handled before, and answered as such. Events without a
-// key (see [WithKey]) are not grouped.
+// for the commit. A handler that took longer than 25 ms runs alone at the next event of that type
+// and kind, because the group would wait for it. Where SQLite or a handler has ended the shared
+// transaction, or the commit fails, nobody is answered, and all of the group run again, each in a
+// transaction of its own: what was committed after all is then found as handled before, and
+// answered as such. Events without a key (see [WithKey]) are not grouped.
 //
 // A handler must not keep its [Tx] after it returned: what it then writes becomes part of another
 // delivery. And one whose statement failed so that SQLite rolled everything back (its context ended

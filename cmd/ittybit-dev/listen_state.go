@@ -24,7 +24,8 @@ type foundEvent struct {
 }
 
 // listenState keeps what listen has found and delivered: in one SQLite database, so that a kill at
-// any time loses nothing. Of what was delivered it keeps the keys that the next poll may find again.
+// any time loses nothing. Of what was delivered it keeps the keys that the next poll may find
+// again.
 type listenState struct {
 	ctx  context.Context //nolint:containedctx // what was delivered is recorded also when it has ended
 	db   *sql.DB

@@ -236,7 +236,8 @@ func (u *usage) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if tcp, ok := c.(*net.TCPConn); ok {
-			// Else it takes 24,000 responses until the system takes no more from the one who reads none.
+			// Else it takes 24,000 responses until the system takes no more from the one who reads
+			// none.
 			_ = tcp.SetWriteBuffer(16 << 10)
 		}
 		u.count(1)

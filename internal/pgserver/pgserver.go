@@ -26,8 +26,8 @@ var ErrNotInstalled = errors.New("PostgreSQL is not installed: initdb and postgr
 // run as root.
 const owner = "postgres"
 
-// Server is a PostgreSQL server. Its Pause stops it as a crash does: open transactions are lost, and
-// what was committed is there again after Resume.
+// Server is a PostgreSQL server. Its Pause stops it as a crash does: open transactions are lost,
+// and what was committed is there again after Resume.
 type Server struct {
 	daemon.Daemon
 
@@ -92,8 +92,8 @@ func (s *Server) postgres(ctx context.Context) *exec.Cmd {
 		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.Port), "-c", "unix_socket_directories=")
 }
 
-// isReady reads the line by which the server tells pg_ctl, too, that it takes connections: the eighth
-// of its lock file, whose first is the process that wrote it.
+// isReady reads the line by which the server tells pg_ctl, too, that it takes connections: the
+// eighth of its lock file, whose first is the process that wrote it.
 func (s *Server) isReady(pid int) bool {
 	content, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid")) // not there yet
 	lines := strings.Split(string(content), "\n")

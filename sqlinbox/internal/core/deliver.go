@@ -155,7 +155,8 @@ func (in *Inbox) finish(ctx context.Context, tx Tx, s Statement) error {
 	return nil
 }
 
-// callHandler calls the handler in a transaction, and notes whether it is slow for this kind of event.
+// callHandler calls the handler in a transaction, and notes whether it is slow for this kind of
+// event.
 func (d *delivery) callHandler(ctx context.Context, tx Tx) error {
 	if d.inbox.groups == nil {
 		return d.inbox.call(ctx, d.next, tx, d.event)

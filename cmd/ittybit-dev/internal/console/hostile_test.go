@@ -158,7 +158,8 @@ func TestHostile_anUploadedPage(t *testing.T) {
 		assert.NotContains(t, problem, "dialog")
 	}
 
-	// What another site of this machine runs, in a browser that is signed in, neither reads nor changes anything.
+	// What another site of this machine runs, in a browser that is signed in, neither reads nor
+	// changes anything.
 	id := b.send(completed("nsfw"))
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -185,7 +186,8 @@ func TestHostile_anUploadedPage(t *testing.T) {
 	assert.Contains(t, q.text("body"), "not this console's")
 }
 
-// Another site that sends a browser to the printed address can't sign it in with a token of its own.
+// Another site that sends a browser to the printed address can't sign it in with a token of its
+// own.
 func TestHostile_pagesAreNotGuessed(t *testing.T) {
 	b := start(t, nil, ittybittest.WithTaskDuration(0))
 	p := newTab(t)

@@ -120,8 +120,7 @@ type WorkflowStep struct {
 	// Next runs after this step, with its output.
 	Next []WorkflowStep `json:"next,omitzero"`
 
-	// Options are those of the kind, such as [VideoOptions]. They stand beside Kind
-	// on the wire.
+	// Options are those of the kind, such as [VideoOptions]. They stand beside Kind on the wire.
 	Options TaskOptions `json:"-"`
 	// Extra are further fields. Those read from the API that neither WorkflowStep
 	// nor the type of Options knows are kept here, their numbers as [json.Number].
@@ -195,8 +194,7 @@ func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
 	return s.readOptions()
 }
 
-// readOptions moves the fields that the kind's options type knows from Extra to
-// Options.
+// readOptions moves the fields that the kind's options type knows from Extra to Options.
 func (s *WorkflowStep) readOptions() error {
 	optionsType := typedOptions[s.Kind]
 	if optionsType == nil {
@@ -302,8 +300,7 @@ func (s WorkflowStep) isUndecoded(name string) bool {
 	return i >= 0 && !jsonx.IsNull(s.preserved[i].Value)
 }
 
-// checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a
-// kind.
+// checkSteps checks a workflow, or the steps below one, which Ittybit lets go without a kind.
 func checkSteps(path string, steps []WorkflowStep, top bool, insecure insecureHosts) error {
 	for i, step := range steps {
 		if step.isWorkflow {
@@ -381,9 +378,8 @@ type AutomationListParams struct {
 // AutomationsService calls /automations. Use it as Client.Automations.
 type AutomationsService struct{ client *Client }
 
-// Create makes an automation. What is wrong with params is a [*ParamError], before
-// anything is sent. An error that matches [ErrOutcomeUnknown] means that the
-// automation may exist.
+// Create makes an automation. What is wrong with params is a [*ParamError], before anything is
+// sent. An error that matches [ErrOutcomeUnknown] means that the automation may exist.
 func (s *AutomationsService) Create(ctx context.Context, params AutomationCreateParams, opts ...RequestOption) (*Automation, error) {
 	if err := params.check(s.client.insecure); err != nil {
 		return nil, err

@@ -14,12 +14,11 @@ import (
 // before. A [WebhookHandler] takes it from its EventHandler as success, too.
 var ErrAlreadyHandled = errors.New("ittybit: event was already handled")
 
-// Deduplicator remembers which events were handled, so that a redelivery is not
-// handled again. [MemoryDeduplicator] serves one process. A store that processes share
-// must lease its claims, so that a crash frees them: for longer than a handler may run,
-// which is longer than its deadline where it does not follow its context. It must
-// remember keys for longer than Ittybit retries, and than [WithTolerance] lets a delivery
-// be repeated.
+// Deduplicator remembers which events were handled, so that a redelivery is not handled again.
+// [MemoryDeduplicator] serves one process. A store that processes share must lease its claims, so
+// that a crash frees them: for longer than a handler may run, which is longer than its deadline
+// where it does not follow its context. It must remember keys for longer than Ittybit retries, and
+// than [WithTolerance] lets a delivery be repeated.
 type Deduplicator interface {
 	// Claim waits for a claim on key. It gives ErrAlreadyHandled if key was completed
 	// before. While another holder has it, it waits until ctx ends, and gives its error.
@@ -30,9 +29,8 @@ type Deduplicator interface {
 // Claim is the right to handle one event. Exactly one of its methods is called, once,
 // with a context that lives for five seconds, whatever became of the handler's own.
 type Claim interface {
-	// Complete ends the claim after success, or [Discard]: the key is never handled
-	// again. An error (the lease was lost, or a transaction could not be committed)
-	// makes the event come again.
+	// Complete ends the claim after success, or [Discard]: the key is never handled again. An error
+	// (the lease was lost, or a transaction could not be committed) makes the event come again.
 	Complete(ctx context.Context) error
 	// Release ends the claim after a failure or a panic: the key is free again. An
 	// error only joins the handler's own.
@@ -157,10 +155,9 @@ const (
 	DefaultDeduplicatorTTL      = 72 * time.Hour
 )
 
-// MemoryDeduplicator remembers events in memory: for one process, and only as long as
-// it lives. After a restart, an event that is delivered again is handled again. It is
-// safe for concurrent use, and must not be copied. The zero one is ready, and has the default
-// capacity and time.
+// MemoryDeduplicator remembers events in memory: for one process, and only as long as it lives.
+// After a restart, an event that is delivered again is handled again. It is safe for concurrent
+// use, and must not be copied. The zero one is ready, and has the default capacity and time.
 //
 // Handled keys lie in a ring in the order in which they were completed, which is also the order
 // in which they expire.

@@ -38,8 +38,7 @@ type Delivery struct {
 	ForwardedFor string
 }
 
-// ObserverOption is what [WithObserver] gives: an option for webhook handlers and for
-// [Reconcile].
+// ObserverOption is what [WithObserver] gives: an option for webhook handlers and for [Reconcile].
 type ObserverOption interface {
 	WebhookOption
 	ReconcileOption
@@ -329,8 +328,8 @@ func forwardedFor(header http.Header) string {
 	return cutClaim(strings.Join(lines, ", "))
 }
 
-// notify writes the log line of an event that [Reconcile] has handed on, and calls the observer. What was
-// handled before is of interest only at Debug.
+// notify writes the log line of an event that [Reconcile] has handed on, and calls the observer.
+// What was handled before is of interest only at Debug.
 func (r *reconciliation) notify(ctx context.Context, d Delivery, stack []byte) {
 	level := levelOf(d.Outcome)
 	if d.Outcome == OutcomeDuplicate || d.Outcome == OutcomeIgnored {

@@ -30,19 +30,17 @@ var (
 	// ErrMissingAPIKey is matched by the [*ParamError] of an empty key.
 	ErrMissingAPIKey = errors.New("ittybit: the API key is empty")
 
-	// ErrOutcomeUnknown is matched by the error of a creating call that may have been
-	// carried out though it failed: cut or timed out after it was sent, answered with a
-	// redirect or a 5xx (but for a 503 with Retry-After), or with a success that can't be
-	// read. Check whether the thing exists before
-	// calling again, or accept a duplicate: [TasksService.All] with the kind gives the
-	// tasks to compare by their Input and Created.
+	// ErrOutcomeUnknown is matched by the error of a creating call that may have been carried out
+	// though it failed: cut or timed out after it was sent, answered with a redirect or a 5xx (but
+	// for a 503 with Retry-After), or with a success that can't be read. Check whether the thing
+	// exists before calling again, or accept a duplicate: [TasksService.All] with the kind gives
+	// the tasks to compare by their Input and Created.
 	ErrOutcomeUnknown = pipeline.ErrOutcomeUnknown
 
 	// ErrNoMorePages is what [Page.Next] gives after the last page.
 	ErrNoMorePages = errors.New("ittybit: no more pages")
 
-	// ErrNoResults is matched when a task has no results, or none of the kind that
-	// was asked for.
+	// ErrNoResults is matched when a task has no results, or none of the kind that was asked for.
 	ErrNoResults = errors.New("ittybit: the task has no such results")
 )
 

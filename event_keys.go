@@ -12,23 +12,22 @@ import (
 // Key names what happened: it is the same on every redelivery, and different for every
 // other happening. Keys are stored in databases and do not change between versions:
 //
-//	event                                                        key
-//	with an id of its own (API version 2025-12-01)               evt:<id>
-//	end of a task: completed, succeeded                          task:<id>:completed
-//	end of a task: ready, with an output or results              task:<id>:ready
-//	end of a task: failed, error                                 task:<id>:failed
-//	end of a task: cancelled, canceled                           task:<id>:cancelled
-//	end of a job: succeeded, completed                           job:<id>:succeeded
-//	end of a job: failed, error                                  job:<id>:failed
-//	end of a job: cancelled, canceled                            job:<id>:cancelled
-//	any other state of a task or job                             <object>:<id>:<status>:<digest>
-//	media                                                        media:<id>:<digest>
-//	anything else                                                <object or type>:<id>[:<status>]:<digest>
+//	event                                            key
+//	with an id of its own (API version 2025-12-01)   evt:<id>
+//	end of a task: completed, succeeded              task:<id>:completed
+//	end of a task: ready, with an output or results  task:<id>:ready
+//	end of a task: failed, error                     task:<id>:failed
+//	end of a task: cancelled, canceled               task:<id>:cancelled
+//	end of a job: succeeded, completed               job:<id>:succeeded
+//	end of a job: failed, error                      job:<id>:failed
+//	end of a job: cancelled, canceled                job:<id>:cancelled
+//	any other state of a task or job                 <object>:<id>:<status>:<digest>
+//	media                                            media:<id>:<digest>
+//	anything else                                    <object or type>:<id>[:<status>]:<digest>
 //
-// A task ends once, and the key of its end is the same whether it came by webhook, in the
-// payload of any API version, or by polling (see [EventFromTask]). The digest is that of
-// the body, 32 hex digits: two progress updates are two events, and so are two payloads
-// about one media object.
+// A task ends once, and the key of its end is the same whether it came by webhook, in the payload
+// of any API version, or by polling (see [EventFromTask]). The digest is that of the body, 32 hex
+// digits: two progress updates are two events, and so are two payloads about one media object.
 func (e *Event) Key() string {
 	if e.ID != "" {
 		return "evt:" + e.ID

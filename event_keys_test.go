@@ -57,7 +57,8 @@ func TestEventKey_differsForEveryOtherHappening(t *testing.T) {
 		`{"id":"job_1","object":"job","status":"processing"}`, `{"id":"job_1","object":"job","status":"processing","tasks":[]}`,
 		`{"id":"evt_1","object":"event","kind":"task.updated","data":{"id":"task_1"}}`,
 		`{"id":"evt_2","object":"event","kind":"task.updated","data":{"id":"task_1"}}`,
-		// Without an id nothing may be taken for something else, however much it looks like the end of it.
+		// Without an id nothing may be taken for something else, however much it looks like the end
+		// of it.
 		`{"object":"task","status":"completed"}`, `{"object":"task","status":"completed","kind":"nsfw"}`, `{"object":"task","status":"completed","n":1}`,
 		`{"object":"job","status":"succeeded"}`, `{"object":"job","status":"succeeded","n":1}`, `{"object":"media"}`, `{"object":"media","n":1}`,
 		`{"object":"event","kind":"task.completed","data":{"status":"completed"}}`, `{"object":"event","kind":"task.completed","data":{"status":"completed","n":1}}`,
@@ -356,7 +357,8 @@ func TestSupersedes_withinARank(t *testing.T) {
 	}
 }
 
-// TestEvent_marshalsToWhatWasReceived: through json.Marshal and back, as in a queue, an event is the same one.
+// TestEvent_marshalsToWhatWasReceived: through json.Marshal and back, as in a queue, an event is the
+// same one.
 func TestEvent_marshalsToWhatWasReceived(t *testing.T) {
 	for name, body := range map[string]string{
 		"a task":               webhookPageBody,

@@ -28,10 +28,9 @@ func (f EventHandlerFunc) HandleEvent(ctx context.Context, e *Event) error { ret
 // kind: there it is a [*ParamError].
 const AnyTaskKind TaskKind = "*"
 
-// EventMux is an [EventHandler] that calls the most specific of its handlers: the one for
-// a kind of task, else the one for the type of event, else [EventMux.OnUnhandled]. An event
-// that none takes counts as handled. The zero EventMux is ready; one is safe for concurrent
-// use.
+// EventMux is an [EventHandler] that calls the most specific of its handlers: the one for a kind of
+// task, else the one for the type of event, else [EventMux.OnUnhandled]. An event that none takes
+// counts as handled. The zero EventMux is ready; one is safe for concurrent use.
 //
 // [EventTaskCompleted] and [EventTaskSucceeded] are one type here, and so are the other
 // spellings of an end, such as task.canceled and [EventTaskCancelled]. On for such a type is

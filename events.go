@@ -13,13 +13,11 @@ import (
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
 
-// EventType says what happened. It is an open type: Ittybit may send types that are
-// not named here.
+// EventType says what happened. It is an open type: Ittybit may send types that are not named here.
 type EventType string
 
-// The types of events. Ittybit's webhooks documentation lists media.created and
-// task.completed; the others come from what else a webhook may carry and from later
-// versions of the API.
+// The types of events. Ittybit's webhooks documentation lists media.created and task.completed; the
+// others come from what else a webhook may carry and from later versions of the API.
 const (
 	EventMediaCreated  EventType = "media.created"
 	EventTaskCreated   EventType = "task.created"

@@ -278,7 +278,8 @@ func TestParseEvent_refusesWhatItCannotRoute(t *testing.T) {
 		var event ittybit.Event
 		require.ErrorIs(t, json.Unmarshal([]byte(body), &event), ittybit.ErrUnroutableEvent)
 	}
-	// The last of two fields with one name counts; null is none; a field of another object is not asked.
+	// The last of two fields with one name counts; null is none; a field of another object is not
+	// asked.
 	for _, body := range []string{
 		`{"id":7,"id":"task_1","object":"task","status":"completed"}`, `{"id":"task_1","object":"task","kind":null,"status":null}`,
 		`{"id":"med_1","object":"media","files":[{"id":7,"kind":[]}]}`, `{"id":"evt_1","object":"event","kind":"run.failed","data":{"id":7}}`,

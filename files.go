@@ -128,8 +128,7 @@ func (p FileCreateParams) String() string { return printedJSON(p) }
 // GoString is String, so that %#v prints no signature either.
 func (p FileCreateParams) GoString() string { return p.String() }
 
-// FileUpdateParams are the parameters of [FilesService.Update]. What is nil is left
-// alone.
+// FileUpdateParams are the parameters of [FilesService.Update]. What is nil is left alone.
 type FileUpdateParams struct {
 	Folder   *string        `json:"folder,omitempty"`
 	Filename *string        `json:"filename,omitempty"`

@@ -169,7 +169,8 @@ func FuzzParseEvent(f *testing.F) {
 	})
 }
 
-// requireFieldThatIsNoString: one of these fields is there, in the payload or in its data, and is not a string.
+// requireFieldThatIsNoString: one of these fields is there, in the payload or in its data, and is
+// not a string.
 func requireFieldThatIsNoString(t *testing.T, body []byte, names ...string) {
 	t.Helper()
 	var fields map[string]json.RawMessage

@@ -18,9 +18,8 @@
 // A field that can't be decoded is left zero, and fails no call: DecodeError of the object names
 // it, and the client logs it.
 //
-// Calls are tried again where that is safe (see [RetryPolicy]). A POST that may have
-// been carried out although it failed is not repeated: its error matches
-// [ErrOutcomeUnknown].
+// Calls are tried again where that is safe (see [RetryPolicy]). A POST that may have been carried
+// out although it failed is not repeated: its error matches [ErrOutcomeUnknown].
 //
 // [FilesService.Upload] puts files onto the project's domain, in chunks that can be
 // resumed where they are large. [SignURL] lets others do so without the key.
@@ -45,12 +44,11 @@
 //	…
 //	http.Handle("POST /ittybit-webhook", webhook)
 //
-// Ittybit delivers an event again until it is answered 200 within five seconds, so an
-// event can come more than once: that is what [Deduplicate] is for. An error from the
-// handler makes the event come again; [RetryLater] and [Discard] say more. Never answer
-// first and work later: what a crash loses then does not come again. An event that no
-// handler takes is answered 200 and does not come again either;
-// [EventMux.OnUnhandled] takes those.
+// Ittybit delivers an event again until it is answered 200 within five seconds, so an event can
+// come more than once: that is what [Deduplicate] is for. An error from the handler makes the event
+// come again; [RetryLater] and [Discard] say more. Never answer first and work later: what a crash
+// loses then does not come again. An event that no handler takes is answered 200 and does not come
+// again either; [EventMux.OnUnhandled] takes those.
 //
 // Ittybit has not published how it signs. [WebhookVerifier] says which scheme is assumed
 // here, and [WebhookVerifier.Explain], which a logger at Debug level shows for each refused

@@ -19,7 +19,8 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// TestMain fails the run where a test has left a goroutine behind, and keeps the default log silent.
+// TestMain fails the run where a test has left a goroutine behind, and keeps the default log
+// silent.
 func TestMain(m *testing.M) { apitest.Main(m) }
 
 // What the tests of this package use of apitest, by short names.

@@ -82,8 +82,7 @@ type MediaCreateParams struct {
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
 
-// MediaUpdateParams are the parameters of [MediaService.Update]. What is nil is left
-// alone.
+// MediaUpdateParams are the parameters of [MediaService.Update]. What is nil is left alone.
 type MediaUpdateParams struct {
 	Title    *string        `json:"title,omitempty"`
 	Alt      *string        `json:"alt,omitempty"`

@@ -28,9 +28,8 @@ type LoggerOption interface {
 	ReconcileOption
 }
 
-// WithBaseURL replaces [DefaultBaseURL], for example with the address of a local
-// Ittybit. It must be https, or http for a loopback host; a path is kept in front of
-// the API's own.
+// WithBaseURL replaces [DefaultBaseURL], for example with the address of a local Ittybit. It must
+// be https, or http for a loopback host; a path is kept in front of the API's own.
 func WithBaseURL(baseURL string) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		c.baseURL = baseURL
@@ -136,13 +135,12 @@ func (o loggerOption) applyWebhook(c *webhookConfig) error { c.logger = o.logger
 
 func (o loggerOption) applyReconcile(c *reconcileConfig) error { c.logger = o.logger; return nil }
 
-// WithLogger writes to logger: a client writes a line for each attempt at Debug and for
-// each retry at Warn, a webhook handler a line for each delivery, and at Debug its
-// payload, or what [WebhookVerifier.Explain] says of a signature that was refused;
-// [Reconcile] a line for each event that it hands on, and one at its end. No line at any
-// level holds a key or a signature. Without a logger, or with nil, two things go to [slog.Default]:
-// the lines of a [WebhookHandler] at Warn and Error, and fields that cannot be decoded. A logger of
-// [slog.DiscardHandler] silences these too.
+// WithLogger writes to logger: a client writes a line for each attempt at Debug and for each retry
+// at Warn, a webhook handler a line for each delivery, and at Debug its payload, or what
+// [WebhookVerifier.Explain] says of a signature that was refused; [Reconcile] a line for each event
+// that it hands on, and one at its end. No line at any level holds a key or a signature. Without a
+// logger, or with nil, two things go to [slog.Default]: the lines of a [WebhookHandler] at Warn and
+// Error, and fields that cannot be decoded. A logger of [slog.DiscardHandler] silences these too.
 func WithLogger(logger *slog.Logger) LoggerOption { return loggerOption{logger} }
 
 // Defaults of a [RetryPolicy].
@@ -167,19 +165,16 @@ const (
 // down. What the API asks for by 429 with Retry-After, and what was never sent, does not draw on
 // it. An error says where the budget is why a call was not tried again.
 type RetryPolicy struct {
-	// MaxAttempts is the largest number of attempts, the first one included. 1 means no
-	// retry.
+	// MaxAttempts is the largest number of attempts, the first one included. 1 means no retry.
 	MaxAttempts int
-	// MinWait is the longest wait before the second attempt; it doubles with each
-	// further one.
+	// MinWait is the longest wait before the second attempt; it doubles with each further one.
 	MinWait time.Duration
 	// MaxWait bounds every wait. A Retry-After beyond it is not waited for: the
 	// [*APIError] comes back with RetryAfter set.
 	MaxWait time.Duration
-	// RetryAmbiguousPosts also repeats POSTs that may have been carried out, those
-	// whose error matches [ErrOutcomeUnknown]. Every attempt carries the same
-	// Idempotency-Key, but API version 2025-08-20 does not document that it is
-	// honoured: expect duplicates.
+	// RetryAmbiguousPosts also repeats POSTs that may have been carried out, those whose error
+	// matches [ErrOutcomeUnknown]. Every attempt carries the same Idempotency-Key, but API version
+	// 2025-08-20 does not document that it is honoured: expect duplicates.
 	RetryAmbiguousPosts bool
 }
 
@@ -258,9 +253,8 @@ func (c *requestConfig) idempotencyKey() string {
 	return rand.Text()
 }
 
-// WithIdempotencyKey sends key instead of a random one with a POST, so that a call
-// can be repeated by another process: 1 to 255 printable ASCII characters. It has no
-// effect on other methods.
+// WithIdempotencyKey sends key instead of a random one with a POST, so that a call can be repeated
+// by another process: 1 to 255 printable ASCII characters. It has no effect on other methods.
 func WithIdempotencyKey(key string) RequestOption {
 	return requestOption(func(c *requestConfig) error {
 		c.key = key
@@ -305,8 +299,7 @@ func WithResponseInfo(info *ResponseInfo) RequestOption {
 	})
 }
 
-// ResponseInfo describes the response to a call. It never holds the request, which
-// holds the key.
+// ResponseInfo describes the response to a call. It never holds the request, which holds the key.
 type ResponseInfo struct {
 	StatusCode int         // 0: there was no response
 	Header     http.Header // the response's headers

@@ -98,12 +98,12 @@ type reconcileConfig struct {
 // a task whose webhook came is not handled again: the keys are the same. Run it now and then,
 // such as every ten minutes, in one place at a time; it may run beside the endpoint.
 //
-// The report comes back also together with an error, with a checkpoint from which the next
-// run goes on: nothing is skipped, but for what is said of lists below. What was created within
-// the last minute before the newest task is read again. A failed handler does not end the run: its
-// task stays in the checkpoint and is handed on again in the next one. A task of the checkpoint
-// that can't be fetched ends it, and is given up only where a 404 comes in Ittybit's own words, and
-// not in those of a proxy. A run outlives an API that is away for a while ([WithMaxOutage]). It needs
+// The report comes back also together with an error, with a checkpoint from which the next run goes
+// on: nothing is skipped, but for what is said of lists below. What was created within the last
+// minute before the newest task is read again. A failed handler does not end the run: its task
+// stays in the checkpoint and is handed on again in the next one. A task of the checkpoint that
+// can't be fetched ends it, and is given up only where a 404 comes in Ittybit's own words, and not
+// in those of a proxy. A run outlives an API that is away for a while ([WithMaxOutage]). It needs
 // memory for the ids of three pages, and for those of the tasks that stay in the checkpoint.
 //
 // Webhooks of later API versions, which are events with ids of their own, have other keys:

@@ -62,7 +62,8 @@ func TestVerify_readsTheHeader(t *testing.T) {
 	wrong := strings.Repeat("0", 64)
 	inBase64 := base64.RawURLEncoding.EncodeToString(signedMAC(at, body))
 
-	// The last character of unpadded base64 has two bits that say nothing: other spellings of the same bytes.
+	// The last character of unpadded base64 has two bits that say nothing: other spellings of the
+	// same bytes.
 	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", inBase64[42])
 	respelled := inBase64[:42] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1])
 

@@ -181,7 +181,8 @@ func TestSignedURL_isNeverPrintedWithItsSignature(t *testing.T) {
 // The signatures were made with OpenSSL, here for put:
 //
 //	printf '%s' 'holidays/2025/beach.mp4?expiry=4102444800&method=put' |
-//	  openssl dgst -sha256 -hmac ittybit_test_key -binary | openssl base64 -A | tr '+/' '-_' | tr -d '='
+//	  openssl dgst -sha256 -hmac ittybit_test_key -binary |
+//	  openssl base64 -A | tr '+/' '-_' | tr -d '='
 func TestSignURL_signsAsOpenSSLDoes(t *testing.T) {
 	const path = "holidays/2025/beach.mp4"
 	for _, tt := range []struct {

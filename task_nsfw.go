@@ -39,8 +39,7 @@ type NSFWSignal struct {
 	Detected *bool
 }
 
-// NSFWSegment is a part of a video in which something was found. What Ittybit did not
-// send is zero.
+// NSFWSegment is a part of a video in which something was found. What Ittybit did not send is zero.
 type NSFWSegment struct {
 	Start    float64 `json:"start"` // seconds
 	End      float64 `json:"end"`   // seconds
@@ -48,14 +47,12 @@ type NSFWSegment struct {
 	Severity string  `json:"severity"`
 }
 
-// NSFW gives the results of an NSFW task. Results without a verdict in any of the
-// documented shapes are [ErrNoResults], never a "not NSFW", and so is a verdict that can't be
-// read an error, such as an empty text for the categories: treat both as unsafe, or let somebody
-// review the file.
+// NSFW gives the results of an NSFW task. Results without a verdict in any of the documented shapes
+// are [ErrNoResults], never a "not NSFW", and so is a verdict that can't be read an error, such as
+// an empty text for the categories: treat both as unsafe, or let somebody review the file.
 func (t *Task) NSFW() (*NSFWResults, error) { return taskResults[NSFWResults](t, TaskKindNSFW) }
 
-// UnmarshalJSON implements [json.Unmarshaler]. JSON without a verdict is
-// [ErrNoResults].
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without a verdict is [ErrNoResults].
 func (r *NSFWResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindNSFW, data)
 }

@@ -13,17 +13,15 @@ import (
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
 
-// TaskOptions are the options of one kind of task: [VideoOptions], [ImageOptions],
-// [AudioOptions], [ThumbnailsOptions], [SubtitlesOptions], [ChaptersOptions],
-// [SpeechOptions], [IngestOptions], [ConditionsOptions], [WorkflowOptions], or
-// [RawOptions] for any other. The same types serve tasks and workflow steps. A zero field
-// is not sent.
+// TaskOptions are the options of one kind of task: [VideoOptions], [ImageOptions], [AudioOptions],
+// [ThumbnailsOptions], [SubtitlesOptions], [ChaptersOptions], [SpeechOptions], [IngestOptions],
+// [ConditionsOptions], [WorkflowOptions], or [RawOptions] for any other. The same types serve tasks
+// and workflow steps. A zero field is not sent.
 //
-// Numbers that are negative, and those outside of a range that Ittybit documents, are
-// refused with a [*ParamError], such as that of "Options.FPS", before anything is sent;
-// RawOptions are the way around. API
-// version 2025-08-20 documents no ranges: they are those of later versions. Read from the
-// API, numbers in values of type any are [json.Number].
+// Numbers that are negative, and those outside of a range that Ittybit documents, are refused with
+// a [*ParamError], such as that of "Options.FPS", before anything is sent; RawOptions are the way
+// around. API version 2025-08-20 documents no ranges: they are those of later versions. Read from
+// the API, numbers in values of type any are [json.Number].
 type TaskOptions interface {
 	// optionsOf gives the kind that the options are for; empty: any.
 	optionsOf() TaskKind
@@ -67,9 +65,8 @@ type ImageOptions struct {
 	optionRest
 }
 
-// AudioOptions are the options of [TaskKindAudio]. All but Format are documented for
-// later API versions only (the audio and create-job pages); the page of version
-// 2025-08-20 is not known.
+// AudioOptions are the options of [TaskKindAudio]. All but Format are documented for later API
+// versions only (the audio and create-job pages); the page of version 2025-08-20 is not known.
 type AudioOptions struct {
 	Format  string  `json:"format,omitempty"`  // such as mp3
 	Quality string  `json:"quality,omitempty"` // very_low, low, medium, high or very_high
@@ -91,8 +88,7 @@ type ThumbnailsOptions struct {
 	optionRest
 }
 
-// SubtitlesOptions are the options of [TaskKindSubtitles]. None of its own are
-// documented.
+// SubtitlesOptions are the options of [TaskKindSubtitles]. None of its own are documented.
 type SubtitlesOptions struct {
 	// Confidence is the least confidence that counts. It is the general option of the
 	// tracks guide (2025), which says neither its range nor for which kinds it works.
@@ -141,9 +137,8 @@ type WorkflowOptions struct {
 	optionRest
 }
 
-// RawOptions are options without a type: those of a kind that this SDK has no type
-// for, and those read from the API that do not fit their type. They are not checked, but
-// for being JSON.
+// RawOptions are options without a type: those of a kind that this SDK has no type for, and those
+// read from the API that do not fit their type. They are not checked, but for being JSON.
 type RawOptions map[string]json.RawMessage
 
 // String is the JSON of the options, for logs, without signatures.
@@ -290,8 +285,7 @@ func Pixels(n int) Dimension { return Dimension{value: float64(n)} }
 // Percent is a Dimension of p percent of the input's.
 func Percent(p float64) Dimension { return Dimension{value: p, percent: true} }
 
-// Pixels gives the number of pixels; it is false for a percentage and for an unset
-// Dimension.
+// Pixels gives the number of pixels; it is false for a percentage and for an unset Dimension.
 func (d Dimension) Pixels() (int, bool) { return int(d.value), !d.percent && d.value != 0 }
 
 // Percent gives the percentage; it is false for pixels and for an unset Dimension.

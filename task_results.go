@@ -39,8 +39,7 @@ func (t *Task) Conditions() (*ConditionsResults, error) {
 	return taskResults[ConditionsResults](t, TaskKindConditions)
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. JSON without any of the fields is
-// [ErrNoResults].
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without any of the fields is [ErrNoResults].
 func (r *ConditionsResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindConditions, data)
 }
@@ -52,9 +51,8 @@ func (r *ConditionsResults) complete(text []byte) error {
 	return noResultsUnless(hasAny(text, "passed", "failed", "continue"))
 }
 
-// SpeechResults are the results of [TaskKindSpeech], in the shapes of API version
-// 2025-08-20 and of later ones (the speech pages). What a shape leaves out is nil or
-// empty.
+// SpeechResults are the results of [TaskKindSpeech], in the shapes of API version 2025-08-20 and of
+// later ones (the speech pages). What a shape leaves out is nil or empty.
 type SpeechResults struct {
 	Detected   *bool    `json:"detected,omitempty"` // whether anybody speaks; API version 2025-08-20 only
 	Speakers   *int     `json:"speakers,omitempty"` // how many
@@ -105,9 +103,8 @@ func completeLanguages(language *string, languages *[]string) {
 	}
 }
 
-// DescriptionResults are the results of [TaskKindDescription], and of what later API
-// versions call "summary" (the description and summary pages). What a shape leaves out is
-// nil or empty.
+// DescriptionResults are the results of [TaskKindDescription], and of what later API versions call
+// "summary" (the description and summary pages). What a shape leaves out is nil or empty.
 type DescriptionResults struct {
 	Title       string   `json:"title,omitempty"`
 	Description string   `json:"description,omitempty"`
@@ -164,10 +161,9 @@ type Chapter struct {
 
 // ThumbnailsResults are the results of [TaskKindThumbnails].
 type ThumbnailsResults struct {
-	// File says what the thumbnails have in common, such as Format, Width and Height. Its URL is
-	// as Ittybit sent it, or else the first of URLs.
-	// The tracks guide describes another kind of file here, a sprite sheet's track of
-	// Type text/vtt.
+	// File says what the thumbnails have in common, such as Format, Width and Height. Its URL is as
+	// Ittybit sent it, or else the first of URLs. The tracks guide describes another kind of file
+	// here, a sprite sheet's track of Type text/vtt.
 	File
 
 	Count int      `json:"count,omitempty"` // as Ittybit sent it, or else the number of URLs
@@ -179,8 +175,7 @@ func (t *Task) Subtitles() (*SubtitlesResults, error) {
 	return taskResults[SubtitlesResults](t, TaskKindSubtitles)
 }
 
-// Chapters gives the results of a chapters task. Without a URL and chapters it is
-// [ErrNoResults].
+// Chapters gives the results of a chapters task. Without a URL and chapters it is [ErrNoResults].
 func (t *Task) Chapters() (*ChaptersResults, error) {
 	return taskResults[ChaptersResults](t, TaskKindChapters)
 }
@@ -208,8 +203,7 @@ func (r *SubtitlesResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindSubtitles, data)
 }
 
-// UnmarshalJSON implements [json.Unmarshaler]. JSON without a URL and chapters is
-// [ErrNoResults].
+// UnmarshalJSON implements [json.Unmarshaler]. JSON without a URL and chapters is [ErrNoResults].
 func (r *ChaptersResults) UnmarshalJSON(data []byte) error {
 	return unmarshalResults(r, TaskKindChapters, data)
 }

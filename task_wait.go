@@ -132,11 +132,10 @@ func (e *UnfinishedError) Error() string {
 func (e *UnfinishedError) Unwrap() error { return e.Err }
 
 // Wait polls a task until it has ended, ctx ends, or it can't be fetched. It outlives an API that
-// is away for a while ([WithMaxOutage]). A task that ended without success comes back together
-// with a [*TaskFailedError]; with any other error, the last state that was seen comes back, if
-// there is one. A status that this version does not know ends it once the task has a time of
-// completion. Polling counts against Ittybit's rate limits: where you can, receive webhooks
-// instead.
+// is away for a while ([WithMaxOutage]). A task that ended without success comes back together with
+// a [*TaskFailedError]; with any other error, the last state that was seen comes back, if there is
+// one. A status that this version does not know ends it once the task has a time of completion.
+// Polling counts against Ittybit's rate limits: where you can, receive webhooks instead.
 func (s *TasksService) Wait(ctx context.Context, id string, opts ...WaitOption) (*Task, error) {
 	cfg, err := newWaitConfig(opts)
 	if err != nil {

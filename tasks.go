@@ -357,12 +357,10 @@ type TaskCreateParams struct {
 	Folder      string   `json:"folder,omitempty"`      // of the output
 	Ref         string   `json:"ref,omitempty"`         // names the output in the media's URLs
 	Description string   `json:"description,omitempty"` // for people
-	// WebhookURL is where the task is posted when it has ended: https, or http for a
-	// loopback host.
+	// WebhookURL is where the task is posted when it has ended: https, or http for a loopback host.
 	WebhookURL string `json:"webhook_url,omitempty"`
 
-	// Options are those of the kind, such as [ImageOptions]. They stand beside Kind
-	// on the wire.
+	// Options are those of the kind, such as [ImageOptions]. They stand beside Kind on the wire.
 	Options TaskOptions `json:"-"`
 	// Extra are further fields, for what this SDK does not know yet. A name that it
 	// does know is a [*ParamError].

@@ -31,26 +31,23 @@ const (
 	retryAfterBusy = time.Second
 )
 
-// WebhookHandler receives Ittybit's webhooks: an [http.Handler] that verifies the
-// signature, reads the event, calls an [EventHandler] and responds. Make one with
-// [NewWebhookHandler].
+// WebhookHandler receives Ittybit's webhooks: an [http.Handler] that verifies the signature, reads
+// the event, calls an [EventHandler] and responds. Make one with [NewWebhookHandler].
 //
 // The response is 200 for an event that must not come again: handled, handled before, without a
-// handler, or ended by [Discard]. With any other Ittybit delivers again: 500 after an error or
-// a panic, or where the handler ended its goroutine; 503 with Retry-After after [RetryLater], after
+// handler, or ended by [Discard]. With any other Ittybit delivers again: 500 after an error or a
+// panic, or where the handler ended its goroutine; 503 with Retry-After after [RetryLater], after
 // the handler's deadline, and above a limit of this handler. It refuses other methods than POST
 // (405), bodies that are too large (413), too slow (408) or broken off (400), deliveries that are
 // not signed as [WebhookVerifier] wants it (401), and signed bodies that are not a JSON object
-// (400).
-// A 200 has no body; that of any other response is the status' standard text, and never repeats
-// anything of the request, nor of an error.
+// (400). A 200 has no body; that of any other response is the status' standard text, and never
+// repeats anything of the request, nor of an error.
 //
-// The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown]
-// waits for it; over HTTP/2, not where the sender has hung up, to whom nothing was
-// acknowledged. Its context has a deadline, counted from the request's start, and does
-// not end when the sender hangs up: work that is nearly done is finished. A success
-// that comes late is a success. Mind that Ittybit delivers again where a response takes
-// longer than 5 seconds: wrap handlers in [Deduplicate].
+// The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown] waits for it;
+// over HTTP/2, not where the sender has hung up, to whom nothing was acknowledged. Its context has
+// a deadline, counted from the request's start, and does not end when the sender hangs up: work
+// that is nearly done is finished. A success that comes late is a success. Mind that Ittybit
+// delivers again where a response takes longer than 5 seconds: wrap handlers in [Deduplicate].
 //
 // No failure is silent. Without [WithLogger], lines of level Warn and Error go to [slog.Default],
 // as it is then: panics with their stack, errors of the handler, refusals, responses that came too
@@ -110,9 +107,8 @@ func WithProcessingTimeout(d time.Duration) WebhookOption {
 	return positive("processing timeout", d, func(c *webhookConfig) { c.processingTimeout = d })
 }
 
-// WithMaxInFlight sets how many verified deliveries are handled at once; one more is
-// answered 503. It must be positive; the default is [DefaultMaxInFlight]. Unsigned
-// requests don't count.
+// WithMaxInFlight sets how many verified deliveries are handled at once; one more is answered 503.
+// It must be positive; the default is [DefaultMaxInFlight]. Unsigned requests don't count.
 func WithMaxInFlight(n int) WebhookOption {
 	return positive("max in flight", n, func(c *webhookConfig) { c.maxInFlight = int64(n) })
 }
@@ -126,10 +122,9 @@ func WithMaxBufferedBytes(n int64) WebhookOption {
 	return positive("max buffered bytes", n, func(c *webhookConfig) { c.maxBuffered = n })
 }
 
-// NewWebhookHandler makes a handler for deliveries signed with secret, which is the
-// project's API key, or the secret of a webhook endpoint where Ittybit gave one. A secret
-// that is empty or has white space around it, a nil next and an option that makes no sense are
-// a [*ParamError].
+// NewWebhookHandler makes a handler for deliveries signed with secret, which is the project's API
+// key, or the secret of a webhook endpoint where Ittybit gave one. A secret that is empty or has
+// white space around it, a nil next and an option that makes no sense are a [*ParamError].
 func NewWebhookHandler(secret string, next EventHandler, opts ...WebhookOption) (*WebhookHandler, error) {
 	if next == nil {
 		return nil, &ParamError{Param: "next", Reason: "is nil"}
@@ -185,7 +180,8 @@ func (h *WebhookHandler) finish(w http.ResponseWriter, r *http.Request, d *deliv
 	if !d.returned && r.ProtoMajor == 1 {
 		w.Header().Set("Connection", "close") // as net/http does in any case
 	}
-	// The status comes first: some adapters respond with 200 where none is set, whatever happens next.
+	// The status comes first: some adapters respond with 200 where none is set, whatever happens
+	// next.
 	bodyread.Respond(w, d.StatusCode, d.retryAfter)
 	ending := true
 	defer func() { // last, because nobody knows what a writer does when it is flushed

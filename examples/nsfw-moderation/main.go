@@ -104,7 +104,8 @@ func moderation(db *database) ittybit.EventHandler {
 		_, err = sqlinbox.Tx(ctx).ExecContext(ctx, db.completed(), e.Task.ID, found.IsNSFW, found.Confidence)
 		return err
 	})
-	// Of a task that failed or was cancelled it stays unknown whether the image is safe: NULL, and not false.
+	// Of a task that failed or was cancelled it stays unknown whether the image is safe: NULL, and
+	// not false.
 	ended := func(ctx context.Context, e *ittybit.Event) error {
 		_, err := sqlinbox.Tx(ctx).ExecContext(ctx, db.ended(), e.Task.ID, string(e.Task.Status))
 		return err

@@ -74,7 +74,8 @@ func run(ctx context.Context, address string, local bool) error {
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{
 		Handler: handler,
-		// What never reaches the webhook's handler is the server's to end: SECURITY.md explains the values.
+		// What never reaches the webhook's handler is the server's to end: SECURITY.md explains the
+		// values.
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       7 * time.Second,
 		WriteTimeout:      10 * time.Second,

@@ -89,7 +89,7 @@ func run(local bool) error {
 		fmt.Println("uploaded:", result.File.Kind, result.File.Filename)
 	}
 
-	// 3. What came of it. A server does not poll: its webhook is posted when the subtitles are there.
+	// 3. What came of it. A server does not poll: its webhook comes when the subtitles are there.
 	for {
 		done := 0
 		for task, err := range client.Tasks.All(ctx, ittybit.TaskListParams{}) {

@@ -24,8 +24,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// Key is the API key of the client tests: it must turn up nowhere but in the
-// Authorization header.
+// Key is the API key of the client tests: it must turn up nowhere but in the Authorization header.
 const Key = "ittybit_test_k3y+/0a&1b"
 
 // Task is a task as the API sends it.

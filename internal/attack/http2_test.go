@@ -71,7 +71,8 @@ func http2Attacks() []attack {
 			name: "HTTP/2: a bomb of compressed fields", workers: 1, pause: time.Second, must: []string{"431"}, may: []string{"goaway", cut},
 			run: func(s *sender) {
 				s.http2(func(c *conn) string {
-					// One field of 3,000 bytes goes into the table, and is then named in one byte, 3,000 times.
+					// One field of 3,000 bytes goes into the table, and is then named in one byte,
+					// 3,000 times.
 					fields := requestFields() + "\x40" + text("x-bomb") + text(strings.Repeat("b", 3000)) + strings.Repeat("\xbe", 3000)
 					c.say(frame(frameHeaders, flagEndHeaders|flagEndStream, 1, fields))
 					return c.response2(true)

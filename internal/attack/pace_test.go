@@ -17,8 +17,8 @@ const (
 	shutdownTimeout   = 15 * time.Second
 )
 
-// pace is by how much every timeout of the attack is longer, of the server and of its senders: 1, but
-// where other processes leave so little of the machine that honest work would run into them.
+// pace is by how much every timeout of the attack is longer, of the server and of its senders: 1,
+// but where other processes leave so little of the machine that honest work would run into them.
 var pace = 1
 
 func paced(d time.Duration) time.Duration { return d * time.Duration(pace) }

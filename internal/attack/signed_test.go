@@ -41,7 +41,8 @@ func signedAttacks() []attack {
 			run: func(s *sender) { s.deliver(nested(s, 5_000)) },
 		},
 		{
-			// One that cannot be routed, because its kind or its status is not a string, is to come again.
+			// One that cannot be routed, because its kind or its status is not a string, is to come
+			// again.
 			name: "signed, hostile values", workers: 4, pause: brief, must: []string{"200"}, may: []string{"500"},
 			run: func(s *sender) { s.deliver(hostileTask(s)) },
 		},

@@ -12,9 +12,9 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// FuzzNextLink: a page leads to the next one of the same list at the same address, whatever a server
-// writes into its header; and a link that is written as RFC 8288 has it is found among others,
-// whatever its title says.
+// FuzzNextLink: a page leads to the next one of the same list at the same address, whatever a
+// server writes into its header; and a link that is written as RFC 8288 has it is found among
+// others, whatever its title says.
 func FuzzNextLink(f *testing.F) {
 	for _, seed := range [][3]string{
 		{`<https://api.ittybit.com/tasks?page=3>; rel="next", <https://api.ittybit.com/tasks?page=9>; rel="last"`, "/tasks?page=2", "a title"},

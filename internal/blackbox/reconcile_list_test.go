@@ -16,7 +16,8 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// A task that vanishes moves those behind it up, one of them over the border of a page that was read.
+// A task that vanishes moves those behind it up, one of them over the border of a page that was
+// read.
 func TestReconcile_aTaskThatVanishesHidesNoOther(t *testing.T) {
 	for _, ascending := range []bool{false, true} {
 		for _, cut := range []int{1, 2, 3, 5} { // after how many requests it vanishes, and another one after each further

@@ -125,7 +125,8 @@ func TestReconcile_aRunThatIsCutGoesOnWhereItEnded(t *testing.T) {
 			api.set(85, "processing")
 			client, next := api.client(t), new(reconcileNext)
 
-			// Cut again and again, with new tasks meanwhile, each time after another number of events.
+			// Cut again and again, with new tasks meanwhile, each time after another number of
+			// events.
 			var checkpoint ittybit.ReconcileCheckpoint
 			for cut := range 6 {
 				report, err := reconcileCutAfter(t, 9+cut, client, next, checkpoint)

@@ -38,7 +38,8 @@ var waitFailures = map[string]func() (*http.Response, error){
 	"a cut body":   func() (*http.Response, error) { return apitest.Response(200, `{"id":"task_1","stat`) },
 }
 
-// waitAway is a client of tasks that take 40 minutes, whose API is away from the fifteenth minute on.
+// waitAway is a client of tasks that take 40 minutes, whose API is away from the fifteenth minute
+// on.
 func waitAway(t *testing.T, away time.Duration, failure func() (*http.Response, error)) (*ittybit.Client, *apitest.Recorder) {
 	t.Helper()
 	start := time.Now()

@@ -80,8 +80,7 @@ func MarshalFields(v any) ([]Field, error) {
 	return Fields(object)
 }
 
-// Marshal is json.Marshal without the escaping of <, > and &, which only makes
-// URLs hard to read.
+// Marshal is json.Marshal without the escaping of <, > and &, which only makes URLs hard to read.
 func Marshal(v any) (json.RawMessage, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

@@ -11,12 +11,11 @@ import (
 // ErrNotObject is what [Object.Err] gives for any other JSON value.
 var ErrNotObject = errors.New("is not a JSON object")
 
-// Object reads the fields of a JSON object one after the other: the values stay where
-// they are in the text, nothing is copied, and a value is decoded only where it is asked
-// for. Names differ in every letter, where encoding/json would fold their case. As there,
-// null changes nothing, and of fields with the same name the last one counts. A value that
-// can't be read changes nothing either: [Object.Err] names its field, and the others are read
-// all the same.
+// Object reads the fields of a JSON object one after the other: the values stay where they are in
+// the text, nothing is copied, and a value is decoded only where it is asked for. Names differ in
+// every letter, where encoding/json would fold their case. As there, null changes nothing, and of
+// fields with the same name the last one counts. A value that can't be read changes nothing either:
+// [Object.Err] names its field, and the others are read all the same.
 //
 //	object := jsonx.NewObject(text)
 //	for object.Next() {
@@ -36,9 +35,8 @@ type Object struct {
 	errs        FieldErrors
 }
 
-// NewObject reads text, which must be valid JSON (see [Check]); it is not checked again. What
-// is no object has no fields, and an error. text must not change as long as values of it
-// are in use.
+// NewObject reads text, which must be valid JSON (see [Check]); it is not checked again. What is no
+// object has no fields, and an error. text must not change as long as values of it are in use.
 func NewObject(text []byte) Object {
 	text = skipSpace(text)
 	if len(text) == 0 || text[0] != '{' {

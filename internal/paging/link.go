@@ -73,16 +73,14 @@ func relsOf(params string) []string {
 	return nil
 }
 
-// isPosition reports whether a parameter says where in a list a page is, in any
-// version of the API.
+// isPosition reports whether a parameter says where in a list a page is, in any version of the API.
 func isPosition(name string) bool { return name == "page" || name == "after" || name == "before" }
 
-// NextQuery takes the query of a link to the next page, and nothing else: the next
-// page is of the same list at the same address, whatever host the link names. So a
-// link can't send the key elsewhere, and one that a proxy has left pointing at
-// Ittybit itself still works. What the link leaves out of this page's query, such as
-// the limit and the filters (the documentation's example shows page alone), stays as
-// it is: another limit would mean other pages.
+// NextQuery takes the query of a link to the next page, and nothing else: the next page is of the
+// same list at the same address, whatever host the link names. So a link can't send the key
+// elsewhere, and one that a proxy has left pointing at Ittybit itself still works. What the link
+// leaves out of this page's query, such as the limit and the filters (the documentation's example
+// shows page alone), stays as it is: another limit would mean other pages.
 func NextQuery(link string, current url.Values) (url.Values, error) {
 	if link == "" {
 		return nil, nil //nolint:nilnil // no link is no error

@@ -6,8 +6,8 @@ import "errors"
 // others to the next page, and where a page is small all of them: once is no proof.
 const maxRepeats = 5
 
-// maxReturns is how often the items of a page may come back with others in between, and maxEmptyPages
-// how many pages in a row may have none: a filter may leave some empty.
+// maxReturns is how often the items of a page may come back with others in between, and
+// maxEmptyPages how many pages in a row may have none: a filter may leave some empty.
 const (
 	maxReturns    = 20
 	maxEmptyPages = 1000

@@ -10,10 +10,9 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// idempotencyHeader is spelled in lower case on purpose. Under the canonical
-// spelling, net/http's Transport takes the request for one that may be repeated, and
-// sends it again by itself when a reused connection breaks, past every rule of ours.
-// On the wire, header names know no case.
+// idempotencyHeader is spelled in lower case on purpose. Under the canonical spelling, net/http's
+// Transport takes the request for one that may be repeated, and sends it again by itself when a
+// reused connection breaks, past every rule of ours. On the wire, header names know no case.
 const idempotencyHeader = "idempotency-key"
 
 // mediaType is what the API takes and gives.

@@ -10,8 +10,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
-// ErrOutcomeUnknown is matched by the error of a call that may have acted though it
-// failed.
+// ErrOutcomeUnknown is matched by the error of a call that may have acted though it failed.
 var ErrOutcomeUnknown = errors.New("ittybit: outcome unknown")
 
 // SourceError is why a request's body could not be read. It is not the network's fault,

@@ -73,9 +73,8 @@ type call struct {
 // secrets are what no log and no error must show: the key, and what the URL was signed with.
 func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.pipeline.cfg.Key()) }
 
-// chain puts the steps together. A go-retryablehttp client for each call is cheap, and the
-// only way to give its hooks the call's own state: they are given neither the request nor
-// the context.
+// chain puts the steps together. A go-retryablehttp client for each call is cheap, and the only way
+// to give its hooks the call's own state: they are given neither the request nor the context.
 func (c *call) chain(base *http.Client) {
 	c.traced = traced{next: transportOf(base), trace: &c.trace, creates: c.request.Creates}
 	if !c.request.Anonymous {

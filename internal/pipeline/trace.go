@@ -200,9 +200,8 @@ func (a *attempt) Close() error {
 	return err
 }
 
-// guarded makes a body that is read once more fail where the request must not be sent
-// again: its headers may go out before the end of the context is seen, but never all of
-// it.
+// guarded makes a body that is read once more fail where the request must not be sent again: its
+// headers may go out before the end of the context is seen, but never all of it.
 func guarded(req *http.Request, trace *wireTrace) *http.Request {
 	if rewind := req.GetBody; rewind != nil && req.Body != nil {
 		req.GetBody = func() (io.ReadCloser, error) {

@@ -180,8 +180,7 @@ func (d *Diagnosis) findMatches(body []byte, timestamp string, values []string) 
 	return matches
 }
 
-// matchEncoding names the encoding in which a value is sum, and reports whether Verify
-// accepts it.
+// matchEncoding names the encoding in which a value is sum, and reports whether Verify accepts it.
 func matchEncoding(sum []byte, values []string) (name string, accepted bool) {
 	for _, value := range values {
 		for _, encoding := range encodings {

@@ -151,7 +151,8 @@ func TestExplain_namesTheScheme(t *testing.T) {
 
 func signedURLSafe(mac []byte) string { return base64.RawURLEncoding.EncodeToString(mac) }
 
-// signedTellsNothing asserts that neither the secret nor a signature that would be accepted is in the text.
+// signedTellsNothing asserts that neither the secret nor a signature that would be accepted is in
+// the text.
 func signedTellsNothing(t *testing.T, text, secret string, content, key []byte) {
 	t.Helper()
 	assert.NotContains(t, text, secret)

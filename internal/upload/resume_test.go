@@ -285,7 +285,8 @@ func TestUpload_takesAPartOfAFileThatGrows(t *testing.T) {
 	assert.Equal(t, data, storage.file("/dir/x.mp4"))
 }
 
-// A server may answer by the headers alone and cut the connection, whatever the client's transport is.
+// A server may answer by the headers alone and cut the connection, whatever the client's transport
+// is.
 func TestUpload_givesTheRefusalOfAnyTransport(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

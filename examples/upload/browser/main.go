@@ -2,7 +2,8 @@
 // URLs, and no key leaves it.
 //
 //	go run ./cmd/ittybit-dev serve
-//	ITTYBIT_API_KEY=ittybit_local_dev_key ITTYBIT_DOMAIN=http://127.0.0.1:4849 go run ./examples/upload/browser
+//	ITTYBIT_API_KEY=ittybit_local_dev_key ITTYBIT_DOMAIN=http://127.0.0.1:4849 \
+//	  go run ./examples/upload/browser
 //
 // Then open http://127.0.0.1:8080. With an account, ITTYBIT_DOMAIN is the project's, such as
 // you.ittybit.net, and the signing belongs behind the service's own login.

@@ -1,6 +1,5 @@
-// Timing looks for a difference in the time that WebhookVerifier.Verify takes, which hangs on
-// where a signature is wrong: who can measure such a difference can find a signature byte by
-// byte.
+// Timing looks for a difference in the time that WebhookVerifier.Verify takes, which hangs on where
+// a signature is wrong: who can measure such a difference can find a signature byte by byte.
 //
 //	go run ./internal/attack/timing
 //

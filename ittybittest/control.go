@@ -58,7 +58,7 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 // mayControl refuses pages of other sites, names that lead here by DNS tricks, and other
 // machines without the password.
 func (s *Server) mayControl(r *http.Request) error {
-	name := (&url.URL{Host: r.Host}).Hostname()
+	name := hostname(r)
 	public, _ := url.Parse(s.URL)
 	if !s.isOwnHost(name) && !strings.EqualFold(name, public.Hostname()) {
 		return api.Refuse(http.StatusForbidden, "The host %q is not this server's: use a loopback address, that of WithPublicURLs, or one of WithWebhookHosts.", name)
@@ -71,7 +71,8 @@ func (s *Server) mayControl(r *http.Request) error {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 	}
-	forwarded := r.Header.Get("Forwarded") + r.Header.Get("X-Forwarded-For") // by a proxy or tunnel on this machine
+	// By a proxy or tunnel on this machine.
+	forwarded := r.Header.Get("Forwarded") + r.Header.Get("X-Forwarded-For")
 	if forwarded == "" && isFromHere(r) {
 		return nil
 	}

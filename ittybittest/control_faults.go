@@ -34,9 +34,6 @@ type shownDeliveryFault struct {
 	HangUp  string `json:"hang_up,omitempty"`
 }
 
-// maxFaults is how many faults may be queued at once: each takes memory. It bounds copies, too.
-const maxFaults = 100_000
-
 // These are the names of Drop and HangUp, in their order.
 var (
 	dropNames   = []string{"", "before", "after", "in_body", "in_answer"}

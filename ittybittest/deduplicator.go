@@ -16,7 +16,7 @@ import (
 // makes an empty one for each subtest. It takes less than a second with a store that is fast.
 //
 //	func TestStore(t *testing.T) {
-//		ittybittest.TestDeduplicator(t, func(t *testing.T) ittybit.Deduplicator { return newStore(t) })
+//		ittybittest.TestDeduplicator(t, newStore)
 //	}
 func TestDeduplicator(t *testing.T, newStore func(t *testing.T) ittybit.Deduplicator) {
 	claim := func(t *testing.T, store ittybit.Deduplicator, key string) ittybit.Claim {
@@ -79,7 +79,7 @@ func TestDeduplicator(t *testing.T, newStore func(t *testing.T) ittybit.Deduplic
 				}
 				result <- err
 			}()
-			time.Sleep(20 * time.Millisecond) // most likely it waits by now; it is right if it does not, too
+			time.Sleep(20 * time.Millisecond) // it waits by now, most likely: both are right
 			if complete {
 				ended(t, first.Complete(t.Context()))
 				if err := <-result; !errors.Is(err, ittybit.ErrAlreadyHandled) {

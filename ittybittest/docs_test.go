@@ -34,7 +34,8 @@ func TestDocumentation_curlWorks(t *testing.T) {
 	for i, want := range []string{`{"deliveries":[],`, `"state":"delivered"`, `{"id":"dlv_`, "", "", "event: delivery"} {
 		command := "curl --silent --show-error --fail-with-body --noproxy '*' --max-time 20 " + strings.TrimPrefix(commands[i], "curl ")
 		if strings.Contains(command, "/stream") {
-			command = strings.Replace(command, "--max-time 20", "--max-time 1", 1) + " | head -9" // it has no end
+			// It has no end.
+			command = strings.Replace(command, "--max-time 20", "--max-time 1", 1) + " | head -9"
 		}
 		run := exec.CommandContext(t.Context(), "sh", "-c", command)
 		run.Env = append(os.Environ(), "ITTYBIT_URL="+a.srv.URL)

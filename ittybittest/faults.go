@@ -1,6 +1,7 @@
 package ittybittest
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -105,25 +106,38 @@ func (s *Server) SetFaults(f Faults) {
 }
 
 // FailRequests gives the next n requests, to the API or the storage, this fault; the zero fault
-// stands for status 503. Faults.Request is not asked about them. Several calls queue up.
+// stands for status 503. Faults.Request is not asked about them. Several calls queue up. It panics
+// unless n is from 1 to 100,000: each queued fault takes memory, and none would fail nothing.
 func (s *Server) FailRequests(n int, f RequestFault) {
+	checkCount("FailRequests", n)
 	if f.Status == 0 && f.Drop == DropNone && f.Latency == 0 && f.AnswerLatency == 0 {
 		f.Status = http.StatusServiceUnavailable
 	}
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
-	s.faults.requests = append(s.faults.requests, slices.Repeat([]RequestFault{f}, max(n, 0))...)
+	s.faults.requests = append(s.faults.requests, slices.Repeat([]RequestFault{f}, n)...)
 }
 
 // FailDeliveries gives the next n attempts to deliver a webhook this fault; the zero fault
 // stands for HangUpBeforeAnswer. Faults.Delivery is not asked about them. Several calls queue up.
+// It panics unless n is from 1 to 100,000.
 func (s *Server) FailDeliveries(n int, f DeliveryFault) {
+	checkCount("FailDeliveries", n)
 	if f == (DeliveryFault{}) {
 		f.HangUp = HangUpBeforeAnswer
 	}
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
-	s.faults.deliveries = append(s.faults.deliveries, slices.Repeat([]DeliveryFault{f}, max(n, 0))...)
+	s.faults.deliveries = append(s.faults.deliveries, slices.Repeat([]DeliveryFault{f}, n)...)
+}
+
+// maxFaults is how many faults may be queued at once: each takes memory. It bounds copies, too.
+const maxFaults = 100_000
+
+func checkCount(function string, n int) {
+	if n < 1 || n > maxFaults {
+		panic(fmt.Sprintf("ittybittest: %s: n must be from 1 to %d, not %d", function, maxFaults, n))
+	}
 }
 
 type faults struct {

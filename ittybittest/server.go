@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,7 +96,8 @@ func NewServer(opts ...Option) *Server {
 			TLSClientConfig: &tls.Config{RootCAs: c.rootCAs, MinVersion: tls.VersionTLS12},
 		}
 	}
-	s.webhooks.DisableKeepAlives = true // a receiver that closes an idle connection must not cost an attempt
+	// A receiver that closes an idle connection must not cost an attempt.
+	s.webhooks.DisableKeepAlives = true
 	if s.localURL = s.URL; c.publicURL != "" {
 		s.URL, s.StorageURL = c.publicURL, c.publicStorageURL
 	}
@@ -185,6 +187,11 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		s.serveControl(w, r)
 		return
 	}
+	if name := hostname(r); s.isForeign(name) {
+		s.live.Load().api.Fail(w, api.Refuse(http.StatusForbidden, "The host %q is not this server's: use an IP address or localhost, "+
+			"or name it with WithPublicURLs or WithWebhookHosts.", name))
+		return
+	}
 	s.inWorld(w, r, (*api.API).ServeAPI)
 }
 
@@ -213,6 +220,21 @@ func (s *Server) isOwnHost(host string) bool { return isLoopback(host) || s.conf
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
+}
+
+// hostname is the host that a request was sent to, without the port.
+func hostname(r *http.Request) string { return (&url.URL{Host: r.Host}).Hostname() }
+
+// isForeign reports whether a host is a name that anybody may have registered, and that leads to
+// this machine all the same: that of a page in a browser here, which could otherwise use an API
+// whose key it guesses (DNS rebinding). Addresses, names without a dot, and those below reserved
+// domains are nobody's.
+func (s *Server) isForeign(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	public, _ := url.Parse(s.URL)
+	i := strings.LastIndexByte(host, '.')
+	return i >= 0 && net.ParseIP(host) == nil && !slices.Contains([]string{".localhost", ".local", ".internal", ".test"}, host[i:]) &&
+		!s.isOwnHost(host) && !strings.EqualFold(host, public.Hostname())
 }
 
 func (s *Server) refuse(r *http.Request) error {

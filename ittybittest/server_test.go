@@ -362,6 +362,35 @@ func TestFaults_theZeroFaultFails(t *testing.T) {
 	})
 }
 
+func TestFaults_aCountIsFromOneToAHundredThousand(t *testing.T) {
+	a := open(t)
+	for _, n := range []int{0, -1, 100_001} {
+		assert.Panics(t, func() { a.srv.FailRequests(n, ittybittest.RequestFault{}) }, n)
+		assert.Panics(t, func() { a.srv.FailDeliveries(n, ittybittest.DeliveryFault{}) }, n)
+	}
+	a.list("/tasks")
+}
+
+// A page whose name leads to this machine by DNS rebinding can't use the API.
+func TestAPI_isNotForOtherNames(t *testing.T) {
+	a := open(t, ittybittest.WithWebhookHosts("app.example.com"), ittybittest.WithPublicURLs("https://ittybit.example.net", "https://files.example.net"))
+	for host, allowed := range map[string]bool{
+		"example.com": false, "127.0.0.1.example.com:80": false, "Rebind.Example.ORG.": false, "files.example.net": false, "localhost.": true,
+		"localhost:8080": true, "127.0.0.1": true, "[::1]:8080": true, "192.0.2.7:8080": true, "[2001:db8::7]": true, "ittybit:8080": true,
+		"host.docker.internal": true, "mac.local:1": true, "a.localhost": true, "app.example.com:1": true, "Ittybit.example.net": true,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/tasks", nil)
+		r.Host = host
+		r.Header.Set("Authorization", "Bearer "+a.srv.APIKey)
+		w := httptest.NewRecorder()
+		ittybittest.ServeAPI(a.srv, w, r)
+		if assert.Equal(t, allowed, w.Code == http.StatusOK, "%s: %s", host, w.Body); !allowed {
+			assert.Equal(t, http.StatusForbidden, w.Code)
+			assert.Contains(t, w.Body.String(), "WithPublicURLs")
+		}
+	}
+}
+
 func TestDelivery_hasTheResponse(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -359,7 +359,8 @@ func TestClose_endsSlowUploadsAndDownloadsWithoutSockets(t *testing.T) {
 		_, err = io.WriteString(writer, "some of it") // the server is reading the body now
 		require.NoError(t, err)
 		a.srv.Close()
-		go func() { _, _ = io.WriteString(writer, "more") }() // as with sockets the client waits for its body
+		// As with sockets the client waits for its body.
+		go func() { _, _ = io.WriteString(writer, "more") }()
 		require.Error(t, <-failed)
 		_, err = io.ReadAll(resp.Body)
 		require.Error(t, err, "the rest of it")

@@ -44,8 +44,8 @@ func (d *decoded) keep(text []byte, name, id string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var fields jsonx.FieldErrors
-	if !errors.As(err, &fields) {
+	fields, ok := errors.AsType[jsonx.FieldErrors](err)
+	if !ok {
 		return err
 	}
 	d.err = fmt.Errorf("ittybit: %s %s: cannot decode %w", name, oneLine(id), fields)
@@ -207,19 +207,14 @@ func (l *decodeLog) report(ctx context.Context, object *decoded) {
 	if object.err == nil {
 		return
 	}
-	var fields jsonx.FieldErrors
-	_ = errors.As(object.err, &fields) // keep has put them there
+	fields, _ := errors.AsType[jsonx.FieldErrors](object.err) // keep has put them there
 	name, _, _ := strings.Cut(strings.TrimPrefix(object.err.Error(), "ittybit: "), " ")
 	for _, field := range fields {
 		path := listIndex.ReplaceAllString(field.Path, "[]")
 		if !l.isFirst(name + " " + path) {
 			continue
 		}
-		logger := l.logger
-		if logger == nil {
-			logger = slog.Default()
-		}
-		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: a field cannot be decoded; it is left zero, and RawJSON has it",
+		loggerOrDefault(l.logger).LogAttrs(ctx, slog.LevelWarn, "ittybit: a field cannot be decoded; it is left zero, and RawJSON has it",
 			slog.String("object", name), slog.String("field", path), slog.String("error", redact.Text(object.err.Error())))
 	}
 }
@@ -243,7 +238,7 @@ func marshalBody(body any) ([]byte, error) {
 	if err == nil {
 		return data, nil
 	}
-	if param := (*ParamError)(nil); errors.As(err, &param) {
+	if param, ok := errors.AsType[*ParamError](err); ok {
 		return nil, param
 	}
 	return nil, &ParamError{Param: "parameters", Reason: "cannot be encoded as JSON: " + err.Error()}

@@ -116,37 +116,22 @@ func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 
 // handle runs next and ends the claim, also when next panics or ends its goroutine.
 func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err error) {
-	returned := false
+	outcome := OutcomeAborted // or it panics, which is what gets reported
 	defer func() {
-		if returned {
-			return
-		}
-		ending, cancel := claimContext(ctx)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 		defer cancel()
-		_ = claim.Release(ending) // the panic is what gets reported
+		if isFinal(outcome) {
+			if completeErr := claim.Complete(ending); completeErr != nil {
+				// It may be handled twice; losing it would be worse.
+				err = fmt.Errorf("ittybit: the event was handled, but the deduplicator could not record it: %w", completeErr)
+			}
+		} else if releaseErr := claim.Release(ending); releaseErr != nil {
+			err = errors.Join(err, fmt.Errorf("ittybit: releasing the event's claim: %w", releaseErr))
+		}
 	}()
 	err = d.next.HandleEvent(ctx, e)
-	outcome, _ := OutcomeOf(err)
-	returned = true
-
-	ending, cancel := claimContext(ctx)
-	defer cancel()
-	if isFinal(outcome) {
-		if completeErr := claim.Complete(ending); completeErr != nil {
-			// It may be handled twice; losing it would be worse.
-			return fmt.Errorf("ittybit: the event was handled, but the deduplicator could not record it: %w", completeErr)
-		}
-		return err
-	}
-	if releaseErr := claim.Release(ending); releaseErr != nil {
-		return errors.Join(err, fmt.Errorf("ittybit: releasing the event's claim: %w", releaseErr))
-	}
+	outcome, _ = OutcomeOf(err)
 	return err
-}
-
-// claimContext is for ending a claim: it outlives the handler's own.
-func claimContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), claimTimeout)
 }
 
 // Defaults of a [MemoryDeduplicator].

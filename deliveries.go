@@ -127,7 +127,7 @@ func (l *deliveryLog) redacted(text string) string { return redact.Text(text, l.
 
 // admit gives the number of refusals that the line of this one stands for: 0, where it has none.
 func (l *deliveryLog) admit(ctx context.Context, d *Delivery, hint string) int {
-	if !l.enabled(ctx, levelOf(d.Outcome)) {
+	if !l.enabled(ctx, outcomes[d.Outcome].level) {
 		return 0
 	}
 	return l.unsigned.Admit(d.Outcome, refusal{*d, hint})
@@ -136,7 +136,7 @@ func (l *deliveryLog) admit(ctx context.Context, d *Delivery, hint string) int {
 // write writes the line of a delivery, at Debug with the payload, or with the explanation of a
 // signature that was refused.
 func (l *deliveryLog) write(ctx context.Context, d *delivery) {
-	level, hint := levelOf(d.Outcome), d.hint
+	level, hint := outcomes[d.Outcome].level, d.hint
 	if d.Event != nil {
 		l.fields.report(ctx, &d.Event.decoded)
 	}
@@ -167,12 +167,8 @@ func (l *deliveryLog) write(ctx context.Context, d *delivery) {
 		attrs = append(attrs, slog.Duration("age", expired.Age))
 	}
 	attrs = l.appendReason(attrs, d.Err, hint, d.lines)
-	if d.stack != nil {
-		attrs = append(attrs, slog.String("stack", l.redacted(string(d.stack))))
-	}
-	if d.explanation != "" {
-		attrs = append(attrs, slog.String("explanation", l.redacted(d.explanation)))
-	}
+	attrs = appendText(attrs, "stack", string(d.stack), l.redacted)
+	attrs = appendText(attrs, "explanation", d.explanation, l.redacted)
 	loggerOrDefault(l.logger).LogAttrs(ctx, level, "ittybit: webhook", attrs...)
 }
 
@@ -180,28 +176,37 @@ func (l *deliveryLog) write(ctx context.Context, d *delivery) {
 func (l *deliveryLog) writeSum(last *refusal, count int) {
 	attrs := []slog.Attr{slog.String("outcome", string(last.Outcome)), slog.Int("status", last.StatusCode)}
 	attrs = l.appendReason(l.appendSender(attrs, &last.Delivery), last.Err, last.hint, count)
-	loggerOrDefault(l.logger).LogAttrs(context.Background(), levelOf(last.Outcome), "ittybit: webhook", attrs...)
+	loggerOrDefault(l.logger).LogAttrs(context.Background(), outcomes[last.Outcome].level, "ittybit: webhook", attrs...)
 }
 
 func (l *deliveryLog) appendSender(attrs []slog.Attr, d *Delivery) []slog.Attr {
 	attrs = append(attrs, slog.String("remote_addr", l.redacted(d.RemoteAddr)))
-	if d.ForwardedFor != "" {
-		attrs = append(attrs, slog.String("forwarded_for", l.redacted(d.ForwardedFor)))
-	}
-	return attrs
+	return appendText(attrs, "forwarded_for", d.ForwardedFor, l.redacted)
 }
 
 func (l *deliveryLog) appendReason(attrs []slog.Attr, err error, hint string, count int) []slog.Attr {
-	if err != nil {
-		attrs = append(attrs, slog.String("error", l.redacted(fmt.Sprint(err)))) // fmt bears an error that panics
-	}
-	if hint != "" {
-		attrs = append(attrs, slog.String("hint", l.redacted(hint)))
-	}
+	attrs = appendError(attrs, err, l.redacted)
+	attrs = appendText(attrs, "hint", hint, l.redacted)
 	if count > 1 {
 		attrs = append(attrs, slog.Int("count", count))
 	}
 	return attrs
+}
+
+// appendText adds a text, unless it is empty.
+func appendText(attrs []slog.Attr, name, text string, redacted func(string) string) []slog.Attr {
+	if text == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(name, redacted(text)))
+}
+
+// appendError adds an error, unless it is nil.
+func appendError(attrs []slog.Attr, err error, redacted func(string) string) []slog.Attr {
+	if err == nil {
+		return attrs
+	}
+	return append(attrs, slog.String("error", redacted(fmt.Sprint(err)))) // fmt bears one that panics
 }
 
 // lacksObject reports whether the payload of e does not have the object that its type is about, or
@@ -218,54 +223,12 @@ func lacksObject(e *Event) bool {
 	return e.Type == EventUnknown
 }
 
-// levelOf: what is well is Info, what a stranger can cause at will or what goes away by
-// itself is Warn, what needs somebody is Error.
-func levelOf(outcome Outcome) slog.Level {
-	switch outcome {
-	case OutcomeHandled, OutcomeIgnored, OutcomeDuplicate:
-		return slog.LevelInfo
-	case OutcomeFailed, OutcomePanicked, OutcomeAborted, OutcomeDiscarded, OutcomeSignatureExpired,
-		OutcomeMalformedEvent, OutcomeUnroutableEvent:
-		return slog.LevelError
-	default:
-		return slog.LevelWarn
-	}
-}
-
-// What to do, where something can be done.
+// Hints that do not go with an outcome.
 const (
 	hintLate = "the response came later than the 5s that Ittybit waits, so it delivers again: " +
 		"wrap the handler in ittybit.Deduplicate, and hand long work to a queue"
 	hintUnknown = "this version does not know the payload's form; EventMux.OnUnhandled takes such events"
 )
-
-// hintOf gives the hint that goes with an outcome.
-func hintOf(outcome Outcome) string {
-	switch outcome {
-	case OutcomeNoSecrets:
-		return "Ittybit delivers it again; the function of WithSecretsFunc has given no usable secret yet"
-	case OutcomeUnroutableEvent:
-		return "Ittybit delivers it again; a newer version of this module may know its form, and the payload is logged at level Debug"
-	case OutcomeFailed:
-		return "Ittybit delivers it again; return ittybit.Discard(err) for what can never be handled"
-	case OutcomePanicked:
-		return "Ittybit delivers it again; the stack shows where it panicked"
-	case OutcomeAborted:
-		return "Ittybit delivers it again; the handler called runtime.Goexit, as FailNow of package testing does"
-	case OutcomeTimedOut:
-		return "Ittybit delivers it again; hand work that takes longer than WithProcessingTimeout to a queue"
-	case OutcomeOverloaded:
-		return "Ittybit delivers it again; WithMaxInFlight sets the limit"
-	case OutcomeOverBudget:
-		return "Ittybit delivers it again; WithMaxBufferedBytes sets the limit"
-	case OutcomeBodyTooLarge:
-		return "WithMaxBodyBytes sets the limit; one of a middleware or framework counts too"
-	case OutcomeBodyTimeout:
-		return "WithReadTimeout sets the limit; a shorter one of the server counts too"
-	default:
-		return ""
-	}
-}
 
 // signatureHint says what is cheap to see of a signature that was refused, and common.
 func signatureHint(err error, body []byte, header http.Header) string {
@@ -331,7 +294,7 @@ func forwardedFor(header http.Header) string {
 // notify writes the log line of an event that [Reconcile] has handed on, and calls the observer.
 // What was handled before is of interest only at Debug.
 func (r *reconciliation) notify(ctx context.Context, d Delivery, stack []byte) {
-	level := levelOf(d.Outcome)
+	level := outcomes[d.Outcome].level
 	if d.Outcome == OutcomeDuplicate || d.Outcome == OutcomeIgnored {
 		level = slog.LevelDebug
 	}
@@ -339,12 +302,8 @@ func (r *reconciliation) notify(ctx context.Context, d Delivery, stack []byte) {
 		slog.String("outcome", string(d.Outcome)), slog.Duration("duration", d.Duration),
 		slog.String("event", r.redacted(string(d.Event.Type))), slog.String("key", r.redacted(d.Event.Key())),
 	}
-	if d.Err != nil {
-		attrs = append(attrs, slog.String("error", r.redacted(fmt.Sprint(d.Err))))
-	}
-	if stack != nil {
-		attrs = append(attrs, slog.String("stack", r.redacted(string(stack))))
-	}
+	attrs = appendError(attrs, d.Err, r.redacted)
+	attrs = appendText(attrs, "stack", string(stack), r.redacted)
 	r.log(ctx, level, "ittybit: reconciled", attrs...)
 	observe(ctx, r.cfg.observer, d, r.cfg.logger, r.redacted)
 }
@@ -359,9 +318,7 @@ func (r *reconciliation) logReport(ctx context.Context, err error) {
 		slog.Int("ignored", r.report.Ignored), slog.Int("discarded", r.report.Discarded), slog.Int("failed", r.report.Failed),
 		slog.Int("unfinished", r.report.Unfinished), slog.Int("gone", r.report.Gone), slog.Int("unknown", r.report.Unknown),
 	}
-	if err != nil {
-		attrs = append(attrs, slog.String("error", r.redacted(err.Error())))
-	}
+	attrs = appendError(attrs, err, r.redacted)
 	r.log(ctx, level, "ittybit: reconciliation", attrs...)
 }
 

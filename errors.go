@@ -111,31 +111,21 @@ func (e *APIError) Error() string {
 
 // Is matches the sentinel of e's status code.
 func (e *APIError) Is(target error) bool {
-	sentinel := statusSentinel(e.StatusCode)
-	return sentinel != nil && target == sentinel
+	if e.StatusCode >= 500 {
+		return target == ErrServer
+	}
+	return target != nil && target == statusErrors[e.StatusCode]
 }
 
-func statusSentinel(code int) error {
-	switch code {
-	case http.StatusBadRequest:
-		return ErrBadRequest
-	case http.StatusUnauthorized:
-		return ErrUnauthorized
-	case http.StatusPaymentRequired:
-		return ErrPaymentRequired
-	case http.StatusForbidden:
-		return ErrForbidden
-	case http.StatusNotFound:
-		return ErrNotFound
-	case http.StatusConflict:
-		return ErrConflict
-	case http.StatusTooManyRequests:
-		return ErrRateLimited
-	}
-	if code >= 500 {
-		return ErrServer
-	}
-	return nil
+// statusErrors are the sentinels of the statuses that have one of their own.
+var statusErrors = map[int]error{
+	http.StatusBadRequest:      ErrBadRequest,
+	http.StatusUnauthorized:    ErrUnauthorized,
+	http.StatusPaymentRequired: ErrPaymentRequired,
+	http.StatusForbidden:       ErrForbidden,
+	http.StatusNotFound:        ErrNotFound,
+	http.StatusConflict:        ErrConflict,
+	http.StatusTooManyRequests: ErrRateLimited,
 }
 
 // oneLine keeps a response's text from filling or breaking a log line.

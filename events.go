@@ -347,8 +347,7 @@ func eventFields(scanned error) jsonx.FieldErrors {
 	if scanned == nil {
 		return nil // before anything is allocated
 	}
-	var all jsonx.FieldErrors
-	_ = errors.As(scanned, &all) // a scan has no other errors
+	all, _ := errors.AsType[jsonx.FieldErrors](scanned) // a scan has no others
 	return slices.DeleteFunc(slices.Clone(all), func(f jsonx.FieldError) bool {
 		return !slices.Contains([]string{"created", "created_at", "project_id", "automation_id"}, f.Path)
 	})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -39,6 +41,51 @@ const (
 	OutcomeOverloaded         Outcome = "overloaded"          // 503: see WithMaxInFlight
 	OutcomeAborted            Outcome = "aborted"             // 500: the handler ended its goroutine
 )
+
+// outcomes has what goes with each Outcome. What is well is Info, what a stranger can cause at will
+// or what goes away by itself is Warn, what needs somebody is Error.
+var outcomes = map[Outcome]struct {
+	status int // of the response
+	level  slog.Level
+	hint   string // what to do, where something can be done
+}{
+	OutcomeHandled:   {http.StatusOK, slog.LevelInfo, ""},
+	OutcomeIgnored:   {http.StatusOK, slog.LevelInfo, ""},
+	OutcomeDuplicate: {http.StatusOK, slog.LevelInfo, ""},
+	OutcomeDiscarded: {http.StatusOK, slog.LevelError, ""},
+
+	OutcomeMethodNotAllowed: {http.StatusMethodNotAllowed, slog.LevelWarn, ""},
+	OutcomeBodyTooLarge: {http.StatusRequestEntityTooLarge, slog.LevelWarn,
+		"WithMaxBodyBytes sets the limit; one of a middleware or framework counts too"},
+	OutcomeBodyTimeout: {http.StatusRequestTimeout, slog.LevelWarn,
+		"WithReadTimeout sets the limit; a shorter one of the server counts too"},
+	OutcomeBodyUnreadable: {http.StatusBadRequest, slog.LevelWarn, ""},
+	OutcomeOverBudget: {http.StatusServiceUnavailable, slog.LevelWarn,
+		"Ittybit delivers it again; WithMaxBufferedBytes sets the limit"},
+
+	// signatureHint knows more of these.
+	OutcomeSignatureMissing:   {http.StatusUnauthorized, slog.LevelWarn, ""},
+	OutcomeSignatureMalformed: {http.StatusUnauthorized, slog.LevelWarn, ""},
+	OutcomeSignatureMismatch:  {http.StatusUnauthorized, slog.LevelWarn, ""},
+	OutcomeSignatureExpired:   {http.StatusUnauthorized, slog.LevelError, ""},
+	OutcomeNoSecrets: {http.StatusServiceUnavailable, slog.LevelWarn,
+		"Ittybit delivers it again; the function of WithSecretsFunc has given no usable secret yet"},
+
+	OutcomeMalformedEvent: {http.StatusBadRequest, slog.LevelError, ""},
+	OutcomeUnroutableEvent: {http.StatusInternalServerError, slog.LevelError,
+		"Ittybit delivers it again; a newer version of this module may know its form, and the payload is logged at level Debug"},
+	OutcomeFailed: {http.StatusInternalServerError, slog.LevelError,
+		"Ittybit delivers it again; return ittybit.Discard(err) for what can never be handled"},
+	OutcomePanicked: {http.StatusInternalServerError, slog.LevelError,
+		"Ittybit delivers it again; the stack shows where it panicked"},
+	OutcomeRetryLater: {http.StatusServiceUnavailable, slog.LevelWarn, ""},
+	OutcomeTimedOut: {http.StatusServiceUnavailable, slog.LevelWarn,
+		"Ittybit delivers it again; hand work that takes longer than WithProcessingTimeout to a queue"},
+	OutcomeOverloaded: {http.StatusServiceUnavailable, slog.LevelWarn,
+		"Ittybit delivers it again; WithMaxInFlight sets the limit"},
+	OutcomeAborted: {http.StatusInternalServerError, slog.LevelError,
+		"Ittybit delivers it again; the handler called runtime.Goexit, as FailNow of package testing does"},
+}
 
 // OutcomeOf says what the error of an [EventHandler] means to whoever called it:
 // [OutcomeHandled], [OutcomeDuplicate], [OutcomeDiscarded], [OutcomeFailed], or

@@ -366,8 +366,8 @@ func (r *reconciliation) pollOpen(ctx context.Context) error {
 
 // isGone reports whether it is the API that does not find something.
 func isGone(err error) bool {
-	var apiErr *APIError
-	return errors.As(err, &apiErr) && apiErr.StatusCode == http.StatusNotFound && isFromIttybit(apiErr)
+	apiErr, ok := errors.AsType[*APIError](err)
+	return ok && apiErr.StatusCode == http.StatusNotFound && isFromIttybit(apiErr)
 }
 
 // request makes a request at the run's pace, and repeats it while the API is away.

@@ -351,8 +351,7 @@ func checkOptions(param string, kind TaskKind, options TaskOptions, insecure ins
 	if own := options.optionsOf(); own != "" && own != kind {
 		return &ParamError{Param: param, Reason: fmt.Sprintf("are those of kind %q, but the kind is %q", own, kind)}
 	}
-	var invalid *ParamError
-	if err := options.check(insecure); errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*ParamError](options.check(insecure)); ok {
 		return &ParamError{Param: param + "." + invalid.Param, Reason: invalid.Reason}
 	}
 	return nil

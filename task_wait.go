@@ -239,8 +239,8 @@ func withLastFailure(ctxErr, err error) error {
 
 // mayRecover reports whether a call that failed with err may succeed a while later.
 func mayRecover(err error) bool {
-	var apiErr *APIError
-	if !errors.As(err, &apiErr) {
+	apiErr, ok := errors.AsType[*APIError](err)
+	if !ok {
 		return !errors.As(err, new(*ParamError)) && !pipeline.IsPermanent(err)
 	}
 	switch code := apiErr.StatusCode; code {
@@ -259,8 +259,7 @@ func isFromIttybit(apiErr *APIError) bool {
 }
 
 func retryAfterOf(err error) time.Duration {
-	var apiErr *APIError
-	if errors.As(err, &apiErr) {
+	if apiErr, ok := errors.AsType[*APIError](err); ok {
 		return apiErr.RetryAfter
 	}
 	return 0

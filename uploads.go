@@ -221,7 +221,7 @@ func uploadFile(ctx context.Context, c *core, params UploadParams, opts []Reques
 	result := &UploadResult{URL: upload.PublicURL(request.Target)}
 	request.Decode = result.decode
 	done, err := upload.Do(ctx, c.pipeline, request)
-	if refused := (*upload.InputError)(nil); errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*upload.InputError](err); ok {
 		return nil, &ParamError{Param: refused.Param, Reason: refused.Reason}
 	}
 	if cfg.info != nil {
@@ -284,8 +284,7 @@ func (p UploadParams) request(header http.Header, insecure insecureHosts) (uploa
 
 // statusOf gives the status of an error that is an APIError; else 0.
 func statusOf(err error) int {
-	var response *APIError
-	if errors.As(err, &response) {
+	if response, ok := errors.AsType[*APIError](err); ok {
 		return response.StatusCode
 	}
 	return 0

@@ -163,7 +163,7 @@ func (h *WebhookHandler) GoString() string { return h.String() }
 // ServeHTTP implements [http.Handler].
 func (h *WebhookHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d := newDelivery(h.log, r)
-	d.setResult(OutcomeAborted, http.StatusInternalServerError, errAborted)
+	d.setResult(OutcomeAborted, errAborted)
 	defer h.finish(w, r, d) // also where the EventHandler ends the goroutine
 	h.receive(w, r, d)
 	d.returned = true
@@ -174,7 +174,7 @@ func (h *WebhookHandler) finish(w http.ResponseWriter, r *http.Request, d *deliv
 	if reason := recover(); reason != nil { //nolint:revive // finish is the deferred function
 		d.returned, d.stack = true, debug.Stack()
 		err := &panicError{"the request's body or WithSignedContent", reason}
-		d.refuse(r.Context(), OutcomePanicked, http.StatusInternalServerError, err, "")
+		d.refuse(r.Context(), OutcomePanicked, err, "")
 		bodyread.CloseAfterReply(w, r) // of which the rest may be unread
 	}
 	if !d.returned && r.ProtoMajor == 1 {
@@ -200,7 +200,7 @@ func (h *WebhookHandler) receive(w http.ResponseWriter, r *http.Request, d *deli
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		bodyread.CloseAfterReply(w, r)
-		d.refuse(r.Context(), OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, errNotPost, "")
+		d.refuse(r.Context(), OutcomeMethodNotAllowed, errNotPost, "")
 		return
 	}
 	body := d.readVerified(w, r, h.verifier, h.bodies, h.cfg.readTimeout)
@@ -210,17 +210,17 @@ func (h *WebhookHandler) receive(w http.ResponseWriter, r *http.Request, d *deli
 	defer body.Release()
 	defer func() { d.InFlight = int(h.inFlight.Add(-1)) }()
 	if h.inFlight.Add(1) > h.cfg.maxInFlight {
-		d.setResult(OutcomeOverloaded, http.StatusServiceUnavailable, errOverloaded)
+		d.setResult(OutcomeOverloaded, errOverloaded)
 		return
 	}
 	d.payload = body.Detach()
 	event, err := parseEvent(d.payload)
 	switch {
 	case errors.Is(err, ErrUnroutableEvent):
-		d.setResult(OutcomeUnroutableEvent, http.StatusInternalServerError, err) // it comes again
+		d.setResult(OutcomeUnroutableEvent, err)
 		return
 	case err != nil:
-		d.setResult(OutcomeMalformedEvent, http.StatusBadRequest, err)
+		d.setResult(OutcomeMalformedEvent, err)
 		return
 	}
 	d.Event = event
@@ -288,17 +288,18 @@ func newDelivery(log *deliveryLog, r *http.Request) *delivery {
 	return d
 }
 
-func (d *delivery) setResult(outcome Outcome, status int, err error) {
-	d.Outcome, d.StatusCode, d.Err, d.hint = outcome, status, err, hintOf(outcome)
-	if status == http.StatusServiceUnavailable && d.retryAfter == 0 {
+func (d *delivery) setResult(outcome Outcome, err error) {
+	about := outcomes[outcome]
+	d.Outcome, d.StatusCode, d.Err, d.hint = outcome, about.status, err, about.hint
+	if about.status == http.StatusServiceUnavailable && d.retryAfter == 0 {
 		d.retryAfter = retryAfterBusy
 	}
 }
 
 // refuse sets the result of a delivery that nobody has signed, of which not each has a log line. An
 // empty hint is the outcome's own.
-func (d *delivery) refuse(ctx context.Context, outcome Outcome, status int, err error, hint string) {
-	d.setResult(outcome, status, err)
+func (d *delivery) refuse(ctx context.Context, outcome Outcome, err error, hint string) {
+	d.setResult(outcome, err)
 	d.hint = cmp.Or(hint, d.hint)
 	d.lines = d.log.admit(ctx, &d.Delivery, d.hint)
 }
@@ -308,8 +309,7 @@ func (d *delivery) refuse(ctx context.Context, outcome Outcome, status int, err 
 func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *WebhookVerifier, bodies *bodyread.Reader, timeout time.Duration) *bodyread.Body {
 	body, err := bodies.ReadRequest(w, r, d.start, timeout)
 	if err != nil {
-		outcome, status := bodyOutcome(err)
-		d.refuse(r.Context(), outcome, status, err, "")
+		d.refuse(r.Context(), outcomeOfRefusal(err, OutcomeBodyUnreadable), err, "")
 		return nil
 	}
 	defer func() {
@@ -319,9 +319,9 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 	}()
 	d.BodyBytes = len(body.Bytes())
 	if d.Signed, err = v.verifyRequest(r, body.Bytes()); err != nil {
-		outcome, status := signatureOutcome(err)
-		d.refuse(r.Context(), outcome, status, err, signatureHint(err, body.Bytes(), r.Header))
-		if status == http.StatusUnauthorized && d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {
+		hint := signatureHint(err, body.Bytes(), r.Header)
+		d.refuse(r.Context(), outcomeOfRefusal(err, OutcomeSignatureMalformed), err, hint)
+		if d.StatusCode == http.StatusUnauthorized && d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {
 			recoverPanic(func() { //nolint:contextcheck // Explain has none
 				d.explanation = v.Explain(body.Bytes(), signature.Join(r.Header))
 			})
@@ -338,40 +338,29 @@ func (d *delivery) applyRun(run *eventRun, late bool) {
 	switch {
 	case run.outcome == OutcomeAborted: // the result is set
 	case run.outcome == OutcomeFailed && late:
-		d.setResult(OutcomeTimedOut, http.StatusServiceUnavailable, run.err)
-	case run.outcome == OutcomeFailed, run.outcome == OutcomePanicked:
-		d.setResult(run.outcome, http.StatusInternalServerError, run.err)
-	case run.outcome == OutcomeRetryLater:
-		d.setResult(run.outcome, http.StatusServiceUnavailable, run.err)
+		d.setResult(OutcomeTimedOut, run.err)
 	default:
-		d.setResult(run.outcome, http.StatusOK, run.err)
+		d.setResult(run.outcome, run.err)
 	}
 }
 
-func signatureOutcome(err error) (Outcome, int) {
-	switch {
-	case errors.Is(err, ErrNoSecrets):
-		return OutcomeNoSecrets, http.StatusServiceUnavailable
-	case errors.Is(err, ErrSignatureMissing):
-		return OutcomeSignatureMissing, http.StatusUnauthorized
-	case errors.Is(err, ErrSignatureMismatch):
-		return OutcomeSignatureMismatch, http.StatusUnauthorized
-	case errors.Is(err, ErrSignatureExpired):
-		return OutcomeSignatureExpired, http.StatusUnauthorized
-	default:
-		return OutcomeSignatureMalformed, http.StatusUnauthorized
+// outcomeOfRefusal says what it means that a body could not be read or verified.
+func outcomeOfRefusal(err error, otherwise Outcome) Outcome {
+	for _, known := range []struct {
+		err     error
+		outcome Outcome
+	}{
+		{bodyread.ErrTooLarge, OutcomeBodyTooLarge},
+		{bodyread.ErrOverBudget, OutcomeOverBudget},
+		{bodyread.ErrTooSlow, OutcomeBodyTimeout},
+		{ErrNoSecrets, OutcomeNoSecrets},
+		{ErrSignatureMissing, OutcomeSignatureMissing},
+		{ErrSignatureMismatch, OutcomeSignatureMismatch},
+		{ErrSignatureExpired, OutcomeSignatureExpired},
+	} {
+		if errors.Is(err, known.err) {
+			return known.outcome
+		}
 	}
-}
-
-func bodyOutcome(err error) (Outcome, int) {
-	switch {
-	case errors.Is(err, bodyread.ErrTooLarge):
-		return OutcomeBodyTooLarge, http.StatusRequestEntityTooLarge
-	case errors.Is(err, bodyread.ErrOverBudget):
-		return OutcomeOverBudget, http.StatusServiceUnavailable
-	case errors.Is(err, bodyread.ErrTooSlow):
-		return OutcomeBodyTimeout, http.StatusRequestTimeout
-	default:
-		return OutcomeBodyUnreadable, http.StatusBadRequest
-	}
+	return otherwise
 }

@@ -2,7 +2,7 @@
 // job and responds, and workers handle it, in as many processes as the load takes. Jobs outlive a
 // crash, and are handled once.
 //
-//	go run ./examples/river migrate    # once a release: River's tables, and the example's own
+//	go run ./examples/river migrate    # once a release: makes the tables
 //	ITTYBIT_API_KEY=… go run ./examples/river endpoint
 //	go run ./examples/river worker
 //

@@ -43,8 +43,8 @@ func (e FieldErrors) Add(name string, err error) FieldErrors {
 	if err == nil {
 		return e
 	}
-	var nested FieldErrors
-	if !errors.As(err, &nested) {
+	nested, ok := errors.AsType[FieldErrors](err)
+	if !ok {
 		nested = FieldErrors{{Err: err}}
 	}
 	for _, field := range nested[:min(len(nested), maxFieldErrors-len(e))] {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,16 +30,19 @@ const (
 type Daemon struct {
 	// Name is for error texts.
 	Name string
-	// Owner is the user as whom root has it run.
+	// Owner is the user as whom root has it run: the one that its packages make.
 	Owner string
+	// Unset begins the names of the variables that are meant for the caller's own server.
+	Unset string
 	// Command makes the command that starts it.
 	Command func(ctx context.Context) *exec.Cmd
 	// Ready reports whether the process takes connections. Nil: when its port is open.
 	Ready func(pid int) bool
 	// StopSignal ends the process at once.
 	StopSignal syscall.Signal
-	// Port is where it listens.
+	// Port is where it listens, and Dir the folder of its files. Start sets both.
 	Port int
+	Dir  string
 
 	mu      sync.Mutex
 	process *process // nil while it is stopped
@@ -50,9 +54,49 @@ type process struct {
 	exited chan struct{} // closed when it has ended
 }
 
-// StartOnFreePort starts the server. Where another process has taken the port, it uses another one:
-// configure, where given, is called before each attempt.
-func (d *Daemon) StartOnFreePort(ctx context.Context, configure func() error) (err error) {
+// Start makes a folder, runs the command that prepares it, where there is one, and starts the server
+// on a free port, for which configure is called first, where it is given. What has failed leaves
+// nothing.
+func (d *Daemon) Start(ctx context.Context, prepare func() *exec.Cmd, configure func() error) (err error) {
+	if d.Dir, err = os.MkdirTemp("", "ittybit-"+strings.ToLower(d.Name)+"-"); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if err := give(d.Dir, d.Owner); err != nil {
+		return err
+	}
+	if prepare != nil {
+		cmd := prepare()
+		if err := runAs(cmd, d.Owner); err != nil {
+			return err
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, tail(out))
+		}
+	}
+	return d.startOnFreePort(ctx, configure)
+}
+
+// Close stops the server and removes its files.
+func (d *Daemon) Close() error { return errors.Join(d.Pause(), os.RemoveAll(d.Dir)) }
+
+// Data is a folder for the server's data.
+func (d *Daemon) Data() string { return filepath.Join(d.Dir, "data") }
+
+// Program makes a command of one of the server's programs, in its folder.
+func (d *Daemon) Program(ctx context.Context, path string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // a program of the installed server
+	cmd.Dir = d.Dir
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, d.Unset) })
+	return cmd
+}
+
+// startOnFreePort uses another port where another process has taken the first.
+func (d *Daemon) startOnFreePort(ctx context.Context, configure func() error) (err error) {
 	for range portTries {
 		if d.Port, err = freePort(ctx); err != nil {
 			return err
@@ -99,7 +143,7 @@ func (d *Daemon) Resume(ctx context.Context) error {
 		return nil
 	}
 	cmd := d.Command(context.WithoutCancel(ctx)) // it outlives ctx, which is only for its start
-	if err := RunAs(cmd, d.Owner); err != nil {
+	if err := runAs(cmd, d.Owner); err != nil {
 		return err
 	}
 	detach(cmd) // an interrupt from the terminal is for the program, which then stops the server
@@ -121,7 +165,7 @@ func (d *Daemon) Resume(ctx context.Context) error {
 			_ = cmd.Process.Kill()
 			<-running.exited
 		}
-		return fmt.Errorf("starting %s: %w: %s", d.Name, err, Tail(output.bytes()))
+		return fmt.Errorf("starting %s: %w: %s", d.Name, err, tail(output.bytes()))
 	}
 	d.process = running
 	return nil
@@ -171,12 +215,6 @@ func freePort(ctx context.Context) (int, error) {
 	return port, listener.Close()
 }
 
-// Environ gives the environment without the variables that begin so, which are meant for the
-// caller's own server.
-func Environ(without string) []string {
-	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, without) })
-}
-
 // Find gives the path of a program that is in PATH, or in /usr/sbin, which is not in everybody's
 // PATH.
 func Find(program string) (string, bool) {
@@ -215,8 +253,8 @@ func (l *lastBytes) bytes() []byte {
 	return bytes.Clone(l.kept)
 }
 
-// Tail gives the end of a command's output, for an error.
-func Tail(output []byte) string {
+// tail gives the end of a command's output, for an error.
+func tail(output []byte) string {
 	output = bytes.TrimSpace(output)
 	return string(output[max(0, len(output)-logTail):])
 }

@@ -4,10 +4,10 @@ package daemon
 
 import "os/exec"
 
-// Give does nothing here: servers run as whoever starts them.
-func Give(string, string) error { return nil }
+// give does nothing here: servers run as whoever starts them.
+func give(string, string) error { return nil }
 
-// RunAs does nothing here: servers run as whoever starts them.
-func RunAs(*exec.Cmd, string) error { return nil }
+// runAs does nothing here: servers run as whoever starts them.
+func runAs(*exec.Cmd, string) error { return nil }
 
 func detach(*exec.Cmd) {}

@@ -31,8 +31,8 @@ func credential(owner string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 }
 
-// Give hands a folder to a user, where this process is root.
-func Give(dir, owner string) error {
+// give hands a folder to a user, where this process is root.
+func give(dir, owner string) error {
 	as, err := credential(owner)
 	if err != nil || as == nil {
 		return err
@@ -40,8 +40,8 @@ func Give(dir, owner string) error {
 	return os.Chown(dir, int(as.Uid), int(as.Gid))
 }
 
-// RunAs has a command run by a user, where this process is root.
-func RunAs(cmd *exec.Cmd, owner string) error {
+// runAs has a command run by a user, where this process is root.
+func runAs(cmd *exec.Cmd, owner string) error {
 	as, err := credential(owner)
 	if err != nil || as == nil {
 		return err

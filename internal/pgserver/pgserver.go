@@ -5,7 +5,6 @@ package pgserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,11 +18,9 @@ import (
 )
 
 // ErrNotInstalled is what [Start] gives where there is no PostgreSQL to start.
-var ErrNotInstalled = errors.New("PostgreSQL is not installed: initdb and postgres are neither in PATH nor where its packages put them " +
+const ErrNotInstalled = daemon.NotInstalled("PostgreSQL is not installed: initdb and postgres are neither in PATH nor where its packages put them " +
 	"(on Debian and its relatives: apt-get install postgresql)")
 
-// owner is as whom root has PostgreSQL run: the user that its packages make. PostgreSQL refuses to
-// run as root.
 const owner = "postgres"
 
 // Server is a PostgreSQL server. Its Pause stops it as a crash does: open transactions are lost,
@@ -32,54 +29,38 @@ type Server struct {
 	daemon.Daemon
 
 	bin string // the folder of initdb and postgres
-	dir string
 }
 
-// Start makes a database cluster in a temporary folder and starts a server on it. The user root, as
-// whom PostgreSQL does not run, has it run by the user postgres.
+// Start makes a database cluster and starts a server on it. The user root, as whom PostgreSQL does
+// not run, has it run by the user postgres.
 func Start(ctx context.Context) (*Server, error) {
 	return start(ctx, func(s *Server) *exec.Cmd {
-		return s.program(ctx, "initdb", "-D", s.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+		return s.program(ctx, "initdb", "-D", s.Data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 	})
 }
 
-// StartStandby starts a server on a copy of this one's data, in a temporary folder. It follows this
-// one, and takes no writes, until the function pg_promote is called on it.
+// StartStandby starts a server on a copy of this one's data. It follows this one, and takes no
+// writes, until the function pg_promote is called on it.
 func (s *Server) StartStandby(ctx context.Context) (*Server, error) {
 	return start(ctx, func(standby *Server) *exec.Cmd {
-		return standby.program(ctx, "pg_basebackup", "-D", standby.data(), "-d", s.URL(), "-R", "-c", "fast", "--no-sync")
+		return standby.program(ctx, "pg_basebackup", "-D", standby.Data(), "-d", s.URL(), "-R", "-c", "fast", "--no-sync")
 	})
 }
 
 // start starts a server on the data that a program makes.
-func start(ctx context.Context, makeData func(*Server) *exec.Cmd) (_ *Server, err error) {
+func start(ctx context.Context, makeData func(*Server) *exec.Cmd) (*Server, error) {
 	bin, err := find(packageFolders())
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "ittybit-postgres-")
-	if err != nil {
+	s := &Server{bin: bin}
+	s.Daemon = daemon.Daemon{
+		Name: "PostgreSQL", Owner: owner, Unset: "PG", Command: s.postgres, Ready: s.isReady, StopSignal: syscall.SIGQUIT,
+	}
+	if err := s.Daemon.Start(ctx, func() *exec.Cmd { return makeData(s) }, nil); err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir}
-	s.Daemon = daemon.Daemon{Name: "PostgreSQL", Owner: owner, Command: s.postgres, Ready: s.isReady, StopSignal: syscall.SIGQUIT}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.Close())
-		}
-	}()
-	if err := daemon.Give(dir, owner); err != nil {
-		return nil, err
-	}
-	program := makeData(s)
-	if err := daemon.RunAs(program, owner); err != nil {
-		return nil, err
-	}
-	if out, err := program.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", filepath.Base(program.Path), err, daemon.Tail(out))
-	}
-	err = s.StartOnFreePort(ctx, nil)
-	return s, err
+	return s, nil
 }
 
 // URL gives the address of the database "postgres", for its superuser.
@@ -88,14 +69,14 @@ func (s *Server) URL() string {
 }
 
 func (s *Server) postgres(ctx context.Context) *exec.Cmd {
-	return s.program(ctx, "postgres", "-D", s.data(),
+	return s.program(ctx, "postgres", "-D", s.Data(),
 		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(s.Port), "-c", "unix_socket_directories=")
 }
 
 // isReady reads the line by which the server tells pg_ctl, too, that it takes connections: the
 // eighth of its lock file, whose first is the process that wrote it.
 func (s *Server) isReady(pid int) bool {
-	content, _ := os.ReadFile(filepath.Join(s.data(), "postmaster.pid")) // not there yet
+	content, _ := os.ReadFile(filepath.Join(s.Data(), "postmaster.pid")) // not there yet
 	lines := strings.Split(string(content), "\n")
 	if len(lines) < 8 {
 		return false
@@ -104,19 +85,8 @@ func (s *Server) isReady(pid int) bool {
 	return (state == "ready" || state == "standby") && strings.TrimSpace(lines[0]) == strconv.Itoa(pid)
 }
 
-// Close stops the server and removes its data.
-func (s *Server) Close() error {
-	return errors.Join(s.Pause(), os.RemoveAll(s.dir))
-}
-
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
-
-// program is one of PostgreSQL's, to be run by the owner of the data.
 func (s *Server) program(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the installed PostgreSQL
-	cmd.Dir = s.dir
-	cmd.Env = daemon.Environ("PG") // PGDATA, PGPORT and their like
-	return cmd
+	return s.Program(ctx, filepath.Join(s.bin, name), args...)
 }
 
 // packageFolders gives the patterns of the folders into which packages put PostgreSQL's programs.

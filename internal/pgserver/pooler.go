@@ -14,7 +14,7 @@ import (
 )
 
 // ErrPoolerNotInstalled is what [StartPooler] gives where there is no PgBouncer to start.
-var ErrPoolerNotInstalled = errors.New("PgBouncer is not installed: pgbouncer is neither in PATH nor in /usr/sbin " +
+const ErrPoolerNotInstalled = daemon.NotInstalled("PgBouncer is not installed: pgbouncer is neither in PATH nor in /usr/sbin " +
 	"(on Debian and its relatives: apt-get install pgbouncer)")
 
 // Pooler is a PgBouncer in front of a server, in transaction mode: each transaction is given one of
@@ -24,12 +24,11 @@ type Pooler struct {
 	daemon.Daemon
 
 	program string
-	dir     string
 }
 
 // StartPooler starts a PgBouncer in front of the server at address, a URL, with so many connections
 // to it.
-func StartPooler(ctx context.Context, address string, connections int) (_ *Pooler, err error) {
+func StartPooler(ctx context.Context, address string, connections int) (*Pooler, error) {
 	program, ok := daemon.Find("pgbouncer")
 	if !ok {
 		return nil, ErrPoolerNotInstalled
@@ -38,18 +37,9 @@ func StartPooler(ctx context.Context, address string, connections int) (_ *Poole
 	if err != nil {
 		return nil, errors.New("the address of PostgreSQL is not a URL")
 	}
-	dir, err := os.MkdirTemp("", "ittybit-pgbouncer-")
-	if err != nil {
-		return nil, err
-	}
-	p := &Pooler{program: program, dir: dir}
-	p.Daemon = daemon.Daemon{Name: "PgBouncer", Owner: owner, Command: p.serve, StopSignal: syscall.SIGTERM}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, p.Close())
-		}
-	}()
-	if err := p.StartOnFreePort(ctx, func() error { return p.configure(server, connections) }); err != nil {
+	p := &Pooler{program: program}
+	p.Daemon = daemon.Daemon{Name: "PgBouncer", Owner: owner, Unset: "PG", Command: p.serve, StopSignal: syscall.SIGTERM}
+	if err := p.Start(ctx, nil, func() error { return p.configure(server, connections) }); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -68,18 +58,13 @@ default_pool_size = %d
 max_client_conn = 400
 query_wait_timeout = 3
 `, server.Hostname(), server.Port(), server.User.Username(), p.Port, connections)
-	if err := os.WriteFile(p.file(), []byte(text), 0o644); err != nil { //nolint:gosec // PgBouncer runs as another user, and it is no secret
-		return err
-	}
-	return os.Chmod(p.dir, 0o755) //nolint:gosec // as above
+	return os.WriteFile(p.file(), []byte(text), 0o644) //nolint:gosec // PgBouncer runs as another user, and it is no secret
 }
 
-func (p *Pooler) file() string { return filepath.Join(p.dir, "pgbouncer.ini") }
+func (p *Pooler) file() string { return filepath.Join(p.Dir, "pgbouncer.ini") }
 
 func (p *Pooler) serve(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.program, p.file()) //nolint:gosec // the installed PgBouncer
-	cmd.Dir = p.dir
-	return cmd
+	return p.Program(ctx, p.program, p.file())
 }
 
 // URL gives the address of a server's database by way of the pooler.
@@ -91,6 +76,3 @@ func (p *Pooler) URL(address string) string {
 	own.Host = p.Address()
 	return own.String()
 }
-
-// Close stops the pooler and removes its files.
-func (p *Pooler) Close() error { return errors.Join(p.Pause(), os.RemoveAll(p.dir)) }

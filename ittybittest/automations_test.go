@@ -239,12 +239,11 @@ func TestAutomation_taskCompletedFiresAndCannotLoop(t *testing.T) {
 func TestAutomation_conditions(t *testing.T) {
 	for condition, met := range map[string]bool{
 		`{"prop":"kind","value":"video"}`:                                  true,
-		`{"prop":"media.kind","value":"video"}`:                            true,
 		`{"prop":"kind","value":"image"}`:                                  false,
 		`{"prop":"width","value":"1920"}`:                                  true,
 		`{"prop":"width","value":1920.0}`:                                  true,
 		`{"prop":"filesize","value":1}`:                                    false,
-		`{"prop":"file.original","value":"true"}`:                          true,
+		`{"prop":"original","value":"true"}`:                               true,
 		`{"prop":"type","value":"video/mp4"}`:                              true,
 		`{"prop":"title","value":"null"}`:                                  false,
 		`{"prop":"nothing.at.all","value":"x"}`:                            false,
@@ -277,7 +276,6 @@ func TestAutomation_conditionsOnMembersOfMediaAndTasks(t *testing.T) {
 		a.create("/automations", automation(when("metadata.source.name", "phone", "metadata")))
 		a.create("/automations", on("task.completed", when("results.is_nsfw", "true", "results")))
 		a.create("/automations", on("task.completed", when("kind", "speech", "kind")))
-		a.create("/automations", on("task.completed", when("file.kind", "image", "file")))
 		a.srv.SetResults("nsfw", map[string]any{"is_nsfw": true})
 		a.create("/media", `{"metadata":{"source":{"name":"phone"}}}`)
 		a.create("/media", `{"metadata":{"source":"phone"}}`)
@@ -287,7 +285,7 @@ func TestAutomation_conditionsOnMembersOfMediaAndTasks(t *testing.T) {
 		for _, r := range in.all() {
 			queries = append(queries, r.query)
 		}
-		assert.ElementsMatch(t, []string{"metadata", "results", "file"}, queries)
+		assert.ElementsMatch(t, []string{"metadata", "results"}, queries)
 	})
 }
 

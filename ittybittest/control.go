@@ -20,26 +20,37 @@ import (
 // control answers with a status and a value, which becomes JSON.
 type control func(*http.Request) (int, any, error)
 
-// serveControl answers what is under /_local/.
-func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
-	if err := s.mayControl(r); err != nil {
-		w.Header().Set("WWW-Authenticate", `Basic realm="ittybit"`)
-		s.live.Load().api.Fail(w, err)
-		return
+// withBody gives a control the JSON body of a request; an empty one leaves the defaults.
+func withBody[T any](defaults T, serve func(*http.Request, T) (int, any, error)) control {
+	return func(r *http.Request) (int, any, error) {
+		asked, dec := defaults, json.NewDecoder(r.Body)
+		dec.DisallowUnknownFields()
+		err := dec.Decode(&asked)
+		if err == nil && dec.More() {
+			err = errors.New("something follows the JSON object")
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, nil, api.Refuse(http.StatusBadRequest, "The request body is not valid: %s.", err)
+		}
+		return serve(r, asked)
 	}
+}
+
+// controls answer what is under /_local/.
+func (s *Server) controls() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range map[string]control{
 		"GET /_local/{$}":                     s.controlInfo,
 		"GET /_local/deliveries":              s.controlDeliveries,
 		"GET /_local/deliveries/{id}":         s.controlDelivery,
-		"POST /_local/deliveries/{id}/resend": s.controlResend,
+		"POST /_local/deliveries/{id}/resend": withBody(askedResend{}, s.controlResend),
 		"POST /_local/deliveries/{id}/cancel": s.controlCancel,
-		"POST /_local/events":                 s.controlEvent,
-		"POST /_local/tasks/{id}/{action}":    s.controlTask,
+		"POST /_local/events":                 withBody(askedEvent{Kind: "nsfw", Message: "The file is broken.", Progress: 50}, s.controlEvent),
+		"POST /_local/tasks/{id}/{action}":    withBody(askedTask{Message: "The task was failed by hand."}, s.controlTask),
 		"GET /_local/faults":                  s.controlListFaults,
-		"PUT /_local/faults":                  s.controlFaults,
-		"DELETE /_local/faults":               s.controlFaults,
-		"POST /_local/reset":                  func(*http.Request) (int, any, error) { s.Reset(); return http.StatusNoContent, nil, nil }, //nolint:contextcheck // it outlives the request
+		"PUT /_local/faults":                  withBody(shownFaults{}, s.controlFaults),
+		"DELETE /_local/faults":               withBody(shownFaults{}, s.controlFaults),
+		"POST /_local/reset":                  s.controlReset,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if status, value, err := serve(r); err != nil {
@@ -51,16 +62,22 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	}
 	mux.HandleFunc("GET /_local/deliveries/{id}/body", s.controlBody)
 	mux.HandleFunc("GET /_local/stream", s.controlStream)
-	r.Body = http.MaxBytesReader(w, r.Body, api.MaxBodyBytes)
-	mux.ServeHTTP(w, r)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.mayControl(r); err != nil {
+			w.Header().Set("WWW-Authenticate", `Basic realm="ittybit"`)
+			s.live.Load().api.Fail(w, err)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, api.MaxBodyBytes)
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // mayControl refuses pages of other sites, names that lead here by DNS tricks, and other
 // machines without the password.
 func (s *Server) mayControl(r *http.Request) error {
 	name := hostname(r)
-	public, _ := url.Parse(s.URL)
-	if !s.isOwnHost(name) && !strings.EqualFold(name, public.Hostname()) {
+	if !s.isOwnHost(name) {
 		return api.Refuse(http.StatusForbidden, "The host %q is not this server's: use a loopback address, that of WithPublicURLs, or one of WithWebhookHosts.", name)
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
@@ -105,40 +122,27 @@ func isFromHere(r *http.Request) bool {
 	return err == nil && from.Addr().Unmap() == at.Addr().Unmap()
 }
 
-// readControl reads a JSON body into value; an empty one changes nothing.
-func readControl(r *http.Request, value any) error {
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	err := dec.Decode(value)
-	if err == nil {
-		if _, more := dec.Token(); more != io.EOF {
-			err = errors.New("something follows the JSON object")
-		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return api.Refuse(http.StatusBadRequest, "The request body is not valid: %s.", err)
-	}
-	return nil
-}
-
 func (s *Server) controlInfo(*http.Request) (int, any, error) {
 	return http.StatusOK, map[string]string{
 		"url": s.URL, "storage_url": s.StorageURL, "version": ittybit.Version, "stream": s.feed.position(),
 	}, nil
 }
 
+func (s *Server) controlReset(*http.Request) (int, any, error) { //nolint:contextcheck // it outlives the request
+	s.Reset()
+	return http.StatusNoContent, nil, nil
+}
+
+type askedTask struct {
+	Results  json.RawMessage
+	Message  string
+	Progress int
+}
+
 // controlTask finishes a task, lets it fail, or sets its progress or results.
-func (s *Server) controlTask(r *http.Request) (int, any, error) {
-	asked := struct {
-		Results  json.RawMessage
-		Message  string
-		Progress int
-	}{Message: "The task was failed by hand."}
-	if err := readControl(r, &asked); err != nil {
-		return 0, nil, err
-	}
+func (s *Server) controlTask(r *http.Request, asked askedTask) (int, any, error) {
 	id, e := r.PathValue("id"), s.live.Load().engine
-	var err error
+	err := api.Refuse(http.StatusNotFound, "Not found: %s. Use finish, fail, progress or results.", r.URL.Path)
 	switch r.PathValue("action") {
 	case "finish":
 		err = e.Control(id, nil, &engine.Outcome{Results: asked.Results}, true)
@@ -151,8 +155,6 @@ func (s *Server) controlTask(r *http.Request) (int, any, error) {
 		err = e.Control(id, &asked.Progress, nil, false)
 	case "results":
 		err = e.Control(id, nil, &engine.Outcome{Results: asked.Results}, false)
-	default:
-		err = api.Refuse(http.StatusNotFound, "Not found: %s. Use finish, fail, progress or results.", r.URL.Path)
 	}
 	return http.StatusNoContent, nil, err
 }

@@ -10,31 +10,51 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
-// shownAttempt is the record of an attempt, in full or as the list has it.
-func (s *Server) shownAttempt(d Delivery, full bool) ordered.Object {
-	o := ordered.Object{}.Set("number", d.Number).Set("id", d.ID).Set("copy", d.Copy).Set("attempt", d.Attempt).
-		Set("state", d.State()).Set("url", d.URL).SetText("task_id", d.TaskID())
+// shownAttempt is the record of an attempt as it is shown; the last two fields not in a list.
+type shownAttempt struct {
+	Number      int64             `json:"number"`
+	ID          string            `json:"id"`
+	Copy        int               `json:"copy"`
+	Attempt     int               `json:"attempt"`
+	State       DeliveryState     `json:"state"`
+	URL         string            `json:"url"`
+	TaskID      string            `json:"task_id,omitempty"`
+	Event       ittybit.EventType `json:"event,omitempty"`
+	Kind        string            `json:"kind,omitempty"`
+	Size        int               `json:"size"`
+	Time        time.Time         `json:"time"`
+	DurationMS  float64           `json:"duration_ms"`
+	Error       string            `json:"error,omitempty"`
+	NextAttempt time.Time         `json:"next_attempt,omitzero"`
+	Status      int               `json:"status,omitempty"`
+	Signature   string            `json:"signature,omitempty"`
+	Response    *shownResponse    `json:"response,omitempty"`
+}
+
+type shownResponse struct {
+	Headers http.Header `json:"headers"`
+	Body    string      `json:"body"`
+}
+
+func (s *Server) show(d Delivery, full bool) shownAttempt {
 	event, kind := d.what()
-	o = o.SetText("event", string(event)).SetText("kind", kind).Set("size", len(d.Body)).
-		Set("time", d.Time).Set("duration_ms", float64(d.Duration)/float64(time.Millisecond))
-	if d.Err != nil {
-		o = o.SetText("error", d.Err.Error())
+	o := shownAttempt{
+		Number: d.Number, ID: d.ID, Copy: d.Copy, Attempt: d.Attempt, State: d.State(), URL: d.URL, TaskID: d.TaskID(), Event: event,
+		Kind: kind, Size: len(d.Body), Time: d.Time, DurationMS: float64(d.Duration) / float64(time.Millisecond), Status: d.StatusCode,
 	}
-	if d.State() == DeliveryWaiting {
-		o = o.Set("next_attempt", d.Time.Add(d.Duration+s.config.backoff.wait(d.Attempt)))
+	if d.Err != nil {
+		o.Error = d.Err.Error()
+	}
+	if o.State == DeliveryWaiting {
+		o.NextAttempt = d.Time.Add(d.Duration + s.config.backoff.wait(d.Attempt))
 	}
 	if full {
-		o = o.Set("signature", d.Signature)
-	}
-	if d.StatusCode == 0 {
-		return o
-	}
-	if o = o.Set("status", d.StatusCode); full {
-		o = o.Set("response", map[string]any{"headers": d.ResponseHeader, "body": string(d.ResponseBody)})
+		o.Signature = d.Signature
+		if d.StatusCode != 0 {
+			o.Response = &shownResponse{d.ResponseHeader, string(d.ResponseBody)}
+		}
 	}
 	return o
 }
@@ -57,10 +77,10 @@ func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
 		return 0, nil, api.Refuse(http.StatusBadRequest, "status must be a status such as 404, a class such as 5xx, or none.")
 	}
 	page := struct {
-		Deliveries []ordered.Object `json:"deliveries"`
-		Next       string           `json:"next,omitempty"`
-		Stream     string           `json:"stream"` // what follows it is not in the list
-	}{Deliveries: []ordered.Object{}, Stream: s.feed.position()}
+		Deliveries []shownAttempt `json:"deliveries"`
+		Next       string         `json:"next,omitempty"`
+		Stream     string         `json:"stream"` // what follows it is not in the list
+	}{Deliveries: []shownAttempt{}, Stream: s.feed.position()}
 	records, err := s.log.store.List(DeliveryQuery{
 		Latest: true, Limit: int(limit) + 1, Before: before, State: state, URL: query.Get("url"), TaskID: query.Get("task"),
 		Event: ittybit.EventType(query.Get("event")), Kind: query.Get("kind"), Status: status,
@@ -69,7 +89,7 @@ func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	for _, d := range records[:min(int(limit), len(records))] {
-		page.Deliveries = append(page.Deliveries, s.shownAttempt(d, false))
+		page.Deliveries = append(page.Deliveries, s.show(d, false))
 	}
 	if len(records) > int(limit) {
 		query.Set("before", strconv.FormatInt(records[limit-1].Number, 10))
@@ -95,16 +115,16 @@ func (s *Server) controlDelivery(r *http.Request) (int, any, error) {
 		return 0, nil, err
 	}
 	last := records[len(records)-1]
-	attempts := make([]ordered.Object, len(records))
+	attempts := make([]shownAttempt, len(records))
 	for i, d := range records {
-		attempts[i] = s.shownAttempt(d, true)
+		attempts[i] = s.show(d, true)
 	}
 	body := any(string(last.Body))
 	if json.Valid(last.Body) {
 		body = json.RawMessage(last.Body)
 	}
 	header := http.Header{}
-	sender.SetHeader(header, last.Signature)
+	setWebhookHeader(header, last.Signature)
 	headers := map[string]string{}
 	for name := range header {
 		headers[name] = header.Get(name)
@@ -143,15 +163,13 @@ func (s *Server) checkSignature(d Delivery) (result, explanation string) {
 	return result, verifier.Explain(d.Body, d.Signature)
 }
 
+type askedResend struct {
+	AsSent bool `json:"as_sent"`
+	Wait   bool
+}
+
 // controlResend delivers a webhook once more: signed again, or as its last attempt was.
-func (s *Server) controlResend(r *http.Request) (int, any, error) {
-	var asked struct {
-		AsSent bool `json:"as_sent"`
-		Wait   bool
-	}
-	if err := readControl(r, &asked); err != nil {
-		return 0, nil, err
-	}
+func (s *Server) controlResend(r *http.Request, asked askedResend) (int, any, error) {
 	records, err := s.attemptsOf(r.PathValue("id"))
 	if err != nil {
 		return 0, nil, err
@@ -166,7 +184,7 @@ func (s *Server) controlResend(r *http.Request) (int, any, error) {
 // send sends a webhook, and waits for its first attempt if the caller wants to. Without a
 // signature each attempt is signed.
 func (s *Server) send(r *http.Request, address string, body []byte, signature string, wait bool) (int, any, error) {
-	id, ok := s.live.Load().sender.SendSigned(address, body, signature) //nolint:contextcheck // a delivery outlives the request
+	id, ok := s.live.Load().sender.send(address, body, signature) //nolint:contextcheck // it outlives the request
 	if !ok {
 		return 0, nil, api.Refuse(http.StatusServiceUnavailable, "The server is closed.")
 	}
@@ -177,27 +195,25 @@ func (s *Server) send(r *http.Request, address string, body []byte, signature st
 	if err != nil {
 		return 0, nil, err
 	}
-	return http.StatusOK, s.shownAttempt(d, true), nil
+	return http.StatusOK, s.show(d, true), nil
 }
 
 func (s *Server) controlCancel(r *http.Request) (int, any, error) {
-	if !s.live.Load().sender.Cancel(r.PathValue("id")) {
+	if !s.live.Load().sender.cancel(r.PathValue("id")) {
 		return 0, nil, api.Refuse(http.StatusConflict, "Delivery %q is not under way.", r.PathValue("id"))
 	}
 	return http.StatusNoContent, nil, nil
 }
 
+type askedEvent struct {
+	URL, Event, Kind, Message string
+	Progress                  int
+	Results, Body             json.RawMessage
+	Wait                      bool
+}
+
 // controlEvent sends a webhook with a payload of the caller's, or a fixture.
-func (s *Server) controlEvent(r *http.Request) (int, any, error) {
-	asked := struct {
-		URL, Event, Kind, Message string
-		Progress                  int
-		Results, Body             json.RawMessage
-		Wait                      bool
-	}{Kind: "nsfw", Message: "The file is broken.", Progress: 50}
-	if err := readControl(r, &asked); err != nil {
-		return 0, nil, err
-	}
+func (s *Server) controlEvent(r *http.Request, asked askedEvent) (int, any, error) {
 	if asked.URL == "" {
 		return 0, nil, api.Refuse(http.StatusBadRequest, "url is required.")
 	}
@@ -215,7 +231,7 @@ func (s *Server) controlEvent(r *http.Request) (int, any, error) {
 		}
 		var err error
 		if body, err = fixture(asked.Event, asked.Kind, results, asked.Message, asked.Progress); err != nil {
-			return 0, nil, api.Refuse(http.StatusBadRequest, "%s.", err)
+			return 0, nil, err
 		}
 	}
 	return s.send(r, asked.URL, body, "", asked.Wait)

@@ -2,7 +2,6 @@ package ittybittest
 
 import (
 	"net/http"
-	"reflect"
 	"slices"
 	"time"
 
@@ -34,6 +33,9 @@ type shownDeliveryFault struct {
 	HangUp  string `json:"hang_up,omitempty"`
 }
 
+// maxDuplicates bounds the copies of a webhook, each of which takes a goroutine.
+const maxDuplicates = 100_000
+
 // These are the names of Drop and HangUp, in their order.
 var (
 	dropNames   = []string{"", "before", "after", "in_body", "in_answer"}
@@ -43,64 +45,47 @@ var (
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 // controlFaults replaces all faults; without a body, as for DELETE, there are none.
-func (s *Server) controlFaults(r *http.Request) (int, any, error) {
-	var asked shownFaults
-	if err := readControl(r, &asked); err != nil {
-		return 0, nil, err
+func (s *Server) controlFaults(_ *http.Request, asked shownFaults) (int, any, error) {
+	current := Faults{Latency: milliseconds(asked.LatencyMS), Duplicates: asked.Duplicates, ReorderWindow: milliseconds(asked.ReorderMS)}
+	if asked.Duplicates < 0 || asked.Duplicates > maxDuplicates {
+		return 0, nil, api.Refuse(http.StatusBadRequest, "duplicates must be from 0 to %d.", maxDuplicates)
 	}
-	if err := asked.check(); err != nil {
-		return 0, nil, err
-	}
-	s.SetFaults(Faults{
-		Latency: milliseconds(asked.LatencyMS), Duplicates: asked.Duplicates, ReorderWindow: milliseconds(asked.ReorderMS),
-	})
+	var requests []queued[RequestFault]
 	for _, f := range asked.Requests {
-		header := http.Header{}
+		drop, header := slices.Index(dropNames, f.Drop), http.Header{}
 		for name, value := range f.Header {
 			header.Set(name, value)
 		}
-		s.FailRequests(countOf(f.Count), RequestFault{
+		switch {
+		case drop < 0:
+			return 0, nil, api.Refuse(http.StatusBadRequest, "drop must be before, after, in_body or in_answer.")
+		case f.Status != 0 && (f.Status < 200 || f.Status > 999):
+			return 0, nil, api.Refuse(http.StatusBadRequest, "status must be from 200 to 999, or 0 for none.")
+		}
+		requests = append(requests, queued[RequestFault]{countOf(f.Count), RequestFault{
 			Latency: milliseconds(f.LatencyMS), AnswerLatency: milliseconds(f.AnswerLatencyMS), Status: f.Status,
-			Header: header, Message: f.Message, Drop: Drop(slices.Index(dropNames, f.Drop)),
-		})
+			Header: header, Message: f.Message, Drop: Drop(drop),
+		}})
 	}
+	var deliveries []queued[DeliveryFault]
 	for _, f := range asked.Deliveries {
-		s.FailDeliveries(countOf(f.Count), DeliveryFault{
-			Delay: milliseconds(f.DelayMS), HangUp: HangUp(slices.Index(hangUpNames, f.HangUp)),
-		})
+		hangUp := slices.Index(hangUpNames, f.HangUp)
+		if hangUp < 0 {
+			return 0, nil, api.Refuse(http.StatusBadRequest, "hang_up must be in_body or before_answer.")
+		}
+		deliveries = append(deliveries, queued[DeliveryFault]{countOf(f.Count), DeliveryFault{Delay: milliseconds(f.DelayMS), HangUp: HangUp(hangUp)}})
+	}
+	if slices.ContainsFunc(requests, queued[RequestFault].isEmpty) || slices.ContainsFunc(deliveries, queued[DeliveryFault].isEmpty) {
+		return 0, nil, api.Refuse(http.StatusBadRequest, "count must be 1 or more.")
+	}
+	s.SetFaults(current)
+	for _, q := range requests {
+		s.FailRequests(q.left, q.fault)
+	}
+	for _, q := range deliveries {
+		s.FailDeliveries(q.left, q.fault)
 	}
 	return http.StatusNoContent, nil, nil
-}
-
-// check refuses what can't be queued or answered.
-func (f shownFaults) check() error {
-	var counts []int
-	for _, f := range f.Requests {
-		if slices.Index(dropNames, f.Drop) < 0 {
-			return api.Refuse(http.StatusBadRequest, "drop must be before, after, in_body or in_answer.")
-		}
-		if f.Status != 0 && (f.Status < 200 || f.Status > 999) {
-			return api.Refuse(http.StatusBadRequest, "status must be from 200 to 999, or 0 for none.")
-		}
-		counts = append(counts, countOf(f.Count))
-	}
-	for _, f := range f.Deliveries {
-		if slices.Index(hangUpNames, f.HangUp) < 0 {
-			return api.Refuse(http.StatusBadRequest, "hang_up must be in_body or before_answer.")
-		}
-		counts = append(counts, countOf(f.Count))
-	}
-	left := maxFaults
-	for _, n := range counts {
-		if n < 1 || n > left {
-			return api.Refuse(http.StatusBadRequest, "count must be 1 or more, and all together at most %d.", maxFaults)
-		}
-		left -= n
-	}
-	if f.Duplicates < 0 || f.Duplicates > maxFaults {
-		return api.Refuse(http.StatusBadRequest, "duplicates must be from 0 to %d.", maxFaults)
-	}
-	return nil
 }
 
 func countOf(n *int) int {
@@ -119,25 +104,18 @@ func (s *Server) controlListFaults(*http.Request) (int, any, error) {
 		LatencyMS: s.faults.current.Latency.Milliseconds(), Duplicates: s.faults.current.Duplicates,
 		ReorderMS: s.faults.current.ReorderWindow.Milliseconds(),
 	}
-	for i, f := range s.faults.requests {
-		if i > 0 && reflect.DeepEqual(f, s.faults.requests[i-1]) {
-			*shown.Requests[len(shown.Requests)-1].Count++
-			continue
-		}
+	for _, q := range s.faults.requests {
 		header := map[string]string{}
-		for name := range f.Header {
-			header[name] = f.Header.Get(name)
+		for name := range q.fault.Header {
+			header[name] = q.fault.Header.Get(name)
 		}
 		shown.Requests = append(shown.Requests, shownRequestFault{
-			new(1), f.Latency.Milliseconds(), f.AnswerLatency.Milliseconds(), f.Status, header, f.Message, dropNames[f.Drop],
+			new(q.left), q.fault.Latency.Milliseconds(), q.fault.AnswerLatency.Milliseconds(), q.fault.Status, header,
+			q.fault.Message, dropNames[q.fault.Drop],
 		})
 	}
-	for i, f := range s.faults.deliveries {
-		if i > 0 && f == s.faults.deliveries[i-1] {
-			*shown.Deliveries[len(shown.Deliveries)-1].Count++
-			continue
-		}
-		shown.Deliveries = append(shown.Deliveries, shownDeliveryFault{new(1), f.Delay.Milliseconds(), hangUpNames[f.HangUp]})
+	for _, q := range s.faults.deliveries {
+		shown.Deliveries = append(shown.Deliveries, shownDeliveryFault{new(q.left), q.fault.Delay.Milliseconds(), hangUpNames[q.fault.HangUp]})
 	}
 	return http.StatusOK, shown, nil
 }

@@ -1,6 +1,7 @@
 package ittybittest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
 // Delivery is the record of one attempt to deliver a webhook.
@@ -150,7 +150,7 @@ func (s *Server) waitForDelivery(ctx context.Context, q DeliveryQuery, match fun
 			seen++
 		}
 		if closed {
-			return Delivery{}, fmt.Errorf("%w; no delivery matched, of %d", sender.ErrClosed, seen)
+			return Delivery{}, fmt.Errorf("%w; no delivery matched, of %d", errClosed, seen)
 		}
 		select {
 		case <-changed:
@@ -177,8 +177,8 @@ func (s *Server) WaitForTask(ctx context.Context, id string) (Delivery, error) {
 // address, signed again, with its own retries and a new ID. It does not wait. The
 // only error is that the server was closed.
 func (s *Server) Redeliver(d Delivery) error {
-	if _, ok := s.live.Load().sender.Send(d.URL, append([]byte{}, d.Body...)); !ok {
-		return sender.ErrClosed
+	if _, ok := s.live.Load().sender.send(d.URL, bytes.Clone(d.Body), ""); !ok {
+		return errClosed
 	}
 	return nil
 }
@@ -186,16 +186,13 @@ func (s *Server) Redeliver(d Delivery) error {
 // Record adds the record of an attempt that was made elsewhere, such as by a program that delivers
 // the events of the real Ittybit: it is listed and streamed as the server's own are. Its Number is
 // set here.
-func (s *Server) Record(d Delivery) { s.record(sender.Attempt(d)) }
-
-// record keeps the record of an attempt, and reports it. The log line leaves out the signature,
-// and the query of the address, where people keep secrets.
-func (s *Server) record(a sender.Attempt) {
-	d, err := s.log.add(Delivery(a))
+func (s *Server) Record(d Delivery) {
+	d, err := s.log.add(d)
 	if err != nil {
 		s.config.logger.Error("ittybittest: a delivery could not be recorded", "id", d.ID, "error", err)
 	}
-	s.feed.add("delivery", s.shownAttempt(d, false))
+	s.feed.add("delivery", s.show(d, false))
+	// The log leaves out the signature, and the query of the address, where people keep secrets.
 	attrs := []slog.Attr{
 		slog.String("id", d.ID), slog.Int("attempt", d.Attempt), slog.String("url", withoutQuery(d.URL)),
 		slog.Int("status", d.StatusCode), slog.Duration("duration", d.Duration), slog.Bool("final", d.Final),

@@ -9,7 +9,11 @@ func ServeAPI(s *Server, w http.ResponseWriter, r *http.Request) { s.serveAPI(w,
 func (s *Server) FaultsLeft() int {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
-	return len(s.faults.requests)
+	left := 0
+	for _, q := range s.faults.requests {
+		left += q.left
+	}
+	return left
 }
 
 // FillFeed lets something happen n times.

@@ -3,12 +3,10 @@ package ittybittest
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
 // Faults is what goes wrong, for [Server.SetFaults]. The zero value is
@@ -107,44 +105,46 @@ func (s *Server) SetFaults(f Faults) {
 
 // FailRequests gives the next n requests, to the API or the storage, this fault; the zero fault
 // stands for status 503. Faults.Request is not asked about them. Several calls queue up. It panics
-// unless n is from 1 to 100,000: each queued fault takes memory, and none would fail nothing.
+// if n is less than 1: that would fail nothing.
 func (s *Server) FailRequests(n int, f RequestFault) {
-	checkCount("FailRequests", n)
 	if f.Status == 0 && f.Drop == DropNone && f.Latency == 0 && f.AnswerLatency == 0 {
 		f.Status = http.StatusServiceUnavailable
 	}
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.requests = append(s.faults.requests, slices.Repeat([]RequestFault{f}, n)...)
+	push(&s.faults, &s.faults.requests, n, f)
 }
 
 // FailDeliveries gives the next n attempts to deliver a webhook this fault; the zero fault
 // stands for HangUpBeforeAnswer. Faults.Delivery is not asked about them. Several calls queue up.
-// It panics unless n is from 1 to 100,000.
+// It panics if n is less than 1.
 func (s *Server) FailDeliveries(n int, f DeliveryFault) {
-	checkCount("FailDeliveries", n)
 	if f == (DeliveryFault{}) {
 		f.HangUp = HangUpBeforeAnswer
 	}
-	s.faults.mu.Lock()
-	defer s.faults.mu.Unlock()
-	s.faults.deliveries = append(s.faults.deliveries, slices.Repeat([]DeliveryFault{f}, n)...)
-}
-
-// maxFaults is how many faults may be queued at once: each takes memory. It bounds copies, too.
-const maxFaults = 100_000
-
-func checkCount(function string, n int) {
-	if n < 1 || n > maxFaults {
-		panic(fmt.Sprintf("ittybittest: %s: n must be from 1 to %d, not %d", function, maxFaults, n))
-	}
+	push(&s.faults, &s.faults.deliveries, n, f)
 }
 
 type faults struct {
 	mu         sync.Mutex
 	current    Faults
-	requests   []RequestFault
-	deliveries []DeliveryFault
+	requests   []queued[RequestFault]
+	deliveries []queued[DeliveryFault]
+}
+
+// queued is a fault of so many requests or attempts.
+type queued[T any] struct {
+	left  int
+	fault T
+}
+
+func (q queued[T]) isEmpty() bool { return q.left < 1 }
+
+func push[T any](f *faults, queue *[]queued[T], n int, fault T) {
+	if n < 1 {
+		panic(fmt.Sprintf("ittybittest: a fault must be for 1 or more, not %d", n))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*queue = append(*queue, queued[T]{n, fault})
 }
 
 func (f *faults) spread() (copies int, window time.Duration) {
@@ -164,23 +164,24 @@ func (f *faults) forRequest(r *http.Request) api.Fault {
 	}
 }
 
-func (f *faults) forDelivery(a sender.Attempt) sender.Fault {
+func (f *faults) forDelivery(d Delivery) DeliveryFault {
 	fault, queued, current := pop(f, &f.deliveries)
 	if !queued && current.Delivery != nil {
-		fault = current.Delivery(Delivery(a))
+		fault = current.Delivery(d)
 	}
-	return sender.Fault{
-		Delay: fault.Delay, InBody: fault.HangUp == HangUpInBody, BeforeAnswer: fault.HangUp == HangUpBeforeAnswer,
-	}
+	return fault
 }
 
 // pop takes the first fault of a queue, if there is one.
-func pop[T any](f *faults, queue *[]T) (fault T, ok bool, current Faults) {
+func pop[T any](f *faults, queue *[]queued[T]) (fault T, ok bool, current Faults) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(*queue) > 0 {
-		fault, ok = (*queue)[0], true
-		*queue = (*queue)[1:]
+		first := &(*queue)[0]
+		fault, ok = first.fault, true
+		if first.left--; first.isEmpty() {
+			*queue = (*queue)[1:]
+		}
 	}
 	return fault, ok, f.current
 }

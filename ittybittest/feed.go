@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
 // maxNotices is how many notices a feed keeps, for those who come back.
@@ -52,7 +52,7 @@ func (f *feed) add(kind string, value any) {
 		return
 	}
 	f.last++
-	f.notices = append(f.notices, notice{f.last, kind, ordered.Encode(value)})
+	f.notices = append(f.notices, notice{f.last, kind, fields.Encode(value)})
 	if len(f.notices) > maxNotices {
 		f.notices[0] = notice{}
 		f.notices = f.notices[1:]

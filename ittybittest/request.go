@@ -9,8 +9,7 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
 // NewWebhookRequest makes a request as a server receives it from Ittybit,
@@ -37,13 +36,13 @@ func NewWebhookRequestTo(target, secret string, payload any) *http.Request {
 	case json.RawMessage:
 		body = p
 	default:
-		encoded, err := ordered.Marshal(payload)
+		encoded, err := fields.Marshal(payload)
 		if err != nil {
 			panic("ittybittest: NewWebhookRequest: " + err.Error())
 		}
 		body = encoded
 	}
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, target, bytes.NewReader(body))
-	sender.SetHeader(r.Header, ittybit.SignWebhook(secret, time.Now(), body))
+	setWebhookHeader(r.Header, ittybit.SignWebhook(secret, time.Now(), body))
 	return r
 }

@@ -70,19 +70,19 @@ func TestOfficialSDKs_requestsAreTaken(t *testing.T) {
 func TestFiles_allHaveAMediaObject(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, a api) {
 		a.create("/automations", onNewMedia)
-		for _, kind := range []string{"nsfw", "thumbnails", "audio", "workflow"} {
-			a.create("/tasks", `{"kind":"`+kind+`","url":"https://example.com/a.mp4","workflow":[{"kind":"subtitles"}]}`)
+		for _, kind := range []string{"nsfw", "thumbnails", "audio", "conditions"} {
+			a.create("/tasks", `{"kind":"`+kind+`","url":"https://example.com/a.mp4","conditions":[{"prop":"kind","value":"video"}],"next":[{"kind":"subtitles"}]}`)
 		}
 		a.create("/tasks", `{"kind":"speech","file_id":"file_of_another_project"}`)
 		time.Sleep(time.Hour)
 		files := a.list("/files?limit=100")
-		assert.Len(t, files, 9, "four inputs and five outputs")
+		assert.Len(t, files, 12, "four inputs, and eight outputs: of three tasks, of their next steps, and of one more")
 		for _, file := range files {
 			media := a.get("/media/" + file["media_id"].(string))
 			assert.Contains(t, media["files"], file)
 		}
 		assert.Len(t, a.list("/media"), 5)
-		assert.Len(t, a.list("/tasks"), 6, "media of inputs and outputs triggers nothing")
+		assert.Len(t, a.list("/tasks"), 9, "media of inputs and outputs triggers nothing")
 	})
 }
 
@@ -181,6 +181,10 @@ func TestNotEmulated(t *testing.T) {
 		{"GET", "/connections"}, {"POST", "/uploads"}, {"POST", "/steps"},
 	} {
 		a.send(c[0], c[1], "").refused(t, http.StatusNotImplemented, "docs/local-server.md")
+	}
+	for _, kind := range []string{"workflow", "http"} {
+		a.send("POST", "/tasks", `{"kind":"`+kind+`","url":"https://example.com/a.mp4"}`).refused(t, http.StatusNotImplemented, kind)
+		a.send("POST", "/automations", automation(`[{"kind":"`+kind+`","url":"https://example.com/a"}]`)).refused(t, http.StatusNotImplemented, kind)
 	}
 	a.send("GET", "/hologram", "").refused(t, http.StatusNotFound, "Not found: /hologram")
 }

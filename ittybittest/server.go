@@ -23,10 +23,9 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/memnet"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
 // These are the hosts of a server without sockets. The .test domain is reserved, so a request
@@ -53,15 +52,17 @@ type Server struct {
 	// webhooks are signed with.
 	APIKey string
 
-	config   config
-	localURL string // where this process finds the API
-	servers  []*http.Server
-	client   *http.Transport // of clients of this server
-	webhooks *http.Transport
-	life     *lifecycle.Life
-	faults   faults
-	log      deliveryLog
-	feed     feed
+	config     config
+	localURL   string // where this process finds the API
+	servers    []*http.Server
+	client     *http.Transport // of clients of this server
+	webhooks   *http.Transport
+	unbuffered *http.Transport // has sent all of a request when it says so to httptrace
+	life       *lifecycle.Life
+	faults     faults
+	log        deliveryLog
+	feed       feed
+	control    http.Handler // of what is under /_local/
 
 	mu   sync.Mutex // held while the world is replaced
 	live atomic.Pointer[world]
@@ -72,7 +73,7 @@ type world struct {
 	life   *lifecycle.Life
 	engine *engine.Engine
 	blobs  *blobs.Store
-	sender *sender.Sender
+	sender *sender
 	api    *api.API
 }
 
@@ -98,10 +99,13 @@ func NewServer(opts ...Option) *Server {
 	}
 	// A receiver that closes an idle connection must not cost an attempt.
 	s.webhooks.DisableKeepAlives = true
+	s.unbuffered = s.webhooks.Clone()
+	s.unbuffered.WriteBufferSize = 1
 	if s.localURL = s.URL; c.publicURL != "" {
 		s.URL, s.StorageURL = c.publicURL, c.publicStorageURL
 	}
 	s.feed.on, s.feed.start = c.control, strings.ToLower(rand.Text()[:8])
+	s.control = s.controls()
 	s.live.Store(s.newWorld())
 	s.serve(onAPI, s.serveAPI)
 	s.serve(onStorage, func(w http.ResponseWriter, r *http.Request) { s.inWorld(w, r, (*api.API).ServeStorage) })
@@ -139,21 +143,14 @@ func orLoopback(l net.Listener) net.Listener {
 func (s *Server) newWorld() *world {
 	w := &world{life: lifecycle.New(), blobs: blobs.New(s.config.storageLimit)}
 	newID := s.config.newID()
-	w.sender = sender.New(sender.Config{
-		Life: w.life, Transport: s.webhooks, Unbuffered: unbuffered(s.webhooks), NewID: func() string { return newID("dlv") },
-		Sign:     func(at time.Time, body []byte) string { return s.config.signing.sign(s.APIKey, at, body) },
-		SignOnce: s.config.signing == SignOnce,
-		Wait:     s.config.backoff.wait, Attempts: s.config.backoff.Attempts, Timeout: s.config.deliveryTimeout,
-		Spread: s.faults.spread, Fault: s.faults.forDelivery,
-		Refuse: s.refuse, Refused: ErrNotLoopback, Record: s.record,
-	})
+	w.sender = &sender{srv: s, life: w.life, newID: newID, underWay: map[string][]*delivery{}}
 	w.engine = engine.New(engine.Config{
 		Life: w.life, StorageURL: s.StorageURL, NewID: newID,
 		TaskDuration: s.config.taskDuration, ProgressWebhooks: s.config.progressWebhooks, Endpoint: s.config.endpoint,
-		Deliver:     func(url string, body []byte) { w.sender.Send(url, body) },
-		PlainHTTP:   s.isOwnHost,
+		Deliver:     func(url string, body []byte) { w.sender.send(url, body, "") },
+		PlainHTTP:   s.mayDeliverTo,
 		CheckSigned: func(u *url.URL) error { return api.CheckSigned(s.APIKey, u, "get") },
-		Changed:     func(task ordered.Object) { s.feed.add("task", task) },
+		Changed:     func(task engine.Task) { s.feed.add("task", task) },
 	})
 	w.api = api.New(api.Config{
 		Life: w.life, Engine: w.engine, Blobs: w.blobs, Key: s.APIKey,
@@ -162,13 +159,6 @@ func (s *Server) newWorld() *world {
 		Fault: s.faults.forRequest, Logger: s.config.logger,
 	})
 	return w
-}
-
-// unbuffered is a transport of which httptrace's WroteRequest says that all is on its way.
-func unbuffered(t *http.Transport) *http.Transport {
-	t = t.Clone()
-	t.WriteBufferSize = 1
-	return t
 }
 
 func (s *Server) serve(l net.Listener, handler http.HandlerFunc) {
@@ -184,7 +174,7 @@ func (s *Server) serve(l net.Listener, handler http.HandlerFunc) {
 // serveAPI answers the API, and under /_local/ the control of this server if that was asked for.
 func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 	if s.config.control && strings.HasPrefix(r.URL.Path, "/_local/") {
-		s.serveControl(w, r)
+		s.control.ServeHTTP(w, r)
 		return
 	}
 	if name := hostname(r); s.isForeign(name) {
@@ -214,8 +204,16 @@ func (s *Server) receive(w http.ResponseWriter, r *http.Request) {
 	s.config.receiver.ServeHTTP(w, r)
 }
 
-// isOwnHost reports whether a host is the developer's own: it may be reached by plain http.
-func (s *Server) isOwnHost(host string) bool { return isLoopback(host) || s.config.isWebhookHost(host) }
+// mayDeliverTo reports whether a host is the developer's own: it may be reached by plain http.
+func (s *Server) mayDeliverTo(host string) bool {
+	return isLoopback(host) || s.config.isWebhookHost(host)
+}
+
+// isOwnHost reports whether a request that was sent to a host may be meant for this server.
+func (s *Server) isOwnHost(host string) bool {
+	public, _ := url.Parse(s.URL)
+	return s.mayDeliverTo(host) || strings.EqualFold(host, public.Hostname())
+}
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
@@ -231,17 +229,8 @@ func hostname(r *http.Request) string { return (&url.URL{Host: r.Host}).Hostname
 // domains are nobody's.
 func (s *Server) isForeign(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	public, _ := url.Parse(s.URL)
 	i := strings.LastIndexByte(host, '.')
-	return i >= 0 && net.ParseIP(host) == nil && !slices.Contains([]string{".localhost", ".local", ".internal", ".test"}, host[i:]) &&
-		!s.isOwnHost(host) && !strings.EqualFold(host, public.Hostname())
-}
-
-func (s *Server) refuse(r *http.Request) error {
-	if s.config.withoutSockets || s.isOwnHost(r.URL.Hostname()) {
-		return nil
-	}
-	return ErrNotLoopback
+	return i >= 0 && net.ParseIP(host) == nil && !slices.Contains([]string{".localhost", ".local", ".internal", ".test"}, host[i:]) && !s.isOwnHost(host)
 }
 
 // dialWebhook also checks what a name resolved to.
@@ -290,7 +279,7 @@ func (s *Server) Transport() http.RoundTripper { return s.client }
 func (s *Server) SetResults(kind ittybit.TaskKind, results any) {
 	var raw []byte
 	if results != nil {
-		encoded, err := ordered.Marshal(results)
+		encoded, err := fields.Marshal(results)
 		if err != nil {
 			panic(fmt.Sprintf("ittybittest: SetResults(%q): %v", kind, err))
 		}

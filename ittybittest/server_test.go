@@ -52,7 +52,7 @@ func TestReset_isLikeANewServer(t *testing.T) {
 		a.create("/automations", automation(`[`+notify+`]`))
 		a.create("/jobs", `{"input":"https://example.com/a.mov","kind":"image"}`)
 		first := a.do(a.keyed("/tasks", "k", hookedTask)).object(t)["id"]
-		a.create("/tasks", `{"kind":"workflow","url":"https://example.com/a.mp4","workflow":[{"kind":"video"}],"webhook_url":"`+hook+`"}`)
+		a.create("/tasks", `{"kind":"video","url":"https://example.com/a.mp4","next":[{"kind":"nsfw","webhook_url":"`+hook+`"}]}`)
 		synctest.Wait()
 		time.Sleep(time.Hour + time.Minute) // one is at its retries, the other at work
 		a.srv.SetFaults(ittybittest.Faults{Duplicates: 3})
@@ -301,9 +301,9 @@ func TestSnapshot_startsWhatWasUnderWayAgain(t *testing.T) {
 	var saved bytes.Buffer
 	bubble(t, in, func(t *testing.T, a api) {
 		a.create("/tasks", hookedTask)
-		a.create("/tasks", `{"kind":"workflow","url":"https://example.com/a.mp4","workflow":[{"kind":"video"},{"kind":"speech"}],"webhook_url":"`+hook+`"}`)
+		a.create("/tasks", `{"kind":"video","url":"https://example.com/a.mp4","next":[{"kind":"nsfw"},{"kind":"speech"}],"webhook_url":"`+hook+`"}`)
 		a.create("/jobs", `{"input":"https://example.com/a.mov","kind":"image","webhook_url":"`+hook+`"}`)
-		time.Sleep(30 * time.Minute) // the first child is at work
+		time.Sleep(30 * time.Minute)
 		require.NoError(t, a.srv.Snapshot(&saved))
 	}, ittybittest.WithTaskDuration(time.Hour))
 	require.Empty(t, in.all())
@@ -362,9 +362,9 @@ func TestFaults_theZeroFaultFails(t *testing.T) {
 	})
 }
 
-func TestFaults_aCountIsFromOneToAHundredThousand(t *testing.T) {
+func TestFaults_failAtLeastOne(t *testing.T) {
 	a := open(t)
-	for _, n := range []int{0, -1, 100_001} {
+	for _, n := range []int{0, -1} {
 		assert.Panics(t, func() { a.srv.FailRequests(n, ittybittest.RequestFault{}) }, n)
 		assert.Panics(t, func() { a.srv.FailDeliveries(n, ittybittest.DeliveryFault{}) }, n)
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/sender"
 )
 
 const (
@@ -78,7 +77,7 @@ func (s *Server) Load(r io.Reader) error {
 	loaded := s.newWorld()
 	err := loaded.load(tar.NewReader(r))
 	if err == nil && s.life.Over() {
-		err = sender.ErrClosed
+		err = errClosed
 	}
 	if err != nil {
 		loaded.end()

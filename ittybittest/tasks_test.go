@@ -114,7 +114,6 @@ func TestTask_validation(t *testing.T) {
 		`{"kind":"conditions","file_id":"f","conditions":[{"value":"x"}]}`:                                          "needs a prop",
 		`{"kind":"conditions","file_id":"f","conditions":[{"prop":"kind","value":{}}]}`:                             "needs a prop",
 		`{"kind":"conditions","file_id":"f","conditions":[{"prop":"kind","value":"video"}],"next":{"kind":"nsfw"}}`: "next must be an array",
-		`{"kind":"workflow","file_id":"f","workflow":"x"}`:                                                          "workflow must be an array",
 	} {
 		a.send("POST", "/tasks", body).refused(t, http.StatusBadRequest, words)
 	}
@@ -125,12 +124,10 @@ func TestTask_takesEveryDocumentedKindAndPlainHTTPOnLoopback(t *testing.T) {
 	a := open(t, ittybittest.WithBackoff(ittybittest.Backoff{Attempts: 1}))
 	for _, kind := range []string{
 		"ingest", "video", "image", "audio", "chapters", "subtitles", "thumbnails", "nsfw", "speech",
-		"description", "outline", "prompt", "http",
+		"description", "outline", "prompt",
 	} {
 		a.create("/tasks", `{"kind":"`+kind+`","url":"https://example.com/a"}`)
 	}
-	assert.Equal(t, []any{map[string]any{"kind": "nsfw"}},
-		a.create("/tasks", `{"kind":"workflow","file_id":"f","workflow":[{"kind":"nsfw"}]}`)["workflow"])
 	for _, host := range []string{"http://localhost:1", "http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1", "http://LOCALHOST:1", "https://your-app.com"} {
 		a.create("/tasks", `{"kind":"nsfw","file_id":"f","webhook_url":"`+host+`/hook"}`)
 	}

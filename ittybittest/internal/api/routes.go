@@ -2,171 +2,166 @@ package api
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
-// exchange is a request to the API, and the response that a route gives it.
-type exchange struct {
-	*http.Request
-	raw      []byte
-	bodyErr  error
-	body     ordered.Object // of a POST or PATCH
-	response *response
-	err      error
+// handler answers with a value, which becomes JSON, and a status. It is given the body of a POST
+// or PATCH.
+type handler func(r *http.Request, body fields.Object) (int, any, error)
+
+func (a *API) routes() *http.ServeMux {
+	e, mux := a.Engine, http.NewServeMux()
+	for pattern, h := range map[string]handler{
+		"GET /tasks":               a.listTasks,
+		"POST /tasks":              created(e.CreateTask),
+		"GET /tasks/{id}":          found(e.Tasks.Get),
+		"GET /automations":         a.list(10, e.Automations.List),
+		"POST /automations":        created(e.CreateAutomation),
+		"GET /automations/{id}":    found(e.Automations.Get),
+		"PATCH /automations/{id}":  updated(e.UpdateAutomation),
+		"DELETE /automations/{id}": deleted("Automation %s deleted", e.Automations.Delete),
+		"GET /media":               a.list(20, e.Media.List),
+		"POST /media":              created(e.CreateMedia),
+		"GET /media/{id}":          found(e.Media.Get),
+		"PATCH /media/{id}":        updated(e.UpdateMedia),
+		"DELETE /media/{id}":       deleted("%s deleted", a.deleteMedia),
+		"GET /files":               a.list(20, e.Files.List),
+		"POST /files":              a.createFile,
+		"GET /files/{id}":          found(e.Files.Get),
+		"PATCH /files/{id}": updated(func(id string, body fields.Object) (any, error) {
+			return e.UpdateFile(id, body, a.Blobs.Move)
+		}),
+		"DELETE /files/{id}": deleted("%s deleted", a.deleteFile),
+		"POST /signatures":   a.createSignature,
+		"GET /jobs":          a.listJobs,
+		"POST /jobs":         created(e.CreateJob),
+		"GET /jobs/{id}":     found(e.Jobs.Get),
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.respond(r, h).write(w) })
+	}
+	// Ittybit has these, or had, and documents too little of them, or for another version.
+	for _, pattern := range []string{
+		"/tasks/{id}/start", "/automations/{id}/run", "/runs", "/runs/", "/events", "/events/", "/webhooks/", "/keys", "/keys/",
+		"/connections", "/connections/", "/uploads", "/steps",
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.Fail(w, engine.NotEmulatedError(r.URL.Path)) })
+	}
+	return mux
 }
 
-// Header implements http.ResponseWriter, as what follows, for http.ServeMux.
-func (x *exchange) Header() http.Header { return http.Header{} }
-
-// WriteHeader takes what the mux answers by itself: that a path is not clean.
-func (x *exchange) WriteHeader(int) { x.err = nothingAt(x.Request) }
-
-// Write implements http.ResponseWriter.
-func (x *exchange) Write(p []byte) (int, error) { return len(p), nil }
-
-// handler answers with a value, which becomes JSON, and a status.
-type handler func(*exchange) (int, any, error)
-
-// route has the handlers of a path, by method.
-type route struct {
-	*API
-	methods map[string]handler
-}
-
-// ServeHTTP is called by the mux, with an exchange.
-func (rt route) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if x, ok := w.(*exchange); ok {
-		x.Request = r
-		x.response, x.err = rt.answer(x)
-	}
-}
-
-func (rt route) answer(x *exchange) (*response, error) {
-	handle, ok := rt.methods[x.Method]
-	if !ok {
-		var allowed []string
-		for method := range rt.methods {
-			allowed = append(allowed, method)
+// respond answers a request of a route.
+func (a *API) respond(r *http.Request, h handler) *response {
+	body := fields.Object{}
+	raw, err := io.ReadAll(r.Body)
+	if r.Method == http.MethodPost || r.Method == http.MethodPatch {
+		if err = checkCharset(r); err == nil && len(bytes.TrimSpace(raw)) > 0 { // all fields of several requests are optional
+			if body, err = fields.Parse(raw); err != nil {
+				err = Refuse(http.StatusBadRequest, "The request body %s.", err)
+			}
 		}
-		slices.Sort(allowed)
-		return nil, notAllowed(x.Method, strings.Join(allowed, ", "))
 	}
-	if x.bodyErr != nil {
-		return nil, x.bodyErr
+	if err != nil {
+		return a.failure(err)
 	}
-	if x.Method == http.MethodPost || x.Method == http.MethodPatch {
-		if err := checkCharset(x.Request); err != nil {
-			return nil, err
-		}
-		raw := x.raw
-		if len(bytes.TrimSpace(raw)) == 0 { // all fields of several requests are optional
-			raw = []byte("{}")
-		}
-		body, err := ordered.Parse(raw)
-		if err != nil {
-			return nil, Refuse(http.StatusBadRequest, "The request body %s.", err)
-		}
-		x.body = body
-	}
-	once := func() (*response, error) {
-		status, value, err := handle(x)
+	handle := func() (*response, error) {
+		status, value, err := h(r, body)
 		if resp, made := value.(*response); err != nil || made {
 			return resp, err
 		}
 		return reply(status, value), nil
 	}
-	if x.Method == http.MethodPost {
-		return rt.once(x, once)
+	key := r.Header.Get("Idempotency-Key")
+	if r.Method != http.MethodPost || key == "" {
+		key = ""
 	}
-	return once()
-}
-
-func notAllowed(method, allow string) error {
-	return &refusal{
-		http.StatusMethodNotAllowed, fmt.Sprintf("%s is not allowed here: use %s.", method, allow), http.Header{"Allow": {allow}},
+	resp, err := a.replies.once(key, sha256.Sum256(append([]byte(r.URL.Path+"\n"), raw...)), handle)
+	if err != nil {
+		return a.failure(err)
 	}
+	return resp
 }
 
-func nothingAt(r *http.Request) error {
-	return Refuse(http.StatusNotFound, "Not found: %s.", r.URL.Path)
+// replies are the responses to requests that carried an idempotency key, for a day.
+type replies struct {
+	mu    sync.Mutex
+	byKey map[string]kept
+	order []string // of the keys, the oldest first
 }
 
-func (a *API) routes() *http.ServeMux {
-	e, mux := a.Engine, http.NewServeMux()
-	add := func(pattern string, methods map[string]handler) { mux.Handle(pattern, route{a, methods}) }
-	type methods = map[string]handler
-	add("/tasks", methods{"GET": a.listTasks, "POST": created(e.CreateTask)})
-	add("/tasks/{id}", methods{"GET": found(e.Tasks.Get)})
-	add("/automations", methods{"GET": a.list(10, e.Automations.List), "POST": created(e.CreateAutomation)})
-	add("/automations/{id}", methods{
-		"GET": found(e.Automations.Get), "PATCH": updated(e.UpdateAutomation),
-		"DELETE": deleted("Automation %s deleted", e.Automations.Delete),
-	})
-	add("/media", methods{"GET": a.list(20, e.Media.List), "POST": created(e.CreateMedia)})
-	add("/media/{id}", methods{"GET": found(e.Media.Get), "PATCH": updated(e.UpdateMedia), "DELETE": deleted("%s deleted", a.deleteMedia)})
-	add("/files", methods{"GET": a.list(20, e.Files.List), "POST": a.createFile})
-	add("/files/{id}", methods{
-		"GET": found(e.Files.Get), "DELETE": deleted("%s deleted", a.deleteFile),
-		"PATCH": updated(func(id string, body ordered.Object) (ordered.Object, error) {
-			return e.UpdateFile(id, body, a.Blobs.Move)
-		}),
-	})
-	add("/signatures", methods{"POST": a.createSignature})
-	add("/jobs", methods{"GET": a.listJobs, "POST": created(e.CreateJob)})
-	add("/jobs/{id}", methods{"GET": found(e.Jobs.Get)})
-	for _, pattern := range []string{
-		"/tasks/{id}/start", "/automations/{id}/run", "/runs", "/runs/", "/events", "/events/", "/webhooks/", "/keys", "/keys/",
-		"/connections", "/connections/", "/uploads", "/steps",
-	} {
-		mux.Handle(pattern, notEmulated{})
+type kept struct {
+	digest [sha256.Size]byte // of the request
+	since  time.Time
+	resp   *response
+}
+
+// once calls handle, but for a key only once: others wait for that, and get the same response. An
+// error leaves the key unused.
+func (p *replies) once(key string, digest [sha256.Size]byte, handle func() (*response, error)) (*response, error) {
+	if key == "" {
+		return handle()
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) })
-	return mux
-}
-
-// notEmulated is what Ittybit has, or had, and documents too little of, or for another version.
-type notEmulated struct{}
-
-// ServeHTTP implements http.Handler.
-func (notEmulated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if x, ok := w.(*exchange); ok {
-		x.err = &engine.Error{Code: engine.NotEmulated, Message: r.URL.Path + " is not emulated by the local Ittybit: see docs/local-server.md."}
+	if len(key) > 255 {
+		return nil, Refuse(http.StatusBadRequest, "Idempotency-Key must not be longer than 255 bytes.")
 	}
+	p.mu.Lock() // no handler waits for anything
+	defer p.mu.Unlock()
+	for len(p.order) > 0 && time.Since(p.byKey[p.order[0]].since) >= 24*time.Hour {
+		delete(p.byKey, p.order[0])
+		p.order = p.order[1:]
+	}
+	if old, ok := p.byKey[key]; ok {
+		if old.digest != digest {
+			return nil, Refuse(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
+		}
+		return &response{http.StatusOK, old.resp.header, old.resp.body}, nil
+	}
+	resp, err := handle()
+	if err == nil {
+		if p.byKey == nil {
+			p.byKey = map[string]kept{}
+		}
+		p.byKey[key] = kept{digest, time.Now(), resp}
+		p.order = append(p.order, key)
+	}
+	return resp, err
 }
 
-func created(create func(ordered.Object) (ordered.Object, error)) handler {
-	return func(x *exchange) (int, any, error) {
-		o, err := create(x.body)
+func created(create func(fields.Object) (any, error)) handler {
+	return func(_ *http.Request, body fields.Object) (int, any, error) {
+		o, err := create(body)
 		return http.StatusCreated, o, err
 	}
 }
 
-func found(get func(id string) (ordered.Object, error)) handler {
-	return func(x *exchange) (int, any, error) {
-		o, err := get(x.PathValue("id"))
+func found(get func(id string) (any, error)) handler {
+	return func(r *http.Request, _ fields.Object) (int, any, error) {
+		o, err := get(r.PathValue("id"))
 		return http.StatusOK, o, err
 	}
 }
 
-func updated(update func(id string, body ordered.Object) (ordered.Object, error)) handler {
-	return func(x *exchange) (int, any, error) {
-		o, err := update(x.PathValue("id"), x.body)
+func updated(update func(id string, body fields.Object) (any, error)) handler {
+	return func(r *http.Request, body fields.Object) (int, any, error) {
+		o, err := update(r.PathValue("id"), body)
 		return http.StatusOK, o, err
 	}
 }
 
 func deleted(message string, remove func(id string) error) handler {
-	return func(x *exchange) (int, any, error) {
-		err := remove(x.PathValue("id"))
-		return http.StatusOK, ordered.Object{}.Set("message", fmt.Sprintf(message, x.PathValue("id"))), err
+	return func(r *http.Request, _ fields.Object) (int, any, error) {
+		id := r.PathValue("id")
+		return http.StatusOK, map[string]string{"message": fmt.Sprintf(message, id)}, remove(id)
 	}
 }
 
@@ -186,25 +181,25 @@ func (a *API) deleteFile(id string) error {
 	return err
 }
 
-func (a *API) createFile(x *exchange) (int, any, error) {
+func (a *API) createFile(_ *http.Request, body fields.Object) (int, any, error) {
 	status := http.StatusCreated
 	if a.AsyncFiles {
 		status = http.StatusAccepted
 	}
-	o, err := a.Engine.CreateFile(x.body, a.AsyncFiles)
+	o, err := a.Engine.CreateFile(body, a.AsyncFiles)
 	return status, o, err
 }
 
-func (a *API) listTasks(x *exchange) (int, any, error) {
-	query := x.URL.Query()
-	return a.page(x, 20, func(w engine.Window) ([]ordered.Object, int64, error) {
+func (a *API) listTasks(r *http.Request, _ fields.Object) (int, any, error) {
+	query := r.URL.Query()
+	return a.page(r, 20, func(w engine.Window) ([]any, int64, error) {
 		return a.Engine.ListTasks(w, query.Get("status"), query.Get("kind"))
 	})
 }
 
-func (a *API) list(limit int64, items func(engine.Window) ([]ordered.Object, int64)) handler {
-	return func(x *exchange) (int, any, error) {
-		return a.page(x, limit, func(w engine.Window) ([]ordered.Object, int64, error) {
+func (a *API) list(limit int64, items func(engine.Window) ([]any, int64)) handler {
+	return func(r *http.Request, _ fields.Object) (int, any, error) {
+		return a.page(r, limit, func(w engine.Window) ([]any, int64, error) {
 			shown, total := items(w)
 			return shown, total, nil
 		})
@@ -212,8 +207,8 @@ func (a *API) list(limit int64, items func(engine.Window) ([]ordered.Object, int
 }
 
 // page answers a list request with one page of the items, and links to others.
-func (a *API) page(x *exchange, limit int64, items func(engine.Window) ([]ordered.Object, int64, error)) (int, any, error) {
-	query, w := x.URL.Query(), engine.Window{Page: 1, Limit: limit}
+func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]any, int64, error)) (int, any, error) {
+	query, w := r.URL.Query(), engine.Window{Page: 1, Limit: limit}
 	if err := Positive(query, "page", &w.Page, 0); err != nil {
 		return 0, nil, err
 	}
@@ -229,7 +224,7 @@ func (a *API) page(x *exchange, limit int64, items func(engine.Window) ([]ordere
 	link := func(rel string, page int64) {
 		query.Set("page", strconv.FormatInt(page, 10))
 		query.Set("limit", strconv.FormatInt(w.Limit, 10))
-		links = append(links, fmt.Sprintf(`<%s%s?%s>; rel=%q`, a.base(x.Request), x.URL.Path, query.Encode(), rel))
+		links = append(links, fmt.Sprintf(`<%s%s?%s>; rel=%q`, a.base(r), r.URL.Path, query.Encode(), rel))
 	}
 	link("self", w.Page)
 	link("first", 1)
@@ -270,16 +265,16 @@ func Positive(query url.Values, name string, n *int64, most int64) error {
 }
 
 // listJobs pages by cursors, as the 2026 API does.
-func (a *API) listJobs(x *exchange) (int, any, error) {
-	limit, query := int64(20), x.URL.Query()
+func (a *API) listJobs(r *http.Request, _ fields.Object) (int, any, error) {
+	limit, query := int64(20), r.URL.Query()
 	if err := Positive(query, "limit", &limit, 100); err != nil {
 		return 0, nil, err
 	}
-	jobs := a.Engine.ListJobs(limit+1, query.Get("after"))
-	resp := reply(http.StatusOK, jobs[:min(limit, int64(len(jobs)))])
-	if int64(len(jobs)) > limit {
-		query.Set("after", jobs[limit-1].String("id"))
-		resp.header.Set("Link", fmt.Sprintf(`<%s/jobs?%s>; rel="next"`, a.base(x.Request), query.Encode()))
+	jobs, next := a.Engine.ListJobs(limit, query.Get("after"))
+	resp := reply(http.StatusOK, jobs)
+	if next != "" {
+		query.Set("after", next)
+		resp.header.Set("Link", fmt.Sprintf(`<%s/jobs?%s>; rel="next"`, a.base(r), query.Encode()))
 	}
 	return 0, resp, nil
 }

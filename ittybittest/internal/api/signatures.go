@@ -14,13 +14,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
-func (a *API) createSignature(x *exchange) (int, any, error) {
+func (a *API) createSignature(_ *http.Request, body fields.Object) (int, any, error) {
 	texts := map[string]string{}
 	for _, name := range []string{"filename", "folder", "method"} {
-		value, err := x.body.Text(name)
+		value, err := body.Text(name)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -41,20 +41,16 @@ func (a *API) createSignature(x *exchange) (int, any, error) {
 	}
 	now := time.Now()
 	expiry := now.Add(time.Hour).Unix()
-	if raw, ok := x.body.Get("expiry"); ok && (json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix()) {
+	if raw, ok := body.Find("expiry"); ok && (json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix()) {
 		return 0, nil, Refuse(http.StatusBadRequest, "expiry must be a time in the future, in unix seconds.")
 	}
 	signed := fmt.Sprintf("%s?expiry=%d&method=%s", strings.Join(append(folder, filename), "/"), expiry, method)
 	signature := sign(a.Key, signed)
 	_, domain, _ := strings.Cut(a.StorageURL, "://")
-	return http.StatusCreated, ordered.Object{}.
-		Set("domain", domain).
-		Set("filename", filename).
-		Set("folder", strings.Join(folder, "/")).
-		Set("expiry", expiry).
-		Set("method", method).
-		Set("signature", signature).
-		Set("url", a.StorageURL+"/"+signed+"&signature="+signature), nil
+	return http.StatusCreated, map[string]any{
+		"domain": domain, "filename": filename, "folder": strings.Join(folder, "/"), "expiry": expiry, "method": method,
+		"signature": signature, "url": a.StorageURL + "/" + signed + "&signature=" + signature,
+	}, nil
 }
 
 func sanitise(name string) string {

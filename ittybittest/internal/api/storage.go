@@ -13,47 +13,43 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
 // ServeStorage uploads and downloads. Who may not is refused before a body is read.
 func (a *API) ServeStorage(w http.ResponseWriter, r *http.Request) {
-	start := time.Now()
+	x := &exchange{API: a, ResponseWriter: w, request: r, start: time.Now()}
 	defer a.endWithServer(w)() //nolint:contextcheck // the end of the server, not of the request
 	if allowBrowsers(w, r) {
 		return
 	}
-	fault := a.Fault(withoutBody(r))
-	body, err := a.admit(w, r, fault.Drop == DropInBody)
+	x.fault = a.Fault(withoutBody(r))
+	body, err := a.admit(w, r, x.fault.Drop == DropInBody)
 	if body != nil {
 		defer a.Blobs.End(body)
 	}
-	if errors.Is(err, errAborted) || !a.Life.Pause(r.Context(), fault.Latency) || fault.Drop == DropBefore || fault.Drop == DropInBody {
-		a.drop(r, start)
+	if errors.Is(err, errAborted) {
+		x.drop()
 	}
-	resp, serve := fault.response(a), http.HandlerFunc(nil)
-	switch {
-	case resp != nil:
-	case err == nil && body != nil:
-		resp, err = a.store(r, body)
-	case err == nil:
-		var closeFile func()
-		if serve, closeFile, err = a.open(r); err == nil {
-			defer closeFile()
+	x.serve(func() {
+		var resp *response
+		switch {
+		case err != nil:
+		case body != nil:
+			resp, err = a.store(r, body)
+		default:
+			err = a.open(x, r)
 		}
-	}
-	if resp == nil && err != nil {
-		resp = a.failure(err)
-	}
-	if !a.Life.Pause(r.Context(), fault.AnswerLatency) || fault.Drop == DropAfter {
-		a.drop(r, start)
-	}
-	if resp != nil {
-		a.send(w, r, start, fault.Drop, resp.status, resp.write)
-		return
-	}
-	a.send(w, r, start, fault.Drop, http.StatusOK, func(w http.ResponseWriter) { serve(w, r) })
+		if err != nil {
+			resp = a.failure(err)
+		}
+		if resp != nil {
+			resp.write(x)
+		}
+	})
 }
+
+// errAborted ends a request whose client has gone, or whose server closes.
+var errAborted = errors.New("ittybittest: the request was abandoned")
 
 // allowBrowsers lets pages of any site use what they have a signed URL for, and answers the
 // question that a browser asks before. No fault strikes that.
@@ -78,33 +74,34 @@ func withoutBody(r *http.Request) *http.Request {
 	return r
 }
 
-// open finds what a path serves: an upload, or what a task ended with.
-func (a *API) open(r *http.Request) (serve http.HandlerFunc, closeFile func(), err error) {
+// open serves what a path has: an upload, or what a task ended with.
+func (a *API) open(w http.ResponseWriter, r *http.Request) error {
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	f, err := a.Blobs.Open(name)
 	if err == nil {
-		return content(f.Type, path.Base(name), f.Stored, f), func() { _ = f.Close() }, nil // only read
+		defer func() { _ = f.Close() }() // it was only read
+		serve(w, r, f.Type, path.Base(name), f.Stored, f)
+		return nil
 	}
-	if sample, ok := a.Engine.Sample(name); ok && errors.Is(err, fs.ErrNotExist) {
-		return content(sample.Type, "", sample.Made, bytes.NewReader(sample.Body)), func() {}, nil
+	if file, body, ok := a.Engine.Sample(name); ok && errors.Is(err, fs.ErrNotExist) {
+		serve(w, r, file.Type, "", file.Created.Time, bytes.NewReader(body))
+		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nothingAt(r)
 	}
-	return nil, nil, err
+	return err
 }
 
-// content serves bytes, or the ranges of them that were asked for.
-func content(mediaType, name string, modified time.Time, from io.ReadSeeker) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if mediaType != "" {
-			w.Header().Set("Content-Type", mediaType)
-		}
-		// Anybody's page, uploaded, must not run as one of this machine.
-		w.Header().Set("Content-Security-Policy", "sandbox")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		http.ServeContent(w, r, name, modified, from)
+// serve serves bytes, or the ranges of them that were asked for.
+func serve(w http.ResponseWriter, r *http.Request, mediaType, name string, modified time.Time, from io.ReadSeeker) {
+	if mediaType != "" {
+		w.Header().Set("Content-Type", mediaType)
 	}
+	// Anybody's page, uploaded, must not run as one of this machine.
+	w.Header().Set("Content-Security-Policy", "sandbox")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	http.ServeContent(w, r, name, modified, from)
 }
 
 // admit checks a request, and then receives the body of a PUT: half of it and no more, if it is
@@ -203,11 +200,12 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut b
 
 // store adds a whole body or a chunk to what its path has.
 func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
-	var file ordered.Object
+	var file any
 	mediaType := r.Header.Get("Content-Type")
 	result, err := a.Blobs.Commit(body, mediaType, func(size int64, replaced string) string {
-		file = a.Engine.Uploaded(strings.TrimPrefix(r.URL.Path, "/"), r.URL.EscapedPath(), mediaType, size, replaced)
-		return file.String("id")
+		made := a.Engine.Uploaded(strings.TrimPrefix(r.URL.Path, "/"), mediaType, size, replaced)
+		file = made
+		return made.ID
 	})
 	if err != nil {
 		return nil, err
@@ -215,7 +213,7 @@ func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
 	resp := reply(http.StatusCreated, file)
 	switch result.State {
 	case blobs.Stored:
-		resp = reply(http.StatusAccepted, ordered.Object{}.Set("message", strings.TrimSpace("The chunk was stored. "+result.Missing)))
+		resp = reply(http.StatusAccepted, map[string]string{"message": "The chunk was stored. " + result.Missing})
 	case blobs.Repeated:
 		if file, err = a.Engine.Files.Get(result.Owner); err != nil {
 			a.Blobs.Delete(result.Owner)

@@ -1,5 +1,5 @@
 // Package blobs stores what is uploaded, whole or in chunks, in temporary files: one for each
-// chunk, which are joined when the upload is complete. It knows nothing of HTTP.
+// upload, and one for each body that arrives. It knows nothing of HTTP.
 package blobs
 
 import (
@@ -15,12 +15,8 @@ import (
 // MaxLimit is the highest limit, in bytes: more than a disk has, and far from an overflow.
 const MaxLimit = 1_000_000_000_000_000
 
-var (
-	// ErrFull is the error of a body for which the limit has no room.
-	ErrFull = errors.New("the storage is full")
-	// ErrEnded is the error of a chunk whose upload has ended or was restarted meanwhile.
-	ErrEnded = errors.New("the upload of this chunk has ended, or was restarted")
-)
+// ErrFull is the error of a body for which the limit has no room.
+var ErrFull = errors.New("the storage is full")
 
 // RangeError says why a chunk does not fit to those that are there.
 type RangeError string
@@ -60,7 +56,6 @@ type entry struct {
 // file is a complete upload.
 type file struct {
 	*upload
-	path   string
 	owner  string
 	kind   string
 	stored time.Time
@@ -71,13 +66,13 @@ type Body struct {
 	Size    int64 // once it was received
 	name    string
 	span    Range
-	upload  *upload // that the chunk is for; nil for a whole body, and for a chunk that restarts the upload
-	claimed int64   // bytes of the limit, where no upload counts them
+	claimed int64 // bytes of the limit
 	path    string
 	sum     [sha256.Size]byte
 }
 
-// Begin makes room for a body of some length, -1 if that is unknown. It must be ended.
+// Begin makes room for a body of some length, -1 if that is unknown; a chunk makes room for its
+// whole file. The body must be ended.
 func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -88,51 +83,21 @@ func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 	}
 	b := &Body{name: name, span: span}
 	e.bodies[b] = true
-	var err error
-	if !span.Whole() {
-		if b.upload, err = e.uploadFor(span); b.upload != nil {
-			length = 0 // the upload counts by itself
-		} else {
-			length = span.Total
-		}
-	}
-	if err == nil {
-		err = st.claim(b, max(length, 0))
-	}
+	err := st.claim(b, max(length, span.Total, 0))
 	if err != nil {
 		st.leave(b)
 	}
 	return b, err
 }
 
-// uploadFor finds the upload that a chunk belongs to, or begins one. For a chunk that restarts the
-// upload it is nil: the old one stays until that chunk is there.
-func (e *entry) uploadFor(span Range) (*upload, error) {
-	if e.repeatsOnly() && e.upload.conflict(span) != nil {
-		e.dropUpload()
-	}
-	conflict := e.upload.conflict(span)
-	switch {
-	case e.upload != nil && conflict == nil:
-		return e.upload, nil
-	case (span.Start > 0 || conflict != nil) && e.file != nil && e.file.find(span) != nil:
-		return e.file.upload, nil // it may be a late repeat
-	case conflict == nil:
-		return e.begin(span.Total), nil
-	case span.Start > 0:
-		return nil, conflict
-	}
-	return nil, nil //nolint:nilnil // see above
-}
-
 // claim takes that many bytes of the limit for a body. The caller holds st.mu.
 func (st *Store) claim(b *Body, bytes int64) error {
 	before, used := b.claimed, int64(0)
-	b.claimed = min(bytes, MaxLimit)
+	b.claimed = bytes
 	for _, e := range st.entries {
 		used += e.usage()
 	}
-	if used > st.limit || bytes > st.limit {
+	if used > st.limit {
 		b.claimed = before
 		return ErrFull
 	}
@@ -142,16 +107,15 @@ func (st *Store) claim(b *Body, bytes int64) error {
 // usage is how many bytes of the limit a name takes: what it has counts together with what
 // replaces it as much as the larger of both.
 func (e *entry) usage() (size int64) {
+	chunked := int64(0)
 	for b := range e.bodies {
 		if b.span.Whole() {
 			size += b.claimed
+		} else {
+			chunked = max(chunked, b.claimed)
 		}
 	}
-	for b := range e.bodies {
-		if !b.span.Whole() {
-			size = max(size, b.claimed)
-		}
-	}
+	size = max(size, chunked)
 	if e.file != nil {
 		size = max(size, e.file.total)
 	}
@@ -172,10 +136,7 @@ func (st *Store) Receive(b *Body, from io.Reader) error {
 	hash := sha256.New()
 	b.Size, err = io.Copy(io.MultiWriter(f, hash), &arriving{st: st, body: b, from: from})
 	b.sum = [sha256.Size]byte(hash.Sum(nil))
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 // arriving claims room for a body whose length is not known.
@@ -190,7 +151,7 @@ type arriving struct {
 func (a *arriving) Read(p []byte) (int, error) {
 	n, err := a.from.Read(p)
 	a.size += int64(n)
-	if a.body.span.Whole() && a.size > a.body.claimed { // only this goroutine changes it
+	if a.size > a.body.claimed { // only this goroutine changes it
 		a.st.mu.Lock()
 		full := a.st.claim(a.body, a.size)
 		a.st.mu.Unlock()
@@ -222,14 +183,7 @@ func (st *Store) leave(b *Body) {
 
 // tidy drops an entry that has no bytes and expects none. The caller holds st.mu.
 func (st *Store) tidy(name string) {
-	e := st.entries[name]
-	if len(e.bodies) > 0 {
-		return
-	}
-	if e.upload != nil && len(e.upload.parts) == 0 {
-		e.upload = nil
-	}
-	if e.file == nil && e.upload == nil {
+	if e := st.entries[name]; len(e.bodies) == 0 && e.file == nil && e.upload == nil {
 		delete(st.entries, name)
 	}
 }

@@ -27,16 +27,16 @@ func (r Range) last() bool { return r.End == r.Total-1 }
 // String writes it as Content-Range does, without the total.
 func (r Range) String() string { return fmt.Sprintf("%d-%d", r.Start, r.End) }
 
-// upload has the parts of a file that are there, in order and without overlaps.
+// upload has the parts of a file that are there, in order and without overlaps, in one file.
 type upload struct {
 	total int64
-	parts []*part
+	path  string
+	parts []part
 }
 
 type part struct {
 	Range
-	sum  [sha256.Size]byte
-	path string // "" when the file is complete
+	sum [sha256.Size]byte
 }
 
 // Result is what became of a body.
@@ -52,7 +52,7 @@ type Result struct {
 type State int
 
 const (
-	// Stored is a chunk that is a part of the upload under way, or of the complete file.
+	// Stored is a chunk that is a part of the upload under way.
 	Stored State = iota
 	// Repeated is a body that completes the file that is there already.
 	Repeated
@@ -65,98 +65,83 @@ const (
 func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced string) (owner string)) (Result, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	e, u, p, owner := st.entries[b.name], b.upload, &part{b.span, b.sum, b.path}, ""
+	e, p, owner := st.entries[b.name], part{b.span, b.sum}, ""
 	if e.file != nil {
 		owner = e.file.owner
 	}
-	switch ended := e.file != nil && u == e.file.upload; {
-	case b.span.Whole():
+	var u *upload
+	if b.span.Whole() {
 		p.Range = Range{0, b.Size - 1, b.Size}
-		u = &upload{total: b.Size}
-	case u == nil: // it restarts the upload, if no other chunk has done so
-		if u = e.upload; u == nil || u.conflict(p.Range) != nil {
-			u = e.begin(p.Total)
+		u, b.path = &upload{total: b.Size, path: b.path}, "" // the body's file is the upload's now
+	} else {
+		var err error
+		if u, err = e.place(p.Range, b); err != nil {
+			return Result{}, err
 		}
-	case u == e.upload:
-	case ended && u.has(p): // a late repeat
-		if p.last() {
-			return Result{State: Repeated, Owner: owner}, nil
-		}
-		return Result{State: Stored, Owner: owner}, nil
-	case ended && (e.upload == nil || p.Start == 0):
-		u = e.begin(p.Total)
-	default:
-		return Result{}, ErrEnded
-	}
-	if err := u.conflict(p.Range); err != nil {
-		return Result{}, err
+		e.upload = u
 	}
 	u.add(p)
-	b.path = ""
 	missing := u.missing()
 	switch {
-	case p.last() && e.repeatsOnly() && e.file.has(p):
+	case p.last() && u.isPartOf(e.file):
+		if u != e.upload {
+			remove(u.path)
+		}
 		e.dropUpload()
 		return Result{State: Repeated, Owner: owner}, nil
 	case missing.Length() > 0:
 		return Result{Stored, owner, "Bytes " + missing.String() + " are among those that are missing."}, nil
 	case !p.last():
 		return Result{Stored, owner, "All other chunks are stored: send the last chunk again."}, nil
+	case u == e.upload:
+		e.upload = nil // it is the file now
 	}
+	e.dropUpload()
 	b.claimed = 0
-	if u != e.upload {
-		e.upload.drop()
-	}
-	e.upload = nil
-	if e.file != nil && len(e.file.parts) == len(u.parts) && !slices.ContainsFunc(u.parts, e.file.lacks) {
-		u.drop()
-		return Result{State: Repeated, Owner: owner}, nil
-	}
-	path, err := u.join()
-	if err != nil {
-		u.drop()
-		return Result{}, err
-	}
 	if e.file != nil {
 		remove(e.file.path)
 	}
-	e.file = &file{upload: u, path: path, kind: kind, stored: time.Now(), owner: create(u.total, owner)}
+	e.file = &file{upload: u, kind: kind, stored: time.Now(), owner: create(u.total, owner)}
 	return Result{State: Completed, Owner: e.file.owner}, nil
 }
 
-// join makes one file of the parts: that of the first one.
-func (u *upload) join() (path string, err error) {
-	to, err := os.OpenFile(u.parts[0].path, os.O_WRONLY|os.O_APPEND, 0)
+// place writes a chunk into the upload that it belongs to. If none is under way, it begins one. If
+// it does not fit to the one under way, it restarts that if it is the first chunk, or if those that
+// are there only repeat the complete file.
+func (e *entry) place(r Range, b *Body) (*upload, error) {
+	u := e.upload
+	if conflict := u.conflict(r); conflict != nil {
+		if r.Start > 0 && !u.isPartOf(e.file) {
+			return nil, conflict
+		}
+		e.dropUpload()
+		u = nil
+	}
+	if u == nil && r.Start == 0 {
+		u, b.path = &upload{total: r.Total, path: b.path}, "" // the body's file is the upload's now
+		return u, nil
+	}
+	from, err := os.Open(b.path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	for _, p := range u.parts[1:] {
-		from, openErr := os.Open(p.path)
-		if openErr != nil {
-			return "", errors.Join(openErr, to.Close())
-		}
-		_, copyErr := io.Copy(to, from)
-		_ = from.Close() // it was only read
-		if err = errors.Join(err, copyErr); err != nil {
-			break
-		}
+	defer func() { _ = from.Close() }() // it was only read
+	if u == nil {
+		u = &upload{total: r.Total, path: b.path + "-upload"}
 	}
-	if closeErr := to.Close(); err != nil || closeErr != nil {
-		return "", errors.Join(err, closeErr)
+	to, err := os.OpenFile(u.path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	path, u.parts[0].path = u.parts[0].path, "" // it is the file's now
-	u.drop()
-	return path, nil
+	_, err = io.Copy(io.NewOffsetWriter(to, r.Start), from)
+	return u, errors.Join(err, to.Close())
 }
 
-// drop removes the files of the parts.
-func (u *upload) drop() {
-	if u != nil {
-		for _, p := range u.parts {
-			remove(p.path)
-			p.path = ""
-		}
+func (e *entry) dropUpload() {
+	if e.upload != nil {
+		remove(e.upload.path)
 	}
+	e.upload = nil
 }
 
 // search finds the first part that ends at an offset or later.
@@ -164,38 +149,10 @@ func (u *upload) search(offset int64) int {
 	return sort.Search(len(u.parts), func(i int) bool { return u.parts[i].End >= offset })
 }
 
-// find gives the part of exactly this range, or nil.
-func (u *upload) find(r Range) *part {
-	if i := u.search(r.End); i < len(u.parts) && u.parts[i].Range == r {
-		return u.parts[i]
-	}
-	return nil
-}
-
-// has reports whether a part of the same place and bytes is there.
-func (u *upload) has(p *part) bool {
-	own := u.find(p.Range)
-	return own != nil && own.sum == p.sum
-}
-
-func (u *upload) lacks(p *part) bool { return !u.has(p) }
-
-// repeatsOnly reports whether an upload is under way that has nothing but chunks that the
-// complete file has too: late repeats, or the same file once more.
-func (e *entry) repeatsOnly() bool {
-	return e.upload != nil && e.file != nil && !slices.ContainsFunc(e.upload.parts, e.file.lacks)
-}
-
-// begin starts an upload, in place of the one under way.
-func (e *entry) begin(total int64) *upload {
-	e.dropUpload()
-	e.upload = &upload{total: total}
-	return e.upload
-}
-
-func (e *entry) dropUpload() {
-	e.upload.drop()
-	e.upload = nil
+// isPartOf reports whether a file has all parts of an upload, with the same bytes: they are late
+// repeats, or the same file once more.
+func (u *upload) isPartOf(f *file) bool {
+	return f != nil && !slices.ContainsFunc(u.parts, func(p part) bool { return !slices.Contains(f.parts, p) })
 }
 
 // conflict says why a chunk does not fit to those that are there.
@@ -215,10 +172,9 @@ func (u *upload) conflict(r Range) error {
 }
 
 // add takes a part that has no conflict, in place of an earlier one of the same range.
-func (u *upload) add(p *part) {
+func (u *upload) add(p part) {
 	i := u.search(p.Start)
 	if i < len(u.parts) && u.parts[i].Range == p.Range {
-		remove(u.parts[i].path)
 		u.parts[i] = p
 	} else {
 		u.parts = slices.Insert(u.parts, i, p)

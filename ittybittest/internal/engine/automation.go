@@ -2,41 +2,38 @@ package engine
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
-// maxWorkflowDepth is how deep next steps may be nested.
-const maxWorkflowDepth = 32
-
-// condition is one pair of a conditions step.
-type condition struct {
-	Prop  string          `json:"prop"`
-	Value json.RawMessage `json:"value"`
+// automation has the fields that were sent, as they were.
+type automation struct {
+	ID               string
+	Fields           fields.Object
+	Created, Updated Time
 }
 
 // CreateAutomation creates an automation.
-func (e *Engine) CreateAutomation(body ordered.Object) (ordered.Object, error) {
+func (e *Engine) CreateAutomation(body fields.Object) (any, error) {
 	for _, name := range []string{"trigger", "workflow"} {
-		if _, ok := body.Get(name); !ok {
+		if fields.IsNull(body[name]) {
 			return nil, invalid("%s is required.", name)
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	a := e.newRecord("auto", nil)
-	if err := e.change(a, ordered.Object{}.Set("status", "active").Merge(body)); err != nil {
+	a := &automation{ID: e.NewID("auto"), Fields: fields.Of(map[string]string{"status": "active"}), Created: now()}
+	if err := e.change(a, body); err != nil {
 		return nil, err
 	}
-	e.Automations.set(a)
+	e.Automations.add(a)
 	return showAutomation(a), nil
 }
 
 // UpdateAutomation changes the fields that were sent.
-func (e *Engine) UpdateAutomation(id string, body ordered.Object) (ordered.Object, error) {
+func (e *Engine) UpdateAutomation(id string, body fields.Object) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a, err := e.Automations.find(id)
@@ -49,19 +46,19 @@ func (e *Engine) UpdateAutomation(id string, body ordered.Object) (ordered.Objec
 	return showAutomation(a), nil
 }
 
-// change sets the fields that were sent, known or not, and no others. The caller holds e.mu.
-func (e *Engine) change(a *record, body ordered.Object) error {
-	body = body.Without("id", "object", "created", "updated", // one that was read may be sent back whole
-		"Accept-Version") // some generated clients send this header in the body
-	for _, f := range body {
-		var err error
-		switch f.Name {
+// change sets the fields that were sent, known or not, and no others. One that was read may be sent
+// back whole, and some generated clients send a header in the body. The caller holds e.mu.
+func (e *Engine) change(a *automation, body fields.Object) error {
+	body = body.Without("id", "object", "created", "updated", "Accept-Version")
+	for _, name := range slices.Sorted(maps.Keys(body)) {
+		value, err := body[name], error(nil)
+		switch name {
 		case "name", "description":
-			_, err = body.Text(f.Name)
+			_, err = body.Text(name)
 		case "trigger":
-			err = checkTrigger(f.Value)
+			err = checkTrigger(value)
 		case "workflow":
-			_, err = e.parseWorkflow(f.Value, maxWorkflowDepth)
+			_, err = e.parseWorkflow(value)
 		case "status":
 			var status string
 			if status, err = body.Text("status"); err == nil && status != "active" && status != "paused" {
@@ -72,12 +69,12 @@ func (e *Engine) change(a *record, body ordered.Object) error {
 			return err
 		}
 	}
-	a.Fields, a.Updated = a.Fields.Merge(body), time.Now()
+	a.Fields, a.Updated = a.Fields.Merge(body), now()
 	return nil
 }
 
 func checkTrigger(raw json.RawMessage) error {
-	trigger, err := ordered.Parse(raw)
+	trigger, err := fields.Parse(raw)
 	if err != nil {
 		return invalid("trigger %s.", err)
 	}
@@ -90,91 +87,37 @@ func checkTrigger(raw json.RawMessage) error {
 	return nil
 }
 
-// parseWorkflow checks a workflow, which has at least one step. The caller holds e.mu.
-func (e *Engine) parseWorkflow(raw json.RawMessage, depth int) ([]spec, error) {
-	steps, err := e.parseSteps("workflow", raw, depth)
-	if err == nil && len(steps) == 0 {
-		err = invalid("workflow must have at least one step.")
-	}
-	return steps, err
-}
-
-// parseSteps checks a workflow, or the next steps of a step or task. The caller holds e.mu.
-func (e *Engine) parseSteps(where string, raw json.RawMessage, depth int) ([]spec, error) {
-	items, ok := ordered.Array(raw)
-	if !ok {
-		return nil, invalid("%s must be an array of steps.", where)
-	}
-	if depth == 0 {
-		return nil, invalid("next steps can be nested %d levels deep at most.", maxWorkflowDepth)
-	}
-	steps := make([]spec, 0, len(items))
-	for _, item := range items {
-		st, err := e.parseStep(where, item, depth)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, st)
-	}
-	return steps, nil
-}
-
-func (e *Engine) parseStep(where string, raw json.RawMessage, depth int) (spec, error) {
-	fields, err := ordered.Parse(raw)
-	if err != nil {
-		return spec{}, invalid("A workflow step %s.", err)
-	}
-	st, err := e.parseSpec(fields, depth-1)
-	if err != nil {
-		return spec{}, err
-	}
-	st.options = st.options.Without("next")
-	switch st.kind {
-	case "":
-		if where != "next" { // where Ittybit's SDKs let a step have none
-			return spec{}, invalid("A workflow step needs a kind.")
-		}
-		return st, nil
-	case "webhook":
-		if st.url == "" {
-			return spec{}, invalid("A webhook step needs a url.")
-		}
-		return st, e.CheckWebhookURL("url", st.url)
-	case "conditions":
-		if len(st.conditions) == 0 {
-			return spec{}, errNoConditions()
-		}
-		return st, nil
-	case "subtitle": // as Ittybit's own examples spell it
-		st.kind = "subtitles"
-		return st, nil
-	}
-	if e.checkKind(st.kind) != nil {
-		kinds := slices.Concat(taskKinds(), []string{"webhook"})
-		return spec{}, invalid("A workflow step of kind %q is not known: it must be one of %s.", st.kind, strings.Join(kinds, ", "))
-	}
-	return st, nil
-}
-
-func parseConditions(raw json.RawMessage) ([]condition, error) {
-	var pairs []condition
-	if len(raw) == 0 || json.Unmarshal(raw, &pairs) != nil || len(pairs) == 0 {
-		return nil, errNoConditions()
-	}
-	for _, pair := range pairs {
-		if pair.Prop == "" || ordered.IsNull(pair.Value) || pair.Value[0] == '{' || pair.Value[0] == '[' {
-			return nil, invalid("Each of conditions needs a prop, and a value that is a string, a number or a boolean.")
-		}
-	}
-	return pairs, nil
-}
-
-func errNoConditions() error {
-	return invalid("conditions must be an array of at least one {prop, value}.")
-}
-
 // showAutomation gives back every field as it was sent. The caller holds Engine.mu.
-func showAutomation(a *record) ordered.Object {
-	return ordered.Object{}.Set("id", a.ID).Set("object", "automation").Merge(a.Fields).
-		Set("created", timestamp(a.Created)).Set("updated", timestamp(a.Updated))
+func showAutomation(a *automation) any {
+	return a.Fields.Merge(fields.Of(map[string]any{"id": a.ID, "object": "automation", "created": a.Created, "updated": a.Updated}))
+}
+
+// mediaCreated posts a new media object to the endpoint of the server, and runs the automations
+// that wait for one, unless it was made by an automation: none can run without end.
+func (e *Engine) mediaCreated(mediaID string, byAutomation bool) {
+	about := subject{mediaID: mediaID}
+	if payload := e.stepPayload(about); payload != nil && e.Endpoint != "" {
+		e.Deliver(e.Endpoint, payload)
+	}
+	if !byAutomation {
+		e.trigger("media.created", about)
+	}
+}
+
+// trigger runs the active automations that wait for an event, each in a goroutine of its own.
+func (e *Engine) trigger(event string, about subject) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range e.Automations.all() {
+		awaited, _ := a.Fields.Find("trigger.event")
+		if fields.Scalar(awaited) != event || a.Fields.String("status") != "active" {
+			continue
+		}
+		steps, err := e.parseWorkflow(a.Fields["workflow"])
+		own := about
+		own.automationID = a.ID
+		if err == nil { // it was checked before
+			e.Life.Go(func() { e.runSteps(steps, own) })
+		}
+	}
 }

@@ -3,14 +3,15 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
 // FilesURL is the address of made-up files. Nothing is served there: .test is a reserved domain.
@@ -31,7 +32,7 @@ type Config struct {
 	// CheckSigned checks the signature of an address of the storage that is to be read.
 	CheckSigned func(*url.URL) error
 	// Changed is given each task as it is after a change.
-	Changed func(ordered.Object)
+	Changed func(Task)
 }
 
 // Engine is the state of a local Ittybit. Make one with [New].
@@ -40,34 +41,71 @@ type Engine struct {
 	updating sync.Mutex // held while a file is updated, whose bytes move along: before mu
 	mu       sync.Mutex // guards what follows, and the objects in it
 	state
-	places map[string]string // ids of files, by the host and path of their url
 }
 
 // state is what a snapshot keeps.
 type state struct {
 	ProjectID   string
-	Tasks       *List[*Task]
-	Automations *List[*record]
-	Media       *List[*record]
-	Files       *List[ordered.Object]
+	Tasks       *List[*task]
+	Automations *List[*automation]
+	Media       *List[*Media]
+	Files       *List[*File]
 	Jobs        *List[*job]
-	Samples     map[string]Sample // by the id of their file
+	Samples     map[string][]byte // what the storage serves for a file that a task made, by its id
 	Outcomes    map[string]Outcome
 }
 
 // New makes an Engine.
 func New(c Config) *Engine {
-	e := &Engine{Config: c, places: map[string]string{}}
+	e := &Engine{Config: c}
 	e.state = state{
-		ProjectID: c.NewID("proj"), Samples: map[string]Sample{}, Outcomes: map[string]Outcome{},
-		Tasks:       newList(&e.mu, "Task", func(t *Task) string { return t.ID }, e.showTask),
-		Automations: newList(&e.mu, "Automation", recordID, showAutomation),
-		Media:       newList(&e.mu, "Media", recordID, e.showMedia),
-		Files: newList(&e.mu, "File", func(f ordered.Object) string { return f.String("id") },
-			func(f ordered.Object) ordered.Object { return f }),
-		Jobs: newList(&e.mu, "Job", func(j *job) string { return j.ID }, showJob),
+		ProjectID: c.NewID("proj"), Samples: map[string][]byte{}, Outcomes: map[string]Outcome{},
+		Tasks:       newList(&e.mu, "Task", func(t *task) string { return t.ID }, func(t *task) any { return t.Task }),
+		Automations: newList(&e.mu, "Automation", func(a *automation) string { return a.ID }, showAutomation),
+		Media:       newList(&e.mu, "Media", func(m *Media) string { return m.ID }, func(m *Media) any { return e.showMedia(m) }),
+		Files:       newList(&e.mu, "File", func(f *File) string { return f.ID }, func(f *File) any { return *f }),
+		Jobs:        newList(&e.mu, "Job", func(j *job) string { return j.ID }, func(j *job) any { return j.Job }),
 	}
 	return e
+}
+
+// Snapshot is the state as JSON.
+func (e *Engine) Snapshot() ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return fields.Marshal(e.state)
+}
+
+// Load takes the state of a snapshot into an engine that is new. Tasks and jobs that were under
+// way start again.
+func (e *Engine) Load(data []byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := json.Unmarshal(data, &e.state); err != nil {
+		return err
+	}
+	for _, t := range e.Tasks.all() {
+		if e.arm(t); !t.isFinal() {
+			t.Status, t.Progress = "pending", 0
+			e.Life.Go(func() { e.run(t) })
+		}
+	}
+	for _, j := range e.Jobs.all() {
+		if j.FinishedAt == 0 {
+			e.Life.Go(func() { e.runJob(j) })
+		}
+	}
+	return nil
+}
+
+// Time is written the way the API does: ISO 8601 in UTC.
+type Time struct{ time.Time }
+
+func now() Time { return Time{time.Now()} }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return []byte(t.UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
 }
 
 // Error is why a request is refused.
@@ -97,8 +135,9 @@ func invalid(format string, args ...any) error {
 	return &Error{Invalid, fmt.Sprintf(format, args...)}
 }
 
-func notFound(kind, id string) error {
-	return &Error{NotFound, fmt.Sprintf("%s %q was not found.", kind, id)}
+// NotEmulatedError is the error of something that is not emulated.
+func NotEmulatedError(what string) error {
+	return &Error{NotEmulated, what + " is not emulated by the local Ittybit: see docs/local-server.md."}
 }
 
 // Outcome is what was chosen for a kind of task.
@@ -116,13 +155,10 @@ func (e *Engine) SetOutcome(kind string, change func(*Outcome)) {
 	e.Outcomes[kind] = o
 }
 
-// timestamp writes a time the way the API does: ISO 8601 in UTC.
-func timestamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
 // CheckWebhookURL refuses what Ittybit would, apart from plain http to a developer's own hosts.
 func (e *Engine) CheckWebhookURL(name, address string) error {
 	u, err := url.Parse(address)
-	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
+	if err != nil || !isWebURL(address) {
 		return invalid("%s must be an absolute https URL.", name)
 	}
 	if u.Scheme == "http" && !e.PlainHTTP(u.Hostname()) {
@@ -136,11 +172,11 @@ func isWebURL(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != ""
 }
 
-// place is the key of places: the host and path of an address.
-func place(address string) string {
+// place is the host and path of an address.
+func place(address string) (host, name string) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return ""
+		return "", ""
 	}
-	return u.Host + "/" + strings.TrimPrefix(u.Path, "/")
+	return u.Host, strings.TrimPrefix(u.Path, "/")
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
 // mailbox has the addresses that webhooks went to.
@@ -48,7 +48,7 @@ func start(t *testing.T, posted *mailbox, f func(e *Engine)) {
 				posted.urls = append(posted.urls, url)
 			},
 			PlainHTTP: func(string) bool { return false },
-			Changed:   func(ordered.Object) {},
+			Changed:   func(Task) {},
 		})
 		f(e)
 		life.Stop()
@@ -56,9 +56,9 @@ func start(t *testing.T, posted *mailbox, f func(e *Engine)) {
 	})
 }
 
-func object(t *testing.T, text string) ordered.Object {
+func object(t *testing.T, text string) fields.Object {
 	t.Helper()
-	o, err := ordered.Parse(json.RawMessage(text))
+	o, err := fields.Parse(json.RawMessage(text))
 	require.NoError(t, err)
 	return o
 }
@@ -69,7 +69,7 @@ func TestEngine_runsATaskAndItsNextSteps(t *testing.T) {
 		task, err := e.CreateTask(object(t, `{"kind":"image","url":"https://example.com/a.png","webhook_url":"https://a.test/end",
 			"next":[{"kind":"nsfw","next":[{"kind":"webhook","url":"https://a.test/next"}]}]}`))
 		require.NoError(t, err)
-		assert.Equal(t, "pending", task.String("status"))
+		assert.Equal(t, "pending", task.(Task).Status)
 		time.Sleep(90 * time.Minute)
 		assert.Equal(t, []string{"https://a.test/end"}, posted.all())
 		time.Sleep(time.Hour)
@@ -77,7 +77,7 @@ func TestEngine_runsATaskAndItsNextSteps(t *testing.T) {
 		tasks, total, err := e.ListTasks(Window{1, 10}, "completed", "")
 		require.NoError(t, err)
 		assert.EqualValues(t, 2, total)
-		assert.Equal(t, []string{"nsfw", "image"}, []string{tasks[0].String("kind"), tasks[1].String("kind")})
+		assert.Equal(t, []string{"nsfw", "image"}, []string{tasks[0].(Task).Kind, tasks[1].(Task).Kind})
 	})
 }
 
@@ -103,8 +103,8 @@ func TestEngine_loadsItsSnapshotAndGoesOn(t *testing.T) {
 		assert.Equal(t, []string{"https://a.test/media", "https://a.test/end"}, posted.all())
 		task, err := e.Tasks.Get("task_1")
 		require.NoError(t, err)
-		assert.Equal(t, "completed", task.String("status"))
-		require.Error(t, New(e.Config).Load([]byte(`{"Tasks":[{"ID":"task_1","Body":{"kind":5}}]}`)))
+		assert.Equal(t, "completed", task.(Task).Status)
+		require.Error(t, New(e.Config).Load([]byte(`{"Tasks":[{"id":"task_1","Spec":{"Kind":5}}]}`)))
 	})
 }
 
@@ -120,7 +120,7 @@ func TestList_pages(t *testing.T) {
 			shown, total := e.Media.List(Window{page, 3})
 			got := []string{}
 			for _, m := range shown {
-				got = append(got, m.String("id"))
+				got = append(got, m.(Media).ID)
 			}
 			assert.Equal(t, want, got, page)
 			assert.EqualValues(t, 4, total)
@@ -131,8 +131,7 @@ func TestList_pages(t *testing.T) {
 	})
 }
 
-func TestSized(t *testing.T) {
-	file := object(t, `{"width":1920,"height":1080}`)
+func TestScale(t *testing.T) {
 	for options, want := range map[string]string{
 		`{}`:                        `{"width":1920,"height":1080}`,
 		`{"width":640}`:             `{"width":640,"height":360}`,
@@ -140,6 +139,8 @@ func TestSized(t *testing.T) {
 		`{"width":3,"height":4}`:    `{"width":3,"height":4}`,
 		`{"width":"x","height":-1}`: `{"width":1920,"height":1080}`,
 	} {
-		assert.JSONEq(t, want, string(ordered.Encode(sized(file, object(t, options)))), options)
+		file := &File{Width: 16, Height: 9}
+		file.scale(&File{Width: 1920, Height: 1080}, object(t, options))
+		assert.JSONEq(t, want, string(fields.Encode(file)), options)
 	}
 }

@@ -1,19 +1,134 @@
 package engine
 
 import (
+	"encoding/json"
 	"net/url"
 	"path"
-	"slices"
 	"strings"
-	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
+// File is a File as the API shows it. As the input of a task it has no more than an id or a url
+// where no more is known.
+type File struct {
+	ID          string          `json:"id,omitempty"`
+	MediaID     string          `json:"media_id,omitempty"`
+	Object      string          `json:"object,omitempty"`
+	Kind        string          `json:"kind,omitempty"`
+	Type        string          `json:"type,omitempty"`
+	Format      string          `json:"format,omitempty"`
+	Language    string          `json:"language,omitempty"`
+	Width       int             `json:"width,omitempty"`
+	Height      int             `json:"height,omitempty"`
+	Duration    float64         `json:"duration,omitempty"`
+	Filesize    *int64          `json:"filesize,omitempty"`
+	Ref         string          `json:"ref,omitempty"`
+	Folder      string          `json:"folder,omitempty"`
+	Filename    string          `json:"filename,omitempty"`
+	Description string          `json:"description,omitempty"`
+	URL         string          `json:"url,omitempty"`
+	Metadata    json.RawMessage `json:"metadata,omitempty"`
+	Original    bool            `json:"original,omitempty"`
+	Status      string          `json:"status,omitempty"`
+	Created     Time            `json:"created,omitzero"`
+	Updated     Time            `json:"updated,omitzero"`
+}
+
+func (f *File) isSource() bool { return f != nil && f.Object == "source" }
+
+// formats are the media types of files, by the extension.
+func formats() map[string]string {
+	return map[string]string{
+		"mp4": "video/mp4", "mov": "video/quicktime", "mkv": "video/x-matroska", "avi": "video/x-msvideo", "webm": "video/webm",
+		"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "avif": "image/avif", "gif": "image/gif",
+		"heic": "image/heic", "heif": "image/heif", "mp3": "audio/mpeg", "m4a": "audio/mp4", "wav": "audio/wav", "ogg": "audio/ogg",
+		"aac": "audio/aac", "flac": "audio/flac", "vtt": "text/vtt", "srt": "text/srt", "json": "application/json",
+	}
+}
+
+// kindOf is the kind of a media type: video, image, audio, or another.
+func kindOf(mime string) string {
+	kind, _, _ := strings.Cut(mime, "/")
+	return kind
+}
+
+// extension is that of an address's path: "mp4" if it has none of a video, an image or a sound.
+func extension(address string) string {
+	_, name := place(address)
+	ext := strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))
+	switch kindOf(formats()[ext]) {
+	case "video", "image", "audio":
+		return ext
+	}
+	return "mp4"
+}
+
+// newFile makes up a File, which has no url yet.
+func (e *Engine) newFile(object, kind, mime string) *File {
+	f := &File{
+		ID: e.NewID("file"), Object: object, Kind: kind, Type: mime, Filesize: new(int64(12345678)), Status: "ready",
+		Created: now(), Updated: now(),
+	}
+	if kind == "video" || kind == "image" {
+		f.Width, f.Height = 1920, 1080
+	}
+	if kind == "video" || kind == "audio" {
+		f.Duration = 63.2
+	}
+	return f
+}
+
+func (e *Engine) newSource(ext string) *File {
+	mime := formats()[ext]
+	return e.newFile("source", kindOf(mime), mime)
+}
+
+// set takes the fields that a request may set. Others are left alone: generated clients are known
+// to send some.
+func (f *File) set(body fields.Object) error {
+	return setFields(body, map[string]*string{"folder": &f.Folder, "filename": &f.Filename, "ref": &f.Ref}, &f.Metadata)
+}
+
+func setFields(body fields.Object, texts map[string]*string, metadata *json.RawMessage) error {
+	for name, target := range texts {
+		text, err := body.Text(name)
+		if err != nil {
+			return err
+		}
+		if body.Has(name) {
+			*target = text
+		}
+	}
+	raw, sent := body["metadata"]
+	switch _, err := fields.Parse(raw); {
+	case !sent:
+		return nil
+	case fields.IsNull(raw):
+		raw = nil
+	case string(raw) == "[]": // PHP's empty map
+		raw = json.RawMessage("{}")
+	case err != nil:
+		return invalid("metadata %s.", err)
+	}
+	*metadata = raw
+	return nil
+}
+
+// locate gives a file its url, which ends in its folder and filename, or in its id.
+func (f *File) locate(base, ext string) {
+	name := f.Filename
+	if name == "" {
+		name = f.ID + "." + ext
+	}
+	f.URL = base + (&url.URL{Path: path.Join("/", f.Folder, name)}).EscapedPath()
+}
+
 // CreateFile makes the file of an address, or if async says so an ingest task that will.
-func (e *Engine) CreateFile(body ordered.Object, async bool) (ordered.Object, error) {
-	fields, err := takeFields(body, "folder", "filename", "ref")
-	if err != nil {
+func (e *Engine) CreateFile(body fields.Object, async bool) (any, error) {
+	f := e.newSource(extension(body.String("url")))
+	f.Original = true
+	if err := f.set(body); err != nil {
 		return nil, err
 	}
 	address, err := body.Text("url")
@@ -35,86 +150,89 @@ func (e *Engine) CreateFile(body ordered.Object, async bool) (ordered.Object, er
 		}
 	}
 	if async {
-		request := fields.Set("kind", "ingest").Set("url", address)
-		return e.begin(&Task{spec: spec{kind: "ingest", url: address, options: fields, body: request}, IntoMedia: mediaID}), nil
+		options := body.Without("url", "media_id", "kind")
+		return e.begin(&task{spec: spec{Kind: "ingest", URL: address}, Task: Task{Options: options}, IntoMedia: mediaID}), nil
 	}
-	ext := extension(address)
-	kind, mime := format(ext)
-	file := e.newFile("source", kind, mime, time.Now()).Set("original", true).Merge(fields)
-	return e.AddFile(mediaID, located(file, ext)), nil
+	f.locate(FilesURL, extension(address))
+	return e.addFile(mediaID, f), nil
 }
 
-// AddFile stores a file with its media object, which it makes if there is none, and starts the
+// addFile stores a file with its media object, which it makes if there is none, and starts the
 // automations for that.
-func (e *Engine) AddFile(mediaID string, file ordered.Object) ordered.Object {
+func (e *Engine) addFile(mediaID string, f *File) File {
 	e.mu.Lock()
 	_, unknown := e.Media.find(mediaID)
-	file = e.attach(mediaID, file, time.Now())
+	e.attach(mediaID, f)
+	shown := *f
 	e.mu.Unlock()
 	if unknown != nil {
-		e.trigger("media.created", subject{mediaID: file.String("media_id")})
+		e.mediaCreated(f.MediaID, false)
 	}
-	return file
+	return shown
 }
 
-// Uploaded makes the File of an upload to the storage, in place of the one with that id. The
-// path is as it is in the address.
-func (e *Engine) Uploaded(name, escaped, mime string, size int64, replaced string) ordered.Object {
-	kind, _ := format(extension("/" + path.Base(name)))
-	file := e.newFile("source", kind, mime, time.Now()).
-		Set("filesize", size).
-		Set("filename", path.Base(name)).
-		SetText("folder", strings.TrimPrefix(path.Dir("/"+name), "/")).
-		Set("url", e.StorageURL+escaped).
-		Set("original", true)
+// attach stores a file with its media object; one is made if it is not there, as Ittybit's
+// clients require a media_id of every file. The caller holds e.mu.
+func (e *Engine) attach(mediaID string, f *File) {
+	m, err := e.Media.find(mediaID)
+	if err != nil {
+		m = e.addMedia()
+	}
+	f.MediaID, m.Updated = m.ID, now()
+	e.Files.add(f)
+}
+
+// Uploaded makes the File of an upload to the storage, in place of the one with that id.
+func (e *Engine) Uploaded(name, mime string, size int64, replaced string) File {
+	f := e.newSource(extension("/" + path.Base(name)))
+	f.Type, f.Filesize, f.Original = mime, &size, true
+	f.Filename, f.Folder = path.Base(name), strings.TrimPrefix(path.Dir("/"+name), "/")
+	f.locate(e.StorageURL, "")
 	if replaced != "" {
 		_ = e.DeleteFile(replaced) // it may have been deleted before
 	}
-	return e.AddFile("", file)
+	return e.addFile("", f)
 }
 
 // UpdateFile changes the fields that were sent. The url follows folder and filename, except where
 // the file is a task's result. Of an upload, move is given the old path and the new one first.
-func (e *Engine) UpdateFile(id string, body ordered.Object, move func(id, from, to string) error) (ordered.Object, error) {
-	fields, err := takeFields(body, "folder", "filename", "ref")
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) UpdateFile(id string, body fields.Object, move func(id, from, to string) error) (any, error) {
 	e.updating.Lock()
 	defer e.updating.Unlock()
-	file, err := e.Files.Get(id)
+	shown, err := e.Files.Get(id)
 	if err != nil {
 		return nil, err
 	}
-	address := file.String("url")
-	changed := file.Merge(fields).Set("updated", timestamp(time.Now()))
+	changed := shown.(File) //nolint:errcheck,forcetypeassert // that of Files
+	if err := changed.set(body); err != nil {
+		return nil, err
+	}
+	address := changed.URL
 	madeUp := strings.HasPrefix(address, FilesURL)
-	if (fields.Has("folder") || fields.Has("filename")) && (madeUp || isSource(file)) {
-		changed = located(changed, extension(address))
-		if !madeUp {
-			moved := strings.Replace(changed.String("url"), FilesURL, e.StorageURL, 1)
-			changed = changed.Set("url", moved)
-			if err := move(id, storagePath(address), storagePath(moved)); err != nil {
-				return nil, &Error{Conflict, "Something is stored at " + moved + ", or arriving."}
-			}
+	switch {
+	case !body.Has("folder") && !body.Has("filename"):
+	case madeUp:
+		changed.locate(FilesURL, extension(address))
+	case changed.isSource():
+		changed.locate(e.StorageURL, extension(address))
+		_, from := place(address)
+		_, to := place(changed.URL)
+		if err := move(id, from, to); err != nil {
+			return nil, &Error{Conflict, "Something is stored at " + changed.URL + ", or arriving."}
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, err := e.Files.find(id); err != nil {
+	f, err := e.Files.find(id)
+	if err != nil {
 		return nil, err
 	}
-	delete(e.places, place(address))
-	e.setFile(changed)
+	changed.Updated = now()
+	*f = changed
 	return changed, nil
 }
 
-func storagePath(address string) string {
-	_, name, _ := strings.Cut(place(address), "/")
-	return name
-}
-
-// DeleteFile deletes a file, also from its media object, and what was made up for it.
+// DeleteFile deletes a file, and what was made up for it.
 func (e *Engine) DeleteFile(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -124,93 +242,6 @@ func (e *Engine) DeleteFile(id string) error {
 }
 
 func (e *Engine) removeFile(id string) {
-	file, _ := e.Files.find(id)
-	if m, err := e.Media.find(file.String("media_id")); err == nil {
-		m.FileIDs = slices.DeleteFunc(slices.Clone(m.FileIDs), func(other string) bool { return other == id })
-	}
-	if at := place(file.String("url")); e.places[at] == id {
-		delete(e.places, at)
-	}
 	delete(e.Samples, id)
 	e.Files.remove(id)
-}
-
-// setFile stores a file. The caller holds e.mu.
-func (e *Engine) setFile(file ordered.Object) {
-	e.places[place(file.String("url"))] = file.String("id")
-	e.Files.set(file)
-}
-
-// attach stores a file with its media object; one is made if it is not there, as Ittybit's
-// clients require a media_id of every file. The caller holds e.mu.
-func (e *Engine) attach(mediaID string, file ordered.Object, now time.Time) ordered.Object {
-	m, err := e.Media.find(mediaID)
-	if err != nil {
-		m = e.addMedia(ordered.Object{})
-	}
-	file = file.Set("media_id", m.ID)
-	m.FileIDs, m.Updated = append(m.FileIDs, file.String("id")), now
-	e.setFile(file)
-	return file
-}
-
-// newFile makes up a File object, which has no url yet.
-func (e *Engine) newFile(family, kind, mime string, now time.Time) ordered.Object {
-	file := ordered.Object{}.Set("id", e.NewID("file")).Set("object", family).Set("kind", kind).SetText("type", mime)
-	if kind == "video" || kind == "image" {
-		file = file.Set("width", 1920).Set("height", 1080)
-	}
-	if kind == "video" || kind == "audio" {
-		file = file.Set("duration", 63.2)
-	}
-	return file.Set("filesize", 12345678).Set("url", "").Set("status", "ready").
-		Set("created", timestamp(now)).Set("updated", timestamp(now))
-}
-
-// located gives a made-up file its url, which ends in its folder and filename, or in its id.
-func located(file ordered.Object, ext string) ordered.Object {
-	name := file.String("filename")
-	if name == "" {
-		name = file.String("id") + "." + ext
-	}
-	at := url.URL{Path: path.Join("/", file.String("folder"), name)}
-	return file.Set("url", FilesURL+at.EscapedPath())
-}
-
-// extension is that of an address's path: "mp4" if it has none that is known.
-func extension(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "mp4"
-	}
-	ext := strings.ToLower(strings.TrimPrefix(path.Ext(u.Path), "."))
-	if _, mime := format(ext); ext == "" || mime == "video/mp4" {
-		return "mp4"
-	}
-	return ext
-}
-
-// format is the kind and the media type of a file with this extension.
-func format(ext string) (kind, mime string) {
-	switch ext {
-	case "jpg", "jpeg":
-		return "image", "image/jpeg"
-	case "png", "webp", "avif", "gif", "heic", "heif":
-		return "image", "image/" + ext
-	case "mp3":
-		return "audio", "audio/mpeg"
-	case "m4a":
-		return "audio", "audio/mp4"
-	case "wav", "ogg", "aac", "flac":
-		return "audio", "audio/" + ext
-	case "mov":
-		return "video", "video/quicktime"
-	case "mkv":
-		return "video", "video/x-matroska"
-	case "avi":
-		return "video", "video/x-msvideo"
-	case "webm":
-		return "video", "video/webm"
-	}
-	return "video", "video/mp4"
 }

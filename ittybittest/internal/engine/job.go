@@ -1,76 +1,106 @@
 package engine
 
 import (
+	"cmp"
+	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
-// job is a job of the 2026 API.
-type job struct {
-	ID         string
-	Body       ordered.Object // as it was sent
-	Status     string
-	Output     string
-	Failure    string
-	CreatedAt  time.Time
-	StartedAt  time.Time
-	FinishedAt time.Time
-	UpdatedAt  time.Time
+// Job is a job of the 2026 API as that shows it.
+type Job struct {
+	ID         string          `json:"id"`
+	Object     string          `json:"object"`
+	Status     string          `json:"status"`
+	Kind       string          `json:"kind"`
+	Input      string          `json:"input"`
+	Output     any             `json:"output"` // a url; in a webhook an object that has one
+	Options    json.RawMessage `json:"options"`
+	Metadata   json.RawMessage `json:"metadata"`
+	Error      *string         `json:"error"`
+	Tasks      []string        `json:"tasks"`
+	CreatedAt  Millis          `json:"created_at"`
+	StartedAt  Millis          `json:"started_at"`
+	FinishedAt Millis          `json:"finished_at"`
+	UpdatedAt  Millis          `json:"updated_at"`
 }
 
-func jobKinds() []string { return []string{"video", "audio", "image", "animation", "adaptive_video"} }
+// job is a job on its way. Its exported fields are what a snapshot keeps.
+type job struct {
+	Job
+	WebhookURL string
+	Wanted     string // where the output is to go
+}
+
+// Millis is a time in milliseconds, null if it has not come.
+type Millis int64
+
+func nowMillis() Millis { return Millis(time.Now().UnixMilli()) }
+
+// MarshalJSON implements json.Marshaler.
+func (m Millis) MarshalJSON() ([]byte, error) {
+	if m == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(int64(m))
+}
+
+// formatsOfJobs are the kinds of jobs, and the extension of what they make.
+func formatsOfJobs() map[string]string {
+	return map[string]string{"video": "mp4", "audio": "mp3", "image": "png", "animation": "gif", "adaptive_video": "m3u8"}
+}
 
 // CreateJob creates a job and starts it.
-func (e *Engine) CreateJob(body ordered.Object) (ordered.Object, error) {
-	texts := map[string]string{}
-	for _, name := range []string{"input", "kind", "output", "webhook_url"} {
-		text, err := body.Text(name)
-		if err != nil {
-			return nil, err
-		}
-		texts[name] = text
-	}
-	if _, err := takeFields(body); err != nil { // metadata
+func (e *Engine) CreateJob(body fields.Object) (any, error) {
+	now := nowMillis()
+	j := &job{Job: Job{
+		ID: e.NewID("job"), Object: "job", Status: "queued", Options: body["options"], Tasks: []string{}, CreatedAt: now, UpdatedAt: now,
+	}}
+	err := setFields(body, map[string]*string{"input": &j.Input, "kind": &j.Kind, "output": &j.Wanted, "webhook_url": &j.WebhookURL}, &j.Metadata)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	switch input := texts["input"]; {
-	case input == "":
+	case j.Input == "":
 		return nil, invalid("input is required.")
-	case !isWebURL(input) && !strings.HasPrefix(input, "s3://"):
+	case !isWebURL(j.Input) && !strings.HasPrefix(j.Input, "s3://"):
 		return nil, invalid("input must be an http, https or s3 URL.")
-	case !slices.Contains(jobKinds(), texts["kind"]):
-		return nil, invalid("kind must be one of %s.", strings.Join(jobKinds(), ", "))
-	case texts["output"] != "" && !strings.HasPrefix(texts["output"], "s3://"):
+	case formatsOfJobs()[j.Kind] == "":
+		return nil, invalid("kind must be one of %s.", strings.Join(slices.Sorted(maps.Keys(formatsOfJobs())), ", "))
+	case j.Wanted != "" && !strings.HasPrefix(j.Wanted, "s3://"):
 		return nil, invalid("output must be an s3 URL.")
-	}
-	if address := texts["webhook_url"]; address != "" {
-		if err := e.CheckWebhookURL("webhook_url", address); err != nil {
+	case j.WebhookURL != "":
+		if err := e.CheckWebhookURL("webhook_url", j.WebhookURL); err != nil {
 			return nil, err
 		}
 	}
-	now := time.Now()
-	j := &job{ID: e.NewID("job"), Body: body, Status: "queued", CreatedAt: now, UpdatedAt: now}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.Jobs.set(j)
+	e.Jobs.add(j)
 	e.Life.Go(func() { e.runJob(j) })
-	return showJob(j), nil
+	return j.Job, nil
 }
 
-// ListJobs gives so many jobs after the one with that id, the newest first.
-func (e *Engine) ListJobs(limit int64, after string) []ordered.Object {
+// ListJobs gives so many jobs after the one with that id, the newest first, and the id to go on
+// after, "" at the end.
+func (e *Engine) ListJobs(limit int64, after string) (shown []any, next string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	begun := after == ""
-	shown, _ := e.Jobs.page(Window{1, limit}, func(j *job) bool {
-		skip := !begun
-		begun = begun || j.ID == after
-		return !skip
-	})
-	return shown
+	ids := e.Jobs.ids
+	if i := slices.Index(ids, after); after != "" {
+		ids = ids[:max(i, 0)]
+	}
+	shown = []any{}
+	for _, id := range slices.Backward(ids) {
+		if int64(len(shown)) == limit {
+			return shown, next
+		}
+		shown, next = append(shown, e.Jobs.byID[id].Job), id
+	}
+	return shown, ""
 }
 
 // runJob takes a job to its end, and posts that.
@@ -80,46 +110,24 @@ func (e *Engine) runJob(j *job) {
 		return
 	}
 	e.mu.Lock()
-	j.Status, j.StartedAt, j.UpdatedAt = "processing", time.Now(), time.Now()
+	j.Status, j.StartedAt, j.UpdatedAt = "processing", nowMillis(), nowMillis()
 	e.mu.Unlock()
 	if !e.Life.Pause(e.Life.Context(), e.TaskDuration-quarter) {
 		return
 	}
 	e.mu.Lock()
-	kind, now := j.Body.String("kind"), time.Now()
-	j.Failure, j.FinishedAt, j.UpdatedAt = e.Outcomes[kind].Failure, now, now
-	if j.Status = "failed"; j.Failure == "" {
-		ext := map[string]string{"audio": "mp3", "image": "png", "animation": "gif", "adaptive_video": "m3u8"}[kind]
-		if ext == "" {
-			ext = "mp4"
-		}
-		if j.Status, j.Output = "succeeded", j.Body.String("output"); j.Output == "" {
-			j.Output = FilesURL + "/" + j.ID + "." + ext
-		}
+	j.FinishedAt, j.UpdatedAt = nowMillis(), nowMillis()
+	if failure := e.Outcomes[j.Kind].Failure; failure != "" {
+		j.Status, j.Error = "failed", &failure
+	} else {
+		j.Status, j.Output = "succeeded", cmp.Or(j.Wanted, FilesURL+"/"+j.ID+"."+formatsOfJobs()[j.Kind])
 	}
-	shown := showJob(j)
-	if j.Output != "" { // a webhook has an object here, where the API has a string
-		shown = shown.Set("output", ordered.Object{}.Set("url", j.Output))
+	shown := j.Job
+	if shown.Output != nil {
+		shown.Output = map[string]any{"url": j.Output}
 	}
-	payload := ordered.Encode(shown)
 	e.mu.Unlock()
-	if address := j.Body.String("webhook_url"); address != "" {
-		e.Deliver(address, payload)
+	if j.WebhookURL != "" {
+		e.Deliver(j.WebhookURL, fields.Encode(shown))
 	}
-}
-
-// showJob is a job as the API shows it. The caller holds Engine.mu.
-func showJob(j *job) ordered.Object {
-	ms := func(t time.Time) any {
-		if t.IsZero() {
-			return nil
-		}
-		return t.UnixMilli()
-	}
-	o := ordered.Object{}.Set("id", j.ID).Set("object", "job").Set("status", j.Status).
-		Set("kind", j.Body.String("kind")).Set("input", j.Body.String("input")).Set("output", nil).
-		Set("options", j.Body.OrNull("options")).Set("metadata", j.Body.OrNull("metadata")).Set("error", nil)
-	return o.SetText("output", j.Output).SetText("error", j.Failure).Set("tasks", []string{}).
-		Set("created_at", ms(j.CreatedAt)).Set("started_at", ms(j.StartedAt)).
-		Set("finished_at", ms(j.FinishedAt)).Set("updated_at", ms(j.UpdatedAt))
 }

@@ -2,11 +2,9 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"sync"
-	"time"
-
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
 )
 
 // List holds the objects of one resource in the order of their creation.
@@ -14,33 +12,17 @@ type List[T any] struct {
 	mu   *sync.Mutex // the engine's
 	name string
 	id   func(T) string
-	show func(T) ordered.Object // as the API does
+	show func(T) any // as the API does
 	ids  []string
 	byID map[string]T
 }
 
-func newList[T any](mu *sync.Mutex, name string, id func(T) string, show func(T) ordered.Object) *List[T] {
+func newList[T any](mu *sync.Mutex, name string, id func(T) string, show func(T) any) *List[T] {
 	return &List[T]{mu: mu, name: name, id: id, show: show, byID: map[string]T{}}
 }
 
-// record is a media object or an automation.
-type record struct {
-	ID      string
-	Fields  ordered.Object // those that a request may set, as they were sent
-	FileIDs []string       `json:",omitempty"`
-	Created time.Time
-	Updated time.Time
-}
-
-func recordID(r *record) string { return r.ID }
-
-func (e *Engine) newRecord(prefix string, fields ordered.Object) *record {
-	now := time.Now()
-	return &record{ID: e.NewID(prefix), Fields: fields, Created: now, Updated: now}
-}
-
 // Get gives an object.
-func (l *List[T]) Get(id string) (ordered.Object, error) {
+func (l *List[T]) Get(id string) (any, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	item, err := l.find(id)
@@ -51,7 +33,7 @@ func (l *List[T]) Get(id string) (ordered.Object, error) {
 }
 
 // List gives a page of the objects, the newest first, and how many there are.
-func (l *List[T]) List(w Window) ([]ordered.Object, int64) {
+func (l *List[T]) List(w Window) ([]any, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.page(w, func(T) bool { return true })
@@ -68,18 +50,15 @@ func (l *List[T]) Delete(id string) error {
 
 // The caller of what follows holds the engine's mutex.
 
-func (l *List[T]) set(item T) {
-	id := l.id(item)
-	if _, known := l.byID[id]; !known {
-		l.ids = append(l.ids, id)
-	}
-	l.byID[id] = item
+func (l *List[T]) add(item T) {
+	l.ids = append(l.ids, l.id(item))
+	l.byID[l.id(item)] = item
 }
 
 func (l *List[T]) find(id string) (T, error) {
 	item, ok := l.byID[id]
 	if !ok {
-		return item, notFound(l.name, id)
+		return item, &Error{NotFound, fmt.Sprintf("%s %q was not found.", l.name, id)}
 	}
 	return item, nil
 }
@@ -106,7 +85,7 @@ func (l *List[T]) UnmarshalJSON(data []byte) error {
 	var items []T
 	err := json.Unmarshal(data, &items)
 	for _, item := range items {
-		l.set(item)
+		l.add(item)
 	}
 	return err
 }
@@ -118,8 +97,8 @@ type Window struct{ Page, Limit int64 }
 func (w Window) Last(total int64) int64 { return max(1, (total+w.Limit-1)/w.Limit) }
 
 // page is a page of the items that keep wants.
-func (l *List[T]) page(w Window, keep func(T) bool) (shown []ordered.Object, total int64) {
-	shown = []ordered.Object{}
+func (l *List[T]) page(w Window, keep func(T) bool) (shown []any, total int64) {
+	shown = []any{}
 	skip := (min(w.Page, w.Last(int64(len(l.ids)))+1) - 1) * w.Limit
 	for _, id := range slices.Backward(l.ids) {
 		if item := l.byID[id]; keep(item) {

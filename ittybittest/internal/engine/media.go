@@ -2,136 +2,135 @@ package engine
 
 import (
 	"encoding/json"
-	"slices"
-	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/ordered"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
+// Media is a media object as the API shows it. Its kind, size and duration are those of its first
+// source file.
+type Media struct {
+	ID         string            `json:"id"`
+	Object     string            `json:"object"`
+	Kind       *string           `json:"kind"`
+	Title      json.RawMessage   `json:"title"`
+	Alt        json.RawMessage   `json:"alt"`
+	Width      int               `json:"width,omitempty"`
+	Height     int               `json:"height,omitempty"`
+	Duration   float64           `json:"duration,omitempty"`
+	Files      []File            `json:"files"`
+	URLs       map[string]string `json:"urls"`
+	Background *string           `json:"background"`
+	Metadata   json.RawMessage   `json:"metadata"`
+	Created    Time              `json:"created"`
+	Updated    Time              `json:"updated"`
+}
+
+// MediaPayload is what a webhook about media posts.
+type MediaPayload struct {
+	Media
+	ProjectID    string `json:"project_id"`
+	AutomationID string `json:"automation_id,omitempty"`
+}
+
 // CreateMedia creates a media object without files.
-func (e *Engine) CreateMedia(body ordered.Object) (ordered.Object, error) {
-	fields, err := takeFields(body, "title", "alt")
-	if err != nil {
+func (e *Engine) CreateMedia(body fields.Object) (any, error) {
+	var asked Media
+	if err := asked.set(body); err != nil {
 		return nil, err
 	}
 	e.mu.Lock()
-	m := e.addMedia(fields)
+	m := e.addMedia()
+	_ = m.set(body) // it was checked
 	shown := e.showMedia(m)
 	e.mu.Unlock()
-	e.trigger("media.created", subject{mediaID: m.ID})
+	e.mediaCreated(m.ID, false)
 	return shown, nil
 }
 
 // UpdateMedia changes the fields that were sent.
-func (e *Engine) UpdateMedia(id string, body ordered.Object) (ordered.Object, error) {
-	fields, err := takeFields(body, "title", "alt")
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) UpdateMedia(id string, body fields.Object) (any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m, err := e.Media.find(id)
 	if err != nil {
 		return nil, err
 	}
-	m.Fields, m.Updated = m.Fields.Merge(fields), time.Now()
+	changed := *m
+	if err := changed.set(body); err != nil {
+		return nil, err
+	}
+	changed.Updated = now()
+	*m = changed
 	return e.showMedia(m), nil
 }
 
+func (m *Media) set(body fields.Object) error {
+	for name, target := range map[string]*json.RawMessage{"title": &m.Title, "alt": &m.Alt} {
+		if _, err := body.Text(name); err != nil {
+			return err
+		}
+		if body.Has(name) {
+			*target = body[name]
+		}
+	}
+	return setFields(body, nil, &m.Metadata)
+}
+
 // DeleteMedia deletes a media object and its files, whose ids it returns.
-func (e *Engine) DeleteMedia(id string) ([]string, error) {
+func (e *Engine) DeleteMedia(id string) (files []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m, err := e.Media.find(id)
 	if err != nil {
 		return nil, err
 	}
+	for _, f := range e.showMedia(m).Files {
+		e.removeFile(f.ID)
+		files = append(files, f.ID)
+	}
 	e.Media.remove(id)
-	for _, fileID := range m.FileIDs {
-		e.removeFile(fileID)
-	}
-	return m.FileIDs, nil
-}
-
-// takeFields checks and takes what a request may set: the texts and metadata. Other fields are
-// left alone: generated clients are known to send some, and PHP's empty map as [].
-func takeFields(body ordered.Object, texts ...string) (ordered.Object, error) {
-	fields := ordered.Object{}
-	for _, f := range body {
-		switch {
-		case f.Name == "metadata" && !ordered.IsNull(f.Value):
-			if items, isArray := ordered.Array(f.Value); isArray && len(items) == 0 {
-				f.Value = json.RawMessage("{}")
-			}
-			if _, err := ordered.Parse(f.Value); err != nil {
-				return nil, invalid("metadata %s.", err)
-			}
-		case slices.Contains(texts, f.Name):
-			if _, err := body.Text(f.Name); err != nil {
-				return nil, err
-			}
-		case f.Name != "metadata":
-			continue
-		}
-		fields = append(fields, f)
-	}
-	return fields, nil
+	return files, nil
 }
 
 // addMedia stores a new media object. The caller holds e.mu.
-func (e *Engine) addMedia(fields ordered.Object) *record {
-	m := e.newRecord("med", fields)
-	e.Media.set(m)
+func (e *Engine) addMedia() *Media {
+	m := &Media{ID: e.NewID("med"), Object: "media", Created: now(), Updated: now()}
+	e.Media.add(m)
 	return m
 }
 
-// filesOf are the files of a media object. The caller holds e.mu.
-func (e *Engine) filesOf(m *record) []ordered.Object {
-	files := make([]ordered.Object, 0, len(m.FileIDs))
-	for _, id := range m.FileIDs {
-		if file, err := e.Files.find(id); err == nil {
-			files = append(files, file)
-		}
-	}
-	return files
-}
-
-// source is a media object's first source file, or nil. The caller holds e.mu.
-func (e *Engine) source(m *record) ordered.Object {
-	for _, file := range e.filesOf(m) {
-		if isSource(file) {
-			return file
+// source is a media object's first source file, nil if it has none. The caller holds e.mu.
+func (e *Engine) source(mediaID string) *File {
+	for _, f := range e.Files.all() {
+		if f.MediaID == mediaID && f.isSource() {
+			return f
 		}
 	}
 	return nil
 }
 
-// showMedia is a media object as the API and webhooks show it: its kind and size are those of
-// its first source file. The caller holds e.mu.
-func (e *Engine) showMedia(m *record) ordered.Object {
-	first, urls, files := e.source(m), ordered.Object{}, e.filesOf(m)
-	for _, file := range files {
-		ref := file.String("ref")
-		if ref == "" && file.String("id") == first.String("id") {
-			ref = "original"
-		}
-		if ref != "" {
-			urls = urls.Set(ref, file.String("url"))
-		}
+// showMedia is a media object with its files. The caller holds e.mu.
+func (e *Engine) showMedia(m *Media) Media {
+	shown := *m
+	shown.Files, shown.URLs = []File{}, map[string]string{}
+	first := e.source(m.ID)
+	if first != nil {
+		shown.Kind, shown.Width, shown.Height, shown.Duration = &first.Kind, first.Width, first.Height, first.Duration
 	}
-	o := ordered.Object{}.Set("id", m.ID).Set("object", "media").Set("kind", first.OrNull("kind"))
-	for _, name := range []string{"title", "alt"} {
-		o = o.Set(name, m.Fields.OrNull(name))
-	}
-	for _, name := range []string{"width", "height", "duration"} {
-		if value, ok := first.Get(name); ok {
-			o = o.Set(name, value)
+	for _, f := range e.Files.all() {
+		if f.MediaID != m.ID {
+			continue
+		}
+		shown.Files = append(shown.Files, *f)
+		switch {
+		case f.Ref != "":
+			shown.URLs[f.Ref] = f.URL
+		case f == first:
+			shown.URLs["original"] = f.URL
 		}
 	}
-	metadata, ok := m.Fields.Get("metadata")
-	if !ok {
-		metadata = json.RawMessage("{}")
+	if fields.IsNull(shown.Metadata) {
+		shown.Metadata = json.RawMessage("{}")
 	}
-	return o.Set("files", files).Set("urls", urls).Set("background", nil).Set("metadata", metadata).
-		Set("created", timestamp(m.Created)).Set("updated", timestamp(m.Updated))
+	return shown
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -114,7 +115,7 @@ func decoderOf(t reflect.Type) decodeField {
 	case t == textMapType:
 		return decodeTextMap
 	case t.Kind() == reflect.Slice && t.Elem().Implements(unmarshalers):
-		return decodeObjects
+		return func(text []byte, list reflect.Value) error { return decodeObjects(text, list, IsNull) }
 	case t.Kind() == reflect.Slice && reflect.PointerTo(t.Elem()).Implements(unmarshalers):
 		return decodeElements
 	case reflect.PointerTo(t).Implements(unmarshalers):
@@ -244,22 +245,57 @@ func decodeTextMap(text []byte, field reflect.Value) error {
 	return object.Err()
 }
 
-// decodeStructs decodes a list of objects, and leaves out null.
+// decodeStructs decodes a list of objects by the tags of their struct, and leaves out null.
 func decodeStructs(text []byte, list reflect.Value) error {
+	return decodeList(text, list, math.MaxInt, func(element []byte, to reflect.Value) (bool, error) {
+		if IsNull(element) {
+			return false, nil
+		}
+		return true, Decode(element, to.Addr().Interface())
+	})
+}
+
+// decodeElements decodes a list whose elements keep what they can't decode: none is left out.
+func decodeElements(text []byte, list reflect.Value) error {
+	return decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
+		return true, decodeAny(element, to)
+	})
+}
+
+// decodeObjects is [DecodeObjects] for a field.
+func decodeObjects(text []byte, list reflect.Value, skip func(json.RawMessage) bool) error {
+	return decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
+		switch {
+		case IsObject(element):
+			to.Set(reflect.New(to.Type().Elem()))
+			return true, DecodeObject(element, to.Interface())
+		case !skip(element):
+			return false, errors.New("is not an object")
+		}
+		return false, nil
+	})
+}
+
+// decodeList decodes those elements of a list that decode does not leave out.
+func decodeList(text []byte, list reflect.Value, limit int, decode func([]byte, reflect.Value) (keep bool, err error)) error {
 	elements, ok := Elements(text)
 	if !ok {
 		return errors.New("is not a list")
 	}
-	var errs FieldErrors
-	list.Set(reflect.MakeSlice(list.Type(), 0, len(elements)))
-	for i, element := range elements {
-		if IsNull(element) {
-			continue
-		}
-		object := reflect.New(list.Type().Elem())
-		errs = errs.Add(fmt.Sprintf("[%d]", i), Decode(element, object.Interface()))
-		list.Set(reflect.Append(list, object.Elem()))
+	if len(elements) > limit {
+		return fmt.Errorf("has more than %d elements", limit)
 	}
+	var errs FieldErrors
+	decoded := reflect.MakeSlice(list.Type(), 0, len(elements))
+	for i, element := range elements {
+		to := reflect.New(list.Type().Elem()).Elem()
+		keep, err := decode(element, to)
+		errs = errs.Add(fmt.Sprintf("[%d]", i), err)
+		if keep {
+			decoded = reflect.Append(decoded, to)
+		}
+	}
+	list.Set(decoded)
 	return errs.orNil()
 }
 
@@ -302,54 +338,13 @@ func DecodeValue(text []byte, to any) error {
 	return decoderOf(field.Type())(text, field)
 }
 
-// decodeElements decodes a list whose elements keep what they can't decode: none is left out.
-func decodeElements(text []byte, list reflect.Value) error {
-	elements, ok := Elements(text)
-	if !ok {
-		return errors.New("is not a list")
-	}
-	if len(elements) > maxObjects {
-		return fmt.Errorf("has more than %d elements", maxObjects)
-	}
-	var errs FieldErrors
-	list.Set(reflect.MakeSlice(list.Type(), len(elements), len(elements)))
-	for i, element := range elements {
-		errs = errs.Add(fmt.Sprintf("[%d]", i), DecodeObject(element, list.Index(i).Addr().Interface()))
-	}
-	return errs.orNil()
-}
-
-// decodeObjects decodes a list of pointers to objects.
-func decodeObjects(text []byte, field reflect.Value) error { return decodeList(text, field, IsNull) }
-
 // DecodeObjects decodes a list of objects into the slice of pointers that to points to. The
 // elements that skip names are left out, and so are, with an error, others that are no objects.
 func DecodeObjects(text []byte, to any, skip func(json.RawMessage) bool) error {
 	if IsNull(text) {
 		return nil
 	}
-	return decodeList(text, reflect.ValueOf(to).Elem(), skip)
-}
-
-func decodeList(text []byte, list reflect.Value, skip func(json.RawMessage) bool) error {
-	elements, ok := Elements(text)
-	if !ok {
-		return errors.New("is not a list")
-	}
-	var errs FieldErrors
-	for i, element := range elements {
-		switch {
-		case i >= maxObjects:
-			return fmt.Errorf("has more than %d elements", maxObjects)
-		case IsObject(element):
-			object := reflect.New(list.Type().Elem().Elem())
-			errs = errs.Add(fmt.Sprintf("[%d]", i), DecodeObject(element, object.Interface()))
-			list.Set(reflect.Append(list, object))
-		case !skip(element):
-			errs = errs.Add(fmt.Sprintf("[%d]", i), errors.New("is not an object"))
-		}
-	}
-	return errs.orNil()
+	return decodeObjects(text, reflect.ValueOf(to).Elem(), skip)
 }
 
 // DecodeObject decodes text into object, a pointer, which may know which of its fields could

@@ -313,7 +313,6 @@ func checkSteps(path string, steps []WorkflowStep, top bool, insecure insecureHo
 	return nil
 }
 
-// checkWorkflow checks a whole workflow.
 func checkWorkflow(steps []WorkflowStep, insecure insecureHosts) error {
 	if len(steps) == 0 {
 		return &ParamError{Param: "Workflow", Reason: "must have at least one step"}

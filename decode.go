@@ -202,7 +202,6 @@ type decodeLog struct {
 	logged map[string]struct{}
 }
 
-// report logs what could not be decoded of an object.
 func (l *decodeLog) report(ctx context.Context, object *decoded) {
 	if object.err == nil {
 		return
@@ -232,7 +231,6 @@ func (l *decodeLog) isFirst(field string) bool {
 	return true
 }
 
-// marshalBody makes the JSON of a request.
 func marshalBody(body any) ([]byte, error) {
 	data, err := jsonx.Marshal(body)
 	if err == nil {

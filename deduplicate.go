@@ -226,7 +226,6 @@ func (d *MemoryDeduplicator) claim(key digest, now int64) (wait <-chan struct{},
 	return done, nil
 }
 
-// memoryClaim is a key that is being handled.
 type memoryClaim struct {
 	store *MemoryDeduplicator
 	key   digest

@@ -113,7 +113,6 @@ func newDeliveryLog(logger *slog.Logger, secrets func() []string) *deliveryLog {
 	return l
 }
 
-// enabled reports whether a line of this level is written.
 func (l *deliveryLog) enabled(ctx context.Context, level slog.Level) (enabled bool) {
 	if l.logger == nil && level < slog.LevelWarn {
 		return false
@@ -193,7 +192,6 @@ func (l *deliveryLog) appendReason(attrs []slog.Attr, err error, hint string, co
 	return attrs
 }
 
-// appendText adds a text, unless it is empty.
 func appendText(attrs []slog.Attr, name, text string, redacted func(string) string) []slog.Attr {
 	if text == "" {
 		return attrs
@@ -270,7 +268,6 @@ func isBase64JSON(body []byte) bool {
 // maxClaim is how much is repeated of what a stranger claims, in bytes.
 const maxClaim = 200
 
-// cutClaim shortens what a stranger claims.
 func cutClaim(text string) string {
 	if len(text) <= maxClaim {
 		return text
@@ -282,7 +279,6 @@ func cutClaim(text string) string {
 	return text[:end]
 }
 
-// forwardedFor gives what the X-Forwarded-For header claims.
 func forwardedFor(header http.Header) string {
 	lines := header["X-Forwarded-For"]
 	if len(lines) == 1 { // as a rule, and without an allocation

@@ -49,7 +49,6 @@ var (
 // wait for the task; the file is its Output.
 type AcceptedError struct{ Task *Task }
 
-// Error implements error.
 func (e *AcceptedError) Error() string {
 	return fmt.Sprintf("ittybit: accepted, and not done yet: wait for task %s, whose output is the file", oneLine(e.Task.ID))
 }
@@ -62,12 +61,10 @@ type ParamError struct {
 	matches error
 }
 
-// missingAPIKey is the error of an empty key.
 func missingAPIKey() error {
 	return &ParamError{Param: "apiKey", Reason: "is empty (set ITTYBIT_API_KEY)", matches: ErrMissingAPIKey}
 }
 
-// Error implements error.
 func (e *ParamError) Error() string { return fmt.Sprintf("ittybit: %s %s", e.Param, e.Reason) }
 
 // Unwrap gives [ErrMissingAPIKey] where that is what is wrong.
@@ -218,7 +215,6 @@ type TaskFailedError struct {
 	Task *Task
 }
 
-// Error implements error.
 func (e *TaskFailedError) Error() string {
 	text := fmt.Sprintf("ittybit: task %s ended as %s", e.Task.ID, e.Task.Status)
 	if e.Task.Error != nil {

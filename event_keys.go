@@ -60,7 +60,6 @@ func (e *Event) canonicalJSON() []byte {
 	return escaped.Bytes()
 }
 
-// findSubject finds what the event is about.
 func (e *Event) findSubject() subject {
 	switch {
 	case e.Task != nil:

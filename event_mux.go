@@ -45,7 +45,6 @@ type EventMux struct {
 	handlers map[route]EventHandler
 }
 
-// route is what a handler is registered for.
 type route struct {
 	event EventType // canonical
 	kind  TaskKind  // of a task; empty: any, or none

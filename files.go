@@ -167,7 +167,6 @@ func (f *File) accepted() error {
 	return &AcceptedError{Task: task}
 }
 
-// isTask reports whether what was read as a file is a task.
 func (f *File) isTask() bool {
 	return f.Object == "task" || f.Object == "" && (strings.HasPrefix(f.ID, "task_") || strings.HasPrefix(f.ID, "tsk_"))
 }

@@ -178,7 +178,6 @@ func newCore(apiKey string, opts []ClientOption) (*core, error) {
 	}, nil
 }
 
-// clientConfig is what the ClientOptions write to.
 type clientConfig struct {
 	baseURL    string
 	domain     string
@@ -276,7 +275,6 @@ func userAgent(callers string) string {
 	return callers + " " + own
 }
 
-// call is one API call, as the services write it down.
 type call struct {
 	method  string
 	path    string
@@ -362,7 +360,6 @@ func hasDotSegment(path string) bool {
 	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
 }
 
-// addQuery adds params to a query.
 func addQuery(to url.Values, params any) error {
 	values, ok := params.(url.Values)
 	if !ok && params != nil {

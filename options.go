@@ -211,7 +211,6 @@ func (o requestOption) applyWait(c *waitConfig) error {
 	return nil
 }
 
-// requestConfig is what the RequestOptions write to.
 type requestConfig struct {
 	header     http.Header
 	key        string

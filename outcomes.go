@@ -228,7 +228,6 @@ func withoutPrefix(err error) string {
 // DiscardError is what [Discard] makes.
 type DiscardError struct{ Err error }
 
-// Error implements error.
 func (e *DiscardError) Error() string {
 	if e == nil {
 		return "ittybit: discarded"
@@ -236,7 +235,6 @@ func (e *DiscardError) Error() string {
 	return "ittybit: discarded: " + withoutPrefix(e.Err)
 }
 
-// Unwrap gives the reason.
 func (e *DiscardError) Unwrap() error {
 	if e == nil {
 		return nil
@@ -261,7 +259,6 @@ type RetryLaterError struct {
 	Err   error
 }
 
-// Error implements error.
 func (e *RetryLaterError) Error() string {
 	if e == nil {
 		return "ittybit: retry later"
@@ -269,7 +266,6 @@ func (e *RetryLaterError) Error() string {
 	return fmt.Sprintf("ittybit: retry in %v: %s", e.After, withoutPrefix(e.Err))
 }
 
-// Unwrap gives the reason.
 func (e *RetryLaterError) Unwrap() error {
 	if e == nil {
 		return nil

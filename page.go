@@ -35,7 +35,6 @@ func (p *Page[T]) Next(ctx context.Context) (*Page[T], error) {
 	return p.fetch(ctx, p.next)
 }
 
-// list fetches the first page of a list.
 func list[T any, P object[T]](ctx context.Context, c *Client, path string, params any, page, limit int, opts []RequestOption) (*Page[T], error) {
 	if limit < 0 || limit > maxLimit {
 		return nil, &ParamError{Param: "Limit", Reason: "must be 1 to 100, or 0 to leave it to Ittybit"}

@@ -165,7 +165,6 @@ func (p ReconcileParams) check(ctx context.Context, client *Client, next EventHa
 	return nil
 }
 
-// reconciliation is one run.
 type reconciliation struct {
 	client *Client
 	next   EventHandler
@@ -204,7 +203,6 @@ func (r *reconciliation) save() {
 	}
 }
 
-// checkpoint says what was handled by now.
 func (r *reconciliation) checkpoint() ReconcileCheckpoint {
 	now := ReconcileCheckpoint{Since: r.since, Open: slices.Concat(r.waiting, r.kept)}
 	cut := (*resume.Place)(r.cut)
@@ -263,7 +261,6 @@ func resumeItems(page *Page[Task]) []resume.Item {
 	return items
 }
 
-// firstPage fetches the page to begin with.
 func (r *reconciliation) firstPage(ctx context.Context, from *ReconcileCut) (page *Page[Task], err error) {
 	params := TaskListParams{Kind: r.params.Kind, Limit: maxLimit}
 	if from == nil {

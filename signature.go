@@ -139,7 +139,6 @@ func (v *WebhookVerifier) match(ctx context.Context, body []byte, sig *signature
 	return ErrSignatureMismatch
 }
 
-// verifyRequest is Verify for a request whose body was read.
 func (v *WebhookVerifier) verifyRequest(r *http.Request, body []byte) (time.Time, error) {
 	return v.verify(r.Context(), body, signature.Join(r.Header))
 }
@@ -331,7 +330,6 @@ func paramErrorIf(wrong bool, param, reason string) error {
 	return nil
 }
 
-// verifierConfig is what the VerifierOptions write to.
 type verifierConfig struct {
 	secret        string // of the constructor
 	secrets       [][]byte
@@ -429,7 +427,6 @@ type SignatureExpiredError struct {
 	Tolerance time.Duration // what was allowed in either direction
 }
 
-// Error implements error.
 func (e *SignatureExpiredError) Error() string {
 	if e.Age < 0 {
 		return fmt.Sprintf("%v: signed %v in the future, allowed %v (check this machine's clock)", ErrSignatureExpired, e.Age.Abs(), e.Tolerance)

@@ -395,7 +395,6 @@ func (l *Layer) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// checkLayers refuses what can't be meant.
 func checkLayers(layers []Layer) error {
 	for i, layer := range layers {
 		if err := notNegative(fmt.Sprintf("Layers[%d].FontSize", i), layer.FontSize); err != nil {

@@ -342,7 +342,6 @@ func isOtherKind(kind, want TaskKind) bool {
 	return false
 }
 
-// resultPlace is a place where results may be.
 type resultPlace struct {
 	name string
 	json json.RawMessage

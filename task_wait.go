@@ -120,7 +120,6 @@ type UnfinishedError struct {
 	Err error // of the context, of the poll that failed, or of an outage
 }
 
-// Error implements error.
 func (e *UnfinishedError) Error() string {
 	if len(e.IDs) == 1 {
 		return fmt.Sprintf("ittybit: task %s was not seen to end: %s", oneLine(e.IDs[0]), withoutPrefix(e.Err))
@@ -128,7 +127,6 @@ func (e *UnfinishedError) Error() string {
 	return fmt.Sprintf("ittybit: %d tasks were not seen to end: %s", len(e.IDs), withoutPrefix(e.Err))
 }
 
-// Unwrap gives the reason.
 func (e *UnfinishedError) Unwrap() error { return e.Err }
 
 // Wait polls a task until it has ended, ctx ends, or it can't be fetched. It outlives an API that
@@ -176,7 +174,6 @@ func (s *TasksService) wait(ctx context.Context, cfg waitConfig, t *target, task
 	}
 }
 
-// target is a task that is waited for.
 type target struct {
 	id       string
 	created  time.Time // when this process has created it; zero where it has not
@@ -283,7 +280,6 @@ func (s *TasksService) WaitAll(ctx context.Context, ids []string, opts ...WaitOp
 	}
 }
 
-// waiter is one WaitAll.
 type waiter struct {
 	service   *TasksService
 	cfg       waitConfig
@@ -296,7 +292,6 @@ type waiter struct {
 	hold      time.Time // no poll before: the API is away, or has sent a Retry-After
 }
 
-// pollResult is what a poll gave.
 type pollResult struct {
 	target *target
 	task   *Task

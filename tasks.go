@@ -223,7 +223,6 @@ func (t Task) MarshalJSON() ([]byte, error) {
 
 func (t *Task) objectID() string { return t.ID }
 
-// fromJSON reads data and keeps it.
 func (t *Task) fromJSON(data []byte) error {
 	*t = Task{}
 	wire := taskWire{Task: t}
@@ -242,7 +241,6 @@ type taskWire struct {
 	createdAt, startedAt, updatedAt, finishedAt time.Time // of other API versions
 }
 
-// read is scan and finish.
 func (w *taskWire) read(data []byte) error {
 	object := jsonx.NewObject(data)
 	w.scan(&object)
@@ -367,7 +365,6 @@ type TaskCreateParams struct {
 	Extra map[string]any `json:"-"`
 }
 
-// check says what is wrong with p.
 func (p TaskCreateParams) check(insecure insecureHosts) error {
 	switch {
 	case p.Kind == "":

@@ -129,7 +129,6 @@ type UploadError struct {
 	Err   error
 }
 
-// Error implements error.
 func (e *UploadError) Error() string { return e.Err.Error() }
 
 // Unwrap gives what [errors.Is] and [errors.As] look through.
@@ -282,7 +281,6 @@ func (p UploadParams) request(header http.Header, insecure insecureHosts) (uploa
 	return request, nil
 }
 
-// statusOf gives the status of an error that is an APIError; else 0.
 func statusOf(err error) int {
 	if response, ok := errors.AsType[*APIError](err); ok {
 		return response.StatusCode
@@ -290,7 +288,6 @@ func statusOf(err error) int {
 	return 0
 }
 
-// target is the URL to PUT to.
 func uploadTarget(p UploadParams, insecure insecureHosts) (*url.URL, error) {
 	if p.SignedURL != "" {
 		if p.Domain != "" || p.Folder != "" || p.Filename != "" {
@@ -318,7 +315,6 @@ func uploadTarget(p UploadParams, insecure insecureHosts) (*url.URL, error) {
 	return target, nil
 }
 
-// parseSignedUpload refuses what Ittybit would refuse.
 func parseSignedUpload(text string, insecure insecureHosts) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
 		return nil, &ParamError{Param: "SignedURL", Reason: reason}

@@ -62,7 +62,6 @@ type WebhookHandler struct {
 	inFlight atomic.Int64
 }
 
-// webhookConfig is what the WebhookOptions write to.
 type webhookConfig struct {
 	verifier          verifierConfig
 	readTimeout       time.Duration
@@ -233,7 +232,6 @@ var (
 	errAborted    = errors.New("ittybit: the event handler ended its goroutine")
 )
 
-// handle calls the EventHandler and decides what its result means.
 func (h *WebhookHandler) handle(parent context.Context, d *delivery) {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(parent), deadline(parent, d.start, h.cfg.processingTimeout))
 	defer cancel()

@@ -70,7 +70,7 @@ func (r *Recorder) Note(req *http.Request) int {
 func (r *Recorder) All() []Request {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return append([]Request(nil), r.seen...)
+	return slices.Clone(r.seen)
 }
 
 // Count gives how many requests there are.
@@ -92,8 +92,8 @@ func Server(t *testing.T, handlers ...http.HandlerFunc) (*httptest.Server, *Reco
 // Respond responds; header is name, value, name, value, …
 func Respond(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		for i := 0; i < len(header); i += 2 {
-			w.Header().Add(header[i], header[i+1])
+		for pair := range slices.Chunk(header, 2) {
+			w.Header().Add(pair[0], pair[1])
 		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)

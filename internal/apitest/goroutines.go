@@ -5,7 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"runtime"
+	"runtime/pprof"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,23 +39,10 @@ func goroutinesLeft(grace time.Duration) []string {
 // foreignGoroutines gives the stacks of all goroutines but this one and those that
 // belong to the process: each of these has a root of its own.
 func foreignGoroutines() []string {
-	buf := make([]byte, 1<<20)
-	for {
-		n := runtime.Stack(buf, true)
-		if n < len(buf) {
-			buf = buf[:n]
-			break
-		}
-		buf = make([]byte, 2*len(buf))
-	}
-	stacks := strings.Split(strings.TrimSpace(string(buf)), "\n\n")
-	var foreign []string
-	for _, stack := range stacks[1:] { // the first is this goroutine
-		if !ownedByTheProcess(stack) {
-			foreign = append(foreign, stack)
-		}
-	}
-	return foreign
+	var all strings.Builder
+	_ = pprof.Lookup("goroutine").WriteTo(&all, 2) // to memory
+	stacks := strings.Split(strings.TrimSpace(all.String()), "\n\n")
+	return slices.DeleteFunc(stacks[1:], ownedByTheProcess) // the first is this goroutine
 }
 
 // ownedByTheProcess knows what Go itself starts and never ends. The runtime's own

@@ -48,7 +48,6 @@ type Daemon struct {
 	process *process // nil while it is stopped
 }
 
-// process is a running server.
 type process struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when it has ended
@@ -194,7 +193,6 @@ func (d *Daemon) waitUntilReady(ctx context.Context, running *process) error {
 	}
 }
 
-// isOpen reports whether something listens at the port.
 func (d *Daemon) isOpen(ctx context.Context) bool {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", d.Address())
 	if err == nil {

@@ -3,15 +3,14 @@
 package examplerun
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,7 +27,7 @@ type Program struct {
 	err    error
 	mu     sync.Mutex
 	output bytes.Buffer
-	grown  chan struct{} // closed and made anew with each line
+	grown  chan struct{} // closed and made anew with each piece of output
 }
 
 // Build compiles the program in the test's folder and gives its path.
@@ -47,25 +46,12 @@ func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	p := &Program{t: t, cmd: exec.Command(name, args...), ended: make(chan struct{}), grown: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "ITTYBIT_API_KEY=", "WEBHOOK_URL=")
 	p.cmd.Env = append(p.cmd.Env, env...)
-	reader, writer := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = writer, writer
+	p.cmd.Stdout, p.cmd.Stderr = p, p
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var read sync.WaitGroup
-	read.Go(func() {
-		for lines := bufio.NewScanner(reader); lines.Scan(); {
-			p.mu.Lock()
-			p.output.Write(append(lines.Bytes(), '\n'))
-			close(p.grown)
-			p.grown = make(chan struct{})
-			p.mu.Unlock()
-		}
-	})
 	go func() {
 		p.err = p.cmd.Wait()
-		_ = writer.Close()
-		read.Wait()
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
@@ -78,6 +64,15 @@ func Start(t testing.TB, env []string, name string, args ...string) *Program {
 	return p
 }
 
+// Write takes what the program prints.
+func (p *Program) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.grown)
+	p.grown = make(chan struct{})
+	return p.output.Write(text)
+}
+
 // Output is what it has printed, on both outputs.
 func (p *Program) Output() string {
 	p.mu.Lock()
@@ -85,16 +80,17 @@ func (p *Program) Output() string {
 	return p.output.String()
 }
 
-// WaitFor waits until it has printed something that matches, and gives the match and its groups.
+// WaitFor waits until it has printed lines that match, and gives the match and its groups.
 func (p *Program) WaitFor(pattern string) []string {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), timeout)
 	defer cancel()
 	for expression := regexp.MustCompile(pattern); ; {
 		p.mu.Lock()
-		grown, found := p.grown, expression.FindStringSubmatch(p.output.String())
+		grown, lines := p.grown, p.output.String()
 		p.mu.Unlock()
-		if found != nil {
+		lines = lines[:strings.LastIndexByte(lines, '\n')+1]
+		if found := expression.FindStringSubmatch(lines); found != nil {
 			return found
 		}
 		select {

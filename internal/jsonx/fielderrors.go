@@ -19,7 +19,6 @@ type FieldError struct {
 // the first twenty of them. The other fields were decoded all the same.
 type FieldErrors []FieldError
 
-// Error implements error.
 func (e FieldErrors) Error() string {
 	texts := make([]string, len(e))
 	for i, field := range e {
@@ -28,7 +27,6 @@ func (e FieldErrors) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Unwrap gives the reasons.
 func (e FieldErrors) Unwrap() []error {
 	errs := make([]error, len(e))
 	for i, field := range e {

@@ -17,7 +17,6 @@ func Check(text []byte) error {
 
 // The functions below give the place behind what they read, or -1 where that is not valid.
 
-// validValue reads the value that begins at i.
 func validValue(text []byte, i, depth int) int {
 	if i >= len(text) {
 		return -1

@@ -67,7 +67,6 @@ func (l *Limiter[K, L]) Admit(key K, line L) int {
 	return 0
 }
 
-// flush writes the sum of the lines that wait.
 func (l *Limiter[K, L]) flush(k *kind[L]) {
 	l.mu.Lock()
 	k.refill(time.Now())

@@ -14,7 +14,6 @@ const (
 	maxBudgets = 1000
 )
 
-// budgets has one budget for each host.
 type budgets struct {
 	mu     sync.Mutex
 	byHost map[string]*budget
@@ -55,7 +54,6 @@ func (b *budget) take(now time.Time) bool {
 	return true
 }
 
-// succeeded puts a retry back.
 func (b *budget) succeeded(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

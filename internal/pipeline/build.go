@@ -18,7 +18,6 @@ const idempotencyHeader = "idempotency-key"
 // mediaType is what the API takes and gives.
 const mediaType = "application/json"
 
-// build makes the HTTP request of the call.
 func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {
 	r := &c.request
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.Method, c.pipeline.address(r), r.body())
@@ -51,7 +50,6 @@ func (c *call) fill(header http.Header) {
 	}
 }
 
-// address is the URL of a call.
 func (p *Pipeline) address(r *Request) string {
 	if r.URL != nil {
 		return r.URL.String()

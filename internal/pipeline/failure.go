@@ -17,7 +17,6 @@ var ErrOutcomeUnknown = errors.New("ittybit: outcome unknown")
 // and another attempt would fail in the same way.
 type SourceError struct{ Err error }
 
-// Error implements error.
 func (e *SourceError) Error() string { return e.Err.Error() }
 
 // Unwrap gives the reader's own error.
@@ -54,7 +53,6 @@ func (c *call) failure(ctx context.Context) error {
 	return f
 }
 
-// Error implements error.
 func (f *Failure) Error() string { return f.text }
 
 // describe makes f's message. That of a plain response names the request itself.

@@ -117,7 +117,6 @@ func (c *call) redirectPolicy(callers func(*http.Request, []*http.Request) error
 	}
 }
 
-// run makes the attempts.
 func (c *call) run(req *retryablehttp.Request) {
 	resp, err := c.retrying.Do(req)
 	if resp != nil {

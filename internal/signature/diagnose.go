@@ -146,7 +146,6 @@ func (d *Diagnosis) explainTimestamp(b *strings.Builder, timestamp string) {
 		at.UTC().Format(time.RFC3339), d.Now().Sub(at).Round(time.Millisecond), d.Tolerance)
 }
 
-// match is a scheme that a delivery fits.
 type match struct {
 	content  contentScheme
 	encoding string
@@ -180,7 +179,6 @@ func (d *Diagnosis) findMatches(body []byte, timestamp string, values []string) 
 	return matches
 }
 
-// matchEncoding names the encoding in which a value is sum, and reports whether Verify accepts it.
 func matchEncoding(sum []byte, values []string) (name string, accepted bool) {
 	for _, value := range values {
 		for _, encoding := range encodings {

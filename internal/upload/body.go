@@ -20,7 +20,6 @@ type partBody struct {
 	latest *partReader
 }
 
-// partReader is the body of one attempt.
 type partReader struct {
 	body *partBody
 	read int64
@@ -31,7 +30,6 @@ func newPartBody(part part, tracker *tracker) *partBody {
 	return &partBody{part: part, tracker: tracker}
 }
 
-// open begins an attempt.
 func (b *partBody) open() io.ReadCloser {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -97,10 +97,8 @@ func (t *tracker) count() int {
 	return int((t.state.Size-1)/t.state.ChunkSize) + 1 // a Size is at least 1
 }
 
-// chunked reports whether the file has several chunks.
 func (t *tracker) chunked() bool { return t.count() > 1 }
 
-// bounds gives where chunk i begins, and how long it is.
 func (t *tracker) bounds(i int) (start, length int64) {
 	start = int64(i) * t.state.ChunkSize
 	return start, min(t.state.ChunkSize, t.state.Size-start)
@@ -156,7 +154,6 @@ func (t *tracker) isProgressing(inFlight int) bool {
 	return t.hasConfirmed && t.retries <= retriesPerChunk*inFlight
 }
 
-// finish notes that Ittybit has the file.
 func (t *tracker) finish() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -26,7 +26,6 @@ var (
 // InputError is a field of a Request that was refused before anything was sent.
 type InputError struct{ Param, Reason string }
 
-// Error implements error.
 func (e *InputError) Error() string { return "ittybit: " + e.Param + " " + e.Reason }
 
 // Request is an upload. All sizes are in bytes.
@@ -63,7 +62,6 @@ type Result struct {
 	Decoded bool              // Decode was called, and what it read is of this upload
 }
 
-// session is one upload on its way.
 type session struct {
 	pipeline *pipeline.Pipeline
 	request  Request
@@ -102,7 +100,6 @@ func PublicURL(target *url.URL) string {
 	return plain.String()
 }
 
-// sendWhole sends the file with one PUT.
 func (s *session) sendWhole(ctx context.Context) error {
 	return s.put(ctx, part{length: s.source.size, body: s.source.section(0, s.source.size), finishes: true, first: true})
 }
@@ -163,7 +160,6 @@ func (s *session) put(ctx context.Context, part part) error {
 	return err
 }
 
-// httpRequest is the PUT of a part.
 func (s *session) httpRequest(part part, body *partBody) pipeline.Request {
 	header := s.request.Header.Clone()
 	if header == nil {

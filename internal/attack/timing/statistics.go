@@ -33,7 +33,6 @@ func compare(a, b []float64) result {
 	return r
 }
 
-// moments are what the t test needs of a sample.
 type moments struct{ n, mean, variance float64 }
 
 // momentsUpTo takes the values that are not above limit.

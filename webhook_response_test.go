@@ -1,10 +1,12 @@
 package ittybit_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -189,6 +191,8 @@ type webhookUnflushable struct{ *httptest.ResponseRecorder }
 
 func (webhookUnflushable) Flush() { panic("interface conversion: not an http.Flusher") }
 
+func (webhookUnflushable) SetReadDeadline(time.Time) error { return nil }
+
 // webhookEnd is every way in which an EventHandler can end, by name.
 var webhookEnd = map[string]struct {
 	next    ittybit.EventHandlerFunc
@@ -302,6 +306,39 @@ func TestWebhookHandler_flushesOnlyWhereItsGoroutineIsEnded(t *testing.T) {
 		runtime.Goexit()
 	})), w, signedRequest(webhookPageBody))
 	assert.Equal(t, []string{"status 200", "write deadline true", "flush"}, w.calls, "also where the observer ends it")
+}
+
+// webhookHeldBack is the ResponseWriter of a time limit: it keeps the response until the handler
+// returns. A flush sends the body that it has, without the status, as go-zero's does.
+type webhookHeldBack struct {
+	header  http.Header
+	body    bytes.Buffer
+	limited http.ResponseWriter
+}
+
+func (w *webhookHeldBack) Header() http.Header         { return w.header }
+func (w *webhookHeldBack) WriteHeader(int)             {}
+func (w *webhookHeldBack) Write(p []byte) (int, error) { return w.body.Write(p) }
+
+func (w *webhookHeldBack) Flush() {
+	maps.Copy(w.limited.Header(), w.header)
+	_, _ = w.limited.Write(w.body.Bytes())
+	w.limited.(http.Flusher).Flush()
+}
+
+func TestWebhookHandler_doesNotFlushAResponseThatIsHeldBack(t *testing.T) {
+	for name, tt := range webhookEnd {
+		t.Run(name, func(t *testing.T) {
+			recorder := newWebhookRecorder()
+			h := webhookHandler(t, tt.next, ittybit.WithObserver(recorder.observe))
+			sender := httptest.NewRecorder()
+			w := &webhookHeldBack{header: http.Header{}, limited: sender}
+			webhookServe(h, w, signedRequest(webhookPageBody))
+			assert.Equal(t, tt.outcome, recorder.next(t).Outcome)
+			assert.False(t, sender.Flushed, "the sender would see 200, whatever became of the event")
+			assert.Empty(t, sender.Body)
+		})
+	}
 }
 
 func TestWebhookHandler_followsTheRequestsOwnDeadline(t *testing.T) {

@@ -186,7 +186,7 @@ func (h *WebhookHandler) finish(w http.ResponseWriter, r *http.Request, d *deliv
 	defer func() { // last, because nobody knows what a writer does when it is flushed
 		bodyread.LimitSending(w, r)
 		if ending { // net/http sends the response only so; otherwise a flush splits it, or panics in some writers
-			recoverPanic(func() { _ = http.NewResponseController(w).Flush() })
+			recoverPanic(func() { bodyread.SendNow(w) })
 		}
 	}()
 	d.Duration = time.Since(d.start)

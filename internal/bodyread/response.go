@@ -37,3 +37,14 @@ func LimitSending(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(sendTimeout)) // where that is supported
 	}
 }
+
+// SendNow sends the response of a handler whose goroutine is being ended, where net/http sends
+// nothing else. Writers that hold a response back for a time limit of their own let no deadline
+// through to the connection, and some of them flush a body without the status that was set, which
+// makes it 200: those are left to their framework.
+func SendNow(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	if control.SetReadDeadline(time.Now().Add(lingerTimeout)) == nil {
+		_ = control.Flush()
+	}
+}

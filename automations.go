@@ -49,9 +49,7 @@ func (a Automation) GoString() string { return a.String() }
 func (a *Automation) UnmarshalJSON(data []byte) error { return unmarshalObject(a, data) }
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
-func (a Automation) MarshalJSON() ([]byte, error) {
-	return marshalObject(&a, nil)
-}
+func (a Automation) MarshalJSON() ([]byte, error) { return marshalObject(&a, nil) }
 
 func (a *Automation) objectID() string { return a.ID }
 

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ittybit/ittybit-go/internal/errtext"
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 	"github.com/ittybit/ittybit-go/internal/redact"
@@ -144,7 +145,7 @@ func unusable(resp pipeline.Response, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("ittybit: cannot use the response (status %d): %w", resp.StatusCode, err)
+	return fmt.Errorf("ittybit: cannot use the response (status %d): %w", resp.StatusCode, errtext.Bare(err))
 }
 
 // decodeList reads a list, bare or in an envelope, and where the envelope says that the

@@ -8,6 +8,8 @@ import (
 	"math"
 	"sync"
 	"time"
+
+	"github.com/ittybit/ittybit-go/internal/errtext"
 )
 
 // ErrAlreadyHandled is what [Deduplicator.Claim] gives for a key that was completed
@@ -109,7 +111,7 @@ func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 		err = errors.New("the deduplicator returned neither a claim nor an error")
 	}
 	if err != nil {
-		return fmt.Errorf("ittybit: claiming %s: %w", key, err)
+		return fmt.Errorf("ittybit: claiming %s: %w", key, errtext.Bare(err))
 	}
 	return d.handle(ctx, e, claim)
 }
@@ -123,10 +125,10 @@ func (d *deduplicator) handle(ctx context.Context, e *Event, claim Claim) (err e
 		if isFinal(outcome) {
 			if completeErr := claim.Complete(ending); completeErr != nil {
 				// It may be handled twice; losing it would be worse.
-				err = fmt.Errorf("ittybit: the event was handled, but the deduplicator could not record it: %w", completeErr)
+				err = fmt.Errorf("ittybit: the event was handled, but the deduplicator could not record it: %w", errtext.Bare(completeErr))
 			}
 		} else if releaseErr := claim.Release(ending); releaseErr != nil {
-			err = errors.Join(err, fmt.Errorf("ittybit: releasing the event's claim: %w", releaseErr))
+			err = errors.Join(err, fmt.Errorf("ittybit: releasing the event's claim: %w", errtext.Bare(releaseErr)))
 		}
 	}()
 	err = d.next.HandleEvent(ctx, e)

@@ -1,6 +1,7 @@
 package ittybit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -187,13 +188,9 @@ func decodeErrorBody(data []byte) (kind, message string) {
 
 // requestID finds the request's id where the API's versions, and proxies, put it.
 func requestID(header http.Header, body []byte) string {
-	for _, name := range []string{"X-Request-Id", "Request-Id"} {
-		if id := header.Get(name); id != "" {
-			return id
-		}
-	}
-	if !jsonx.IsObject(body) {
-		return ""
+	id := cmp.Or(header.Get("X-Request-Id"), header.Get("Request-Id"))
+	if id != "" || !jsonx.IsObject(body) {
+		return id
 	}
 	var envelope struct {
 		Meta struct {
@@ -204,10 +201,7 @@ func requestID(header http.Header, body []byte) string {
 	if json.Unmarshal(body, &envelope) != nil {
 		return ""
 	}
-	if envelope.Meta.RequestID != "" {
-		return envelope.Meta.RequestID
-	}
-	return envelope.Meta.ID
+	return cmp.Or(envelope.Meta.RequestID, envelope.Meta.ID)
 }
 
 // TaskFailedError comes together with a task that ended without success.

@@ -1,6 +1,8 @@
 package ittybit_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -161,5 +163,45 @@ func TestParseEvent_keepsTheReasonOfAFailureInWhateverForm(t *testing.T) {
 		e := webhookParse(t, `{"id":"task_1","object":"task","status":"failed","error":`+text+`}`)
 		require.NotNil(t, e.Task.Error, text)
 		assert.Equal(t, want, *e.Task.Error)
+	}
+}
+
+// failingStore gives no claim.
+type failingStore struct{}
+
+func (failingStore) Claim(context.Context, string) (ittybit.Claim, error) {
+	return nil, errors.New("ittybit: the store is away")
+}
+
+// TestErrors_nameThePackageOnce: an error that wraps another one of the package does not repeat its
+// name.
+func TestErrors_nameThePackageOnce(t *testing.T) {
+	away, _ := apiServer(t, apiRespond(http.StatusServiceUnavailable, `{"message":"away"}`))
+	client := clientFor(t, away.URL, ittybit.WithRetryPolicy(ittybit.RetryPolicy{MaxAttempts: 1}))
+	list, _ := apiServer(t, apiRespond(http.StatusOK, `[]`))
+	_, outage := client.Tasks.Wait(t.Context(), "task_1", ittybit.WithMaxOutage(0))
+	ended, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	var unfinished error
+	for _, err := range client.Tasks.WaitAll(ended, []string{"task_1"}) {
+		unfinished = err
+	}
+	noSecrets, err := ittybit.NewWebhookVerifier("", ittybit.WithSecretsFunc(func(context.Context) ([]string, error) {
+		return []string{" spaced "}, nil
+	}))
+	require.NoError(t, err)
+	handler := ittybit.Deduplicate(failingStore{}, ittybit.NewEventMux())
+	for name, err := range map[string]error{
+		"discarded":   ittybit.Discard(ittybit.ErrNotFound),
+		"retry later": ittybit.RetryLater(time.Second, ittybit.ErrNotFound),
+		"a claim":     handler.HandleEvent(t.Context(), ittybit.EventFromTask(&ittybit.Task{ID: "task_1"})),
+		"no secrets":  noSecrets.Verify([]byte(`{}`), ittybit.SignWebhook("x", time.Now(), []byte(`{}`))),
+		"a response":  clientFor(t, list.URL).Do(t.Context(), http.MethodGet, "/x", nil, new(ittybit.Event)),
+		"an outage":   outage,
+		"unfinished":  unfinished,
+	} {
+		require.Error(t, err, name)
+		assert.True(t, strings.HasPrefix(err.Error(), "ittybit: "), "%s: %v", name, err)
+		assert.Equal(t, 1, strings.Count(err.Error(), "ittybit: "), "%s: %v", name, err)
 	}
 }

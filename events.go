@@ -171,9 +171,7 @@ func (j *Job) Terminal() bool { return j.Status.end() != "" }
 func (j *Job) UnmarshalJSON(data []byte) error { return unmarshalObject(j, data) }
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
-func (j Job) MarshalJSON() ([]byte, error) {
-	return marshalObject(&j, nil)
-}
+func (j Job) MarshalJSON() ([]byte, error) { return marshalObject(&j, nil) }
 
 func (j *Job) objectID() string { return j.ID }
 

@@ -104,9 +104,7 @@ func (f File) GoString() string { return f.String() }
 func (f *File) UnmarshalJSON(data []byte) error { return unmarshalObject(f, data) }
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
-func (f File) MarshalJSON() ([]byte, error) {
-	return marshalObject(&f, nil)
-}
+func (f File) MarshalJSON() ([]byte, error) { return marshalObject(&f, nil) }
 
 func (f *File) objectID() string { return f.ID }
 

@@ -67,9 +67,7 @@ func (m *Media) FilesByObject(object FileObject) []*File {
 func (m *Media) UnmarshalJSON(data []byte) error { return unmarshalObject(m, data) }
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
-func (m Media) MarshalJSON() ([]byte, error) {
-	return marshalObject(&m, nil)
-}
+func (m Media) MarshalJSON() ([]byte, error) { return marshalObject(&m, nil) }
 
 func (m *Media) objectID() string { return m.ID }
 

@@ -7,9 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/ittybit/ittybit-go/internal/errtext"
 )
 
 // Outcome is what became of a delivery, in a word for logs and metrics.
@@ -220,11 +221,6 @@ func (e *panicError) Unwrap() error {
 	return err
 }
 
-// withoutPrefix is the text of an error without the package's name, which stands before it already.
-func withoutPrefix(err error) string {
-	return strings.TrimPrefix(fmt.Sprint(err), "ittybit: ") // fmt recovers where a nil error panics
-}
-
 // DiscardError is what [Discard] makes.
 type DiscardError struct{ Err error }
 
@@ -232,7 +228,7 @@ func (e *DiscardError) Error() string {
 	if e == nil {
 		return "ittybit: discarded"
 	}
-	return "ittybit: discarded: " + withoutPrefix(e.Err)
+	return "ittybit: discarded: " + errtext.Text(e.Err)
 }
 
 func (e *DiscardError) Unwrap() error {
@@ -263,7 +259,7 @@ func (e *RetryLaterError) Error() string {
 	if e == nil {
 		return "ittybit: retry later"
 	}
-	return fmt.Sprintf("ittybit: retry in %v: %s", e.After, withoutPrefix(e.Err))
+	return fmt.Sprintf("ittybit: retry in %v: %s", e.After, errtext.Text(e.Err))
 }
 
 func (e *RetryLaterError) Unwrap() error {

@@ -63,9 +63,7 @@ func (u SignedURL) LogValue() slog.Value { return slog.StringValue(u.String()) }
 func (u *SignedURL) UnmarshalJSON(data []byte) error { return unmarshalObject(u, data) }
 
 // MarshalJSON gives everything that was decoded back, changed fields changed.
-func (u SignedURL) MarshalJSON() ([]byte, error) {
-	return marshalObject(&u, nil)
-}
+func (u SignedURL) MarshalJSON() ([]byte, error) { return marshalObject(&u, nil) }
 
 // objectID: what other objects have an id for, a signed URL is by itself.
 func (u *SignedURL) objectID() string { return u.URL }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ittybit/ittybit-go/internal/errtext"
 	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
 
@@ -17,7 +18,7 @@ func (t *Task) DecodeResults(v any) error {
 		return fmt.Errorf("%w: %s has none (status %s)", ErrNoResults, t.ID, t.Status)
 	}
 	if err := json.Unmarshal(t.Results, v); err != nil {
-		return fmt.Errorf("ittybit: results of %s: %w", t.ID, err)
+		return fmt.Errorf("ittybit: results of %s: %w", t.ID, errtext.Bare(err))
 	}
 	return nil
 }
@@ -296,7 +297,7 @@ func unmarshalResults[T any, P results[T]](r P, kind TaskKind, data []byte) erro
 	case errors.Is(err, ErrNoResults):
 		return fmt.Errorf("%w: the JSON has none of kind %s", ErrNoResults, kind)
 	case err != nil:
-		return fmt.Errorf("ittybit: results of kind %s: %w", kind, err)
+		return fmt.Errorf("ittybit: results of kind %s: %w", kind, errtext.Bare(err))
 	}
 	*r = *decoded
 	return nil
@@ -363,7 +364,7 @@ func taskResults[T any, P results[T]](t *Task, kind TaskKind, more ...resultPlac
 			case err == nil:
 				return decoded, nil
 			case !errors.Is(err, ErrNoResults):
-				return nil, fmt.Errorf("ittybit: %s of %s: %w", place.name, t.ID, err)
+				return nil, fmt.Errorf("ittybit: %s of %s: %w", place.name, t.ID, errtext.Bare(err))
 			}
 		}
 	}

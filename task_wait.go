@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ittybit/ittybit-go/internal/errtext"
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 	"github.com/ittybit/ittybit-go/internal/poll"
 )
@@ -122,9 +123,9 @@ type UnfinishedError struct {
 
 func (e *UnfinishedError) Error() string {
 	if len(e.IDs) == 1 {
-		return fmt.Sprintf("ittybit: task %s was not seen to end: %s", oneLine(e.IDs[0]), withoutPrefix(e.Err))
+		return fmt.Sprintf("ittybit: task %s was not seen to end: %s", oneLine(e.IDs[0]), errtext.Text(e.Err))
 	}
-	return fmt.Sprintf("ittybit: %d tasks were not seen to end: %s", len(e.IDs), withoutPrefix(e.Err))
+	return fmt.Sprintf("ittybit: %d tasks were not seen to end: %s", len(e.IDs), errtext.Text(e.Err))
 }
 
 func (e *UnfinishedError) Unwrap() error { return e.Err }
@@ -223,7 +224,7 @@ func handlePollFailure(ctx context.Context, t *target, outage *poll.Outage, err 
 }
 
 func outageError(outage *poll.Outage, err error) error {
-	return fmt.Errorf("ittybit: nothing has succeeded for %v, see WithMaxOutage: %w", outage.Lasts().Round(time.Second), err)
+	return fmt.Errorf("ittybit: nothing has succeeded for %v, see WithMaxOutage: %w", outage.Lasts().Round(time.Second), errtext.Bare(err))
 }
 
 // withLastFailure adds to the error of a context why the last poll had failed, if it had.
@@ -231,7 +232,7 @@ func withLastFailure(ctxErr, err error) error {
 	if err == nil {
 		return ctxErr
 	}
-	return fmt.Errorf("%w; the last poll had failed: %w", ctxErr, err)
+	return fmt.Errorf("%w; the last poll had failed: %w", ctxErr, errtext.Bare(err))
 }
 
 // mayRecover reports whether a call that failed with err may succeed a while later.

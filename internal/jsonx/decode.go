@@ -1,6 +1,7 @@
 package jsonx
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -257,9 +258,13 @@ func decodeStructs(text []byte, list reflect.Value) error {
 
 // decodeElements decodes a list whose elements keep what they can't decode: none is left out.
 func decodeElements(text []byte, list reflect.Value) error {
-	return decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
+	err := decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
 		return true, decodeAny(element, to)
 	})
+	if errors.Is(err, errTooMany) {
+		list.SetZero() // sent back, the first ones would replace all
+	}
+	return err
 }
 
 // decodeObjects is [DecodeObjects] for a field.
@@ -276,14 +281,17 @@ func decodeObjects(text []byte, list reflect.Value, skip func(json.RawMessage) b
 	})
 }
 
-// decodeList decodes those elements of a list that decode does not leave out.
+var errTooMany = fmt.Errorf("has more than %d elements", maxObjects)
+
+// decodeList decodes those elements of a list that decode does not leave out, up to a limit.
 func decodeList(text []byte, list reflect.Value, limit int, decode func([]byte, reflect.Value) (keep bool, err error)) error {
 	elements, ok := Elements(text)
 	if !ok {
 		return errors.New("is not a list")
 	}
+	var tooMany error
 	if len(elements) > limit {
-		return fmt.Errorf("has more than %d elements", limit)
+		elements, tooMany = elements[:limit], errTooMany
 	}
 	var errs FieldErrors
 	decoded := reflect.MakeSlice(list.Type(), 0, len(elements))
@@ -296,7 +304,7 @@ func decodeList(text []byte, list reflect.Value, limit int, decode func([]byte, 
 		}
 	}
 	list.Set(decoded)
-	return errs.orNil()
+	return cmp.Or(tooMany, errs.orNil())
 }
 
 // decodeAnyMap decodes an object of the user's own, its numbers as [json.Number].

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/ittybit/ittybit-go/internal/errtext"
 	"github.com/ittybit/ittybit-go/internal/redact"
 )
 
@@ -68,7 +69,7 @@ func (c *call) describe(f *Failure, plain bool) string {
 	if errors.Is(f.err, io.EOF) || errors.Is(f.err, io.ErrUnexpectedEOF) {
 		b.WriteString("the connection was closed: ")
 	}
-	b.WriteString(inner(f.err))
+	b.WriteString(errtext.Text(f.err))
 	if f.ended != nil && !errors.Is(f.err, f.ended) {
 		fmt.Fprintf(&b, "; not tried again: %v", f.ended)
 	}
@@ -76,16 +77,13 @@ func (c *call) describe(f *Failure, plain bool) string {
 		fmt.Fprintf(&b, "; %v", errNoBudget)
 	}
 	if f.status != nil {
-		fmt.Fprintf(&b, "; last response: %s", inner(f.status))
+		fmt.Fprintf(&b, "; last response: %s", errtext.Text(f.status))
 	}
 	if c.response.Attempts > 1 {
 		fmt.Fprintf(&b, " (after %d attempts)", c.response.Attempts)
 	}
 	return redact.Text(b.String(), c.secrets()...)
 }
-
-// inner is an error's text without the prefix that the outer one has already.
-func inner(err error) string { return strings.TrimPrefix(err.Error(), "ittybit: ") }
 
 // Unwrap gives what errors.Is and errors.As look through.
 func (f *Failure) Unwrap() []error {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ittybit/ittybit-go/internal/errtext"
 )
 
 // How often a [Source] asks for the secrets, and how long it waits for them.
@@ -110,7 +112,7 @@ func (s *Source) last() (*Keys, error) {
 	case now == nil:
 		return nil, ErrNoSecrets
 	case now.keys == nil:
-		return nil, fmt.Errorf("%w: %w", ErrNoSecrets, now.err)
+		return nil, fmt.Errorf("%w: %w", ErrNoSecrets, errtext.Bare(now.err))
 	}
 	return now.keys, nil
 }

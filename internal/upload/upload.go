@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/ittybit/ittybit-go/internal/errtext"
 	"github.com/ittybit/ittybit-go/internal/pipeline"
 )
 
@@ -201,7 +202,7 @@ func (s *session) decode(part part, resp pipeline.Response) (err error) {
 func (s *session) explain(err error, part part) error {
 	status := s.request.StatusOf(err)
 	if part.chunk && s.tracker.confirmed() && (status == http.StatusNotFound || status == http.StatusGone) {
-		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+		return fmt.Errorf("%w: %w", ErrIncomplete, errtext.Bare(err))
 	}
 	return err
 }

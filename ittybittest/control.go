@@ -26,8 +26,10 @@ func withBody[T any](defaults T, serve func(*http.Request, T) (int, any, error))
 		asked, dec := defaults, json.NewDecoder(r.Body)
 		dec.DisallowUnknownFields()
 		err := dec.Decode(&asked)
-		if err == nil && dec.More() {
-			err = errors.New("something follows the JSON object")
+		if err == nil {
+			if _, more := dec.Token(); more != io.EOF {
+				err = errors.New("something follows the JSON object")
+			}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, nil, api.Refuse(http.StatusBadRequest, "The request body is not valid: %s.", err)
@@ -128,7 +130,7 @@ func (s *Server) controlInfo(*http.Request) (int, any, error) {
 	}, nil
 }
 
-func (s *Server) controlReset(*http.Request) (int, any, error) { //nolint:contextcheck // it outlives the request
+func (s *Server) controlReset(*http.Request) (int, any, error) {
 	s.Reset()
 	return http.StatusNoContent, nil, nil
 }

@@ -31,10 +31,12 @@ func (s *Server) controlStream(w http.ResponseWriter, r *http.Request) {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
-		notices, changed := s.feed.since(last)
-		for _, n := range notices {
-			last = n.number
-			_, _ = fmt.Fprintf(w, "id: %s\nevent: %s\ndata: %s\n\n", s.feed.id(n.number), n.kind, n.data)
+		changed := s.feed.changed.wait()
+		var notices []notice
+		notices, last = s.feed.since(last)
+		for i, n := range notices {
+			id := s.feed.id(last - int64(len(notices)-1-i))
+			_, _ = fmt.Fprintf(w, "id: %s\nevent: %s\ndata: %s\n\n", id, n.kind, n.data)
 		}
 		if flush.Flush() != nil {
 			return

@@ -124,6 +124,7 @@ func TestControl_refusesWhatItDoesNotUnderstand(t *testing.T) {
 		`{"url":"` + url + `","event":"task.completed","knid":"nsfw"}`: "knid",
 		`{"url":`: "not valid",
 		`{} {}`:   "not valid",
+		`{}]`:     "not valid",
 	} {
 		a.drive("POST", "events", body).refused(t, 400, words)
 	}

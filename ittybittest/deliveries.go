@@ -3,7 +3,6 @@ package ittybittest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -80,16 +79,8 @@ func (d Delivery) what() (event ittybit.EventType, kind string) {
 
 // TaskID is the id of the task that the delivery is about, "" if it is about something else.
 func (d Delivery) TaskID() string {
-	var body struct {
-		ID, Object string
-		Data       struct{ ID, Object string }
-	}
-	_ = json.Unmarshal(d.Body, &body) // a body that was made by hand may be anything
-	switch {
-	case body.Object == "task":
-		return body.ID
-	case body.Data.Object == "task":
-		return body.Data.ID
+	if e, err := d.Event(); err == nil && e.Task != nil {
+		return e.Task.ID
 	}
 	return ""
 }
@@ -137,7 +128,7 @@ func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool)
 func (s *Server) waitForDelivery(ctx context.Context, q DeliveryQuery, match func(Delivery) bool) (Delivery, error) {
 	seen := 0
 	for q.OldestFirst = true; ; {
-		closed, changed := s.life.Over(), s.log.waiter()
+		closed, changed := s.life.Over(), s.log.changed.wait()
 		records, err := s.log.store.List(q)
 		if err != nil {
 			return Delivery{}, err
@@ -165,11 +156,8 @@ func (s *Server) waitForDelivery(ctx context.Context, q DeliveryQuery, match fun
 // confirmed, or that no other follows. It fails as [Server.WaitForDelivery] does.
 func (s *Server) WaitForTask(ctx context.Context, id string) (Delivery, error) {
 	return s.WaitForDelivery(ctx, func(d Delivery) bool {
-		if !d.Final || d.TaskID() != id {
-			return false
-		}
 		e, err := d.Event()
-		return err == nil && e.Task != nil && e.Task.Terminal()
+		return d.Final && err == nil && e.Task != nil && e.Task.ID == id && e.Task.Terminal()
 	})
 }
 
@@ -239,11 +227,4 @@ func (l *deliveryLog) add(d Delivery) (Delivery, error) {
 	err := l.store.Add(d)
 	l.changed.fire()
 	return d, err
-}
-
-// waiter is a channel that is closed when a record comes.
-func (l *deliveryLog) waiter() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.changed.wait()
 }

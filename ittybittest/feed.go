@@ -2,6 +2,7 @@ package ittybittest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,18 +15,24 @@ const maxNotices = 10_000
 
 // feed is what happens on a server, for those who watch it over HTTP.
 type feed struct {
-	mu      sync.Mutex
 	on      bool
 	start   string // tells this feed from that of another start of the server
-	last    int64  // the number of the latest notice
-	notices []notice
 	changed signal
+
+	mu      sync.Mutex
+	last    int64 // the number of the latest notice; they are numbered without gaps
+	notices []notice
 }
 
-// signal wakes all who wait for it. It is guarded by its owner's mutex.
-type signal struct{ ch chan struct{} }
+// signal wakes all who wait for it.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
 
 func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.ch == nil {
 		s.ch = make(chan struct{})
 	}
@@ -33,6 +40,8 @@ func (s *signal) wait() <-chan struct{} {
 }
 
 func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.ch != nil {
 		close(s.ch)
 		s.ch = nil
@@ -40,35 +49,27 @@ func (s *signal) fire() {
 }
 
 type notice struct {
-	number int64
-	kind   string // "delivery", "task" or "reset"
-	data   []byte
+	kind string // "delivery", "task" or "reset"
+	data []byte
 }
 
 func (f *feed) add(kind string, value any) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if !f.on {
 		return
 	}
+	f.mu.Lock()
 	f.last++
-	f.notices = append(f.notices, notice{f.last, kind, fields.Encode(value)})
-	if len(f.notices) > maxNotices {
-		f.notices[0] = notice{}
-		f.notices = f.notices[1:]
-	}
+	f.notices = append(f.notices, notice{kind, fields.Encode(value)})
+	f.notices = f.notices[max(0, len(f.notices)-maxNotices):]
+	f.mu.Unlock()
 	f.changed.fire()
 }
 
-// since gives the notices after a number, and a channel that is closed when another comes.
-func (f *feed) since(number int64) ([]notice, <-chan struct{}) {
+// since gives the notices after a number, as far as they are kept, and the number of the latest.
+func (f *feed) since(number int64) (notices []notice, last int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first := len(f.notices)
-	for first > 0 && f.notices[first-1].number > number {
-		first--
-	}
-	return append([]notice(nil), f.notices[first:]...), f.changed.wait()
+	return slices.Clone(f.notices[max(0, int64(len(f.notices))-(f.last-number)):]), f.last
 }
 
 // position is the id of the latest notice.
@@ -78,7 +79,7 @@ func (f *feed) position() string {
 	return f.id(f.last)
 }
 
-// id is that of a notice, for a client to come back with. Notices are numbered without gaps.
+// id is that of a notice, for a client to come back with.
 func (f *feed) id(number int64) string { return fmt.Sprintf("%s-%d", f.start, number) }
 
 // find gives the number behind an id: of the latest notice if there is no id, and 0, before all

@@ -61,10 +61,11 @@ func TestFiles_refused(t *testing.T) {
 func TestWithAsyncFiles(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, a api) {
 		med := a.create("/media", `{}`)["id"].(string)
-		got := a.send("POST", "/files", `{"url":"https://example.com/a.png","filename":"b.png","media_id":"`+med+`"}`)
+		got := a.send("POST", "/files", `{"url":"https://example.com/a.png","filename":"b.png","metadata":[],"x":1,"media_id":"`+med+`"}`)
 		require.Equal(t, http.StatusAccepted, got.status, got.raw)
 		task := got.object(t)
 		assert.Equal(t, "ingest", task["kind"])
+		assert.Equal(t, map[string]any{"filename": "b.png", "metadata": map[string]any{}}, task["options"])
 		<-after(t, 1)
 		output := a.get("/tasks/" + task["id"].(string))["output"].(map[string]any)
 		assert.Equal(t, "b.png", output["filename"])

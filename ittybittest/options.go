@@ -221,11 +221,11 @@ func WithoutSockets(receiver http.Handler) Option {
 // the file when it completes. Ittybit was seen to do both.
 func WithAsyncFiles() Option { return option(func(c *config) { c.asyncFiles = true }) }
 
-// WithStorageLimit sets how many bytes the storage may have, what is being
-// received included: it is a full disk. An upload in chunks counts in full from
-// its first one on. What replaces a file counts, together with it, as much as
-// the larger of both. More is refused with status 507, before the body is read
-// where its length is known. The default is 10^15 bytes, and no more can be set.
+// WithStorageLimit sets how many bytes the storage may have: it is a full disk. An
+// upload in chunks counts in full from its first one on. What replaces a file counts,
+// together with it, as much as the larger of both. More is refused with status 507,
+// before the body is read where its length is known, or once it is there if others
+// came first. The default is 10^15 bytes, and no more can be set.
 func WithStorageLimit(n int64) Option {
 	return option(func(c *config) { c.storageLimit = min(n, blobs.MaxLimit) })
 }

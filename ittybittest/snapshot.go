@@ -27,7 +27,7 @@ func (s *Server) Snapshot(w io.Writer) error {
 		return fmt.Errorf("ittybittest: the state cannot be encoded as JSON: %w", err)
 	}
 	archive := tar.NewWriter(w)
-	if err := addEntry(archive, &tar.Header{Name: snapshotState, Size: int64(len(state))}, bytes.NewReader(state)); err != nil {
+	if err := addEntry(archive, tar.Header{Name: snapshotState, Size: int64(len(state))}, bytes.NewReader(state)); err != nil {
 		return err
 	}
 	for _, name := range now.blobs.Names() {
@@ -35,7 +35,15 @@ func (s *Server) Snapshot(w io.Writer) error {
 		if err != nil {
 			continue // it was deleted meanwhile
 		}
-		err = addUpload(archive, name, f)
+		info, err := f.Stat()
+		if err == nil {
+			header := tar.Header{Name: snapshotUploads + name, Size: info.Size(), ModTime: f.Stored}
+			header.PAXRecords = map[string]string{"ITTYBIT.owner": f.Owner}
+			if f.Type != "" { // an empty value is not written
+				header.PAXRecords["ITTYBIT.type"] = f.Type
+			}
+			err = addEntry(archive, header, f)
+		}
 		_ = f.Close() // it was only read
 		if err != nil {
 			return err
@@ -44,22 +52,9 @@ func (s *Server) Snapshot(w io.Writer) error {
 	return archive.Close()
 }
 
-func addUpload(archive *tar.Writer, name string, f *blobs.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	header := &tar.Header{Name: snapshotUploads + name, Size: info.Size(), ModTime: f.Stored, Format: tar.FormatPAX}
-	header.PAXRecords = map[string]string{"ITTYBIT.owner": f.Owner, "ITTYBIT.type": f.Type}
-	if f.Type == "" {
-		delete(header.PAXRecords, "ITTYBIT.type") // an empty value is not written
-	}
-	return addEntry(archive, header, f)
-}
-
-func addEntry(archive *tar.Writer, header *tar.Header, from io.Reader) error {
-	header.Mode, header.Typeflag = 0o600, tar.TypeReg
-	if err := archive.WriteHeader(header); err != nil {
+func addEntry(archive *tar.Writer, header tar.Header, from io.Reader) error {
+	header.Mode, header.Typeflag, header.Format = 0o600, tar.TypeReg, tar.FormatPAX
+	if err := archive.WriteHeader(&header); err != nil {
 		return err
 	}
 	_, err := io.Copy(archive, from)

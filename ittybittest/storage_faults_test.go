@@ -287,7 +287,6 @@ func TestStorage_chunksArriveInParallel(t *testing.T) {
 		a.chunk("bytes 2-3/8"), a.chunk("bytes=0-1/8"), // sent again meanwhile
 	)
 	assert.Empty(t, a.list("/files"), "nobody has to wait for them")
-	a.put("/b.mp4", "b", "").refused(t, 507, "full")
 	for _, got := range finish("ef", "ab", "cd", "ab") {
 		assert.Equal(t, 202, got.status, got.raw)
 	}
@@ -298,16 +297,21 @@ func TestStorage_chunksArriveInParallel(t *testing.T) {
 	assert.Len(t, a.list("/files"), 1)
 }
 
-func TestStorage_countsWhatIsBeingReceived(t *testing.T) {
+func TestStorage_countsWhatIsThereWhenABodyHasCome(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	a := patient(t, open(t, ittybittest.WithStorageLimit(10)))
 	finish := a.begun(a.upload("/a.mp4", strings.NewReader("x"), 6))
-	a.put("/b.mp4", "12345", "").refused(t, 507, "full")
-	a.put("/a.mp4", "12345", "").refused(t, 507, "full")
-	unknown := a.upload("/b.mp4", strings.NewReader("12345"), -1)
-	a.do(unknown).refused(t, 507, "full")
 	assert.Equal(t, 201, a.put("/c.mp4", "1234", "").status)
+	a.put("/b.mp4", "1234567", "").refused(t, 507, "full")
+	unknown := a.upload("/b.mp4", strings.NewReader("1234567"), -1)
+	a.do(unknown).refused(t, 507, "full")
 	assert.Equal(t, 201, finish("abcdef")[0].status)
+	late := a.begun(a.upload("/c.mp4", strings.NewReader("x"), 4))
+	require.Equal(t, 200, a.send("DELETE", "/files/"+a.list("/files")[1]["id"].(string), "").status)
+	require.Equal(t, 201, a.put("/d.mp4", "1", "").status)
+	late("1234")[0].refused(t, 507, "full")
+	require.Equal(t, 200, a.send("DELETE", "/files/"+a.list("/files")[0]["id"].(string), "").status)
+	assert.Equal(t, 201, a.put("/c.mp4", "1234", "").status)
 	assert.Len(t, temporary(t), 2, "what was refused is gone")
 
 	assert.Equal(t, 201, a.put("/a.mp4", "ABCDEF", "").status, "what replaces a file needs no room of its own")

@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -89,7 +88,7 @@ func (x *exchange) drop() {
 
 // log leaves out the headers, which hold the key. Status 0 is a dropped connection.
 func (x *exchange) log(status int) {
-	x.Logger.LogAttrs(context.WithoutCancel(x.request.Context()), slog.LevelInfo, "ittybittest: request",
+	x.Logger.LogAttrs(x.request.Context(), slog.LevelInfo, "ittybittest: request",
 		slog.String("method", x.request.Method), slog.String("path", x.request.URL.Path),
 		slog.Int("status", status), slog.Duration("duration", time.Since(x.start)))
 }

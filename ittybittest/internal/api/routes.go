@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -23,7 +24,7 @@ type handler func(r *http.Request, body fields.Object) (int, any, error)
 func (a *API) routes() *http.ServeMux {
 	e, mux := a.Engine, http.NewServeMux()
 	for pattern, h := range map[string]handler{
-		"GET /tasks":               a.listTasks,
+		"GET /tasks":               a.list(20, e.ListTasks),
 		"POST /tasks":              created(e.CreateTask),
 		"GET /tasks/{id}":          found(e.Tasks.Get),
 		"GET /automations":         a.list(10, e.Automations.List),
@@ -52,7 +53,7 @@ func (a *API) routes() *http.ServeMux {
 	}
 	// Ittybit has these, or had, and documents too little of them, or for another version.
 	for _, pattern := range []string{
-		"/tasks/{id}/start", "/automations/{id}/run", "/runs", "/runs/", "/events", "/events/", "/webhooks/", "/keys", "/keys/",
+		"/tasks/{id}/start", "/automations/{id}/run", "/runs", "/runs/", "/events", "/events/", "/webhooks", "/webhooks/", "/keys", "/keys/",
 		"/connections", "/connections/", "/uploads", "/steps",
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.Fail(w, engine.NotEmulatedError(r.URL.Path)) })
@@ -81,9 +82,9 @@ func (a *API) respond(r *http.Request, h handler) *response {
 		}
 		return reply(status, value), nil
 	}
-	key := r.Header.Get("Idempotency-Key")
-	if r.Method != http.MethodPost || key == "" {
-		key = ""
+	key := ""
+	if r.Method == http.MethodPost {
+		key = r.Header.Get("Idempotency-Key")
 	}
 	resp, err := a.replies.once(key, sha256.Sum256(append([]byte(r.URL.Path+"\n"), raw...)), handle)
 	if err != nil {
@@ -190,29 +191,15 @@ func (a *API) createFile(_ *http.Request, body fields.Object) (int, any, error) 
 	return status, o, err
 }
 
-func (a *API) listTasks(r *http.Request, _ fields.Object) (int, any, error) {
-	query := r.URL.Query()
-	return a.page(r, 20, func(w engine.Window) ([]any, int64, error) {
-		return a.Engine.ListTasks(w, query.Get("status"), query.Get("kind"))
-	})
+// list answers with one page of the items, and links to others.
+func (a *API) list(limit int64, items func(engine.Window) ([]any, int64, error)) handler {
+	return func(r *http.Request, _ fields.Object) (int, any, error) { return a.page(r, limit, items) }
 }
 
-func (a *API) list(limit int64, items func(engine.Window) ([]any, int64)) handler {
-	return func(r *http.Request, _ fields.Object) (int, any, error) {
-		return a.page(r, limit, func(w engine.Window) ([]any, int64, error) {
-			shown, total := items(w)
-			return shown, total, nil
-		})
-	}
-}
-
-// page answers a list request with one page of the items, and links to others.
 func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]any, int64, error)) (int, any, error) {
-	query, w := r.URL.Query(), engine.Window{Page: 1, Limit: limit}
-	if err := Positive(query, "page", &w.Page, 0); err != nil {
-		return 0, nil, err
-	}
-	if err := Positive(query, "limit", &w.Limit, 100); err != nil {
+	query := r.URL.Query()
+	w := engine.Window{Page: 1, Limit: limit, Status: query.Get("status"), Kind: query.Get("kind")}
+	if err := cmp.Or(Positive(query, "page", &w.Page, 0), Positive(query, "limit", &w.Limit, 100)); err != nil {
 		return 0, nil, err
 	}
 	shown, total, err := items(w)

@@ -184,11 +184,11 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut b
 		err = a.Blobs.Receive(body, from)
 	}
 	var tooLarge *http.MaxBytesError
-	var broken *blobs.ReadError
+	var ofDisk *fs.PathError
 	switch {
 	case errors.As(err, &tooLarge), err == nil && length >= 0 && body.Size != length:
 		err = wrongLength(span)
-	case errors.As(err, &broken):
+	case err != nil && !errors.Is(err, blobs.ErrFull) && !errors.As(err, &ofDisk):
 		err = errAborted // the client has gone
 	}
 	if err != nil {

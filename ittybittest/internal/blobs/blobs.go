@@ -24,15 +24,6 @@ type RangeError string
 // Error implements error.
 func (e RangeError) Error() string { return string(e) }
 
-// ReadError is the error of the reader that a body came from.
-type ReadError struct{ Err error }
-
-// Error implements error.
-func (e *ReadError) Error() string { return e.Err.Error() }
-
-// Unwrap gives the reader's error.
-func (e *ReadError) Unwrap() error { return e.Err }
-
 // Store keeps uploads in a directory of its own. Make one with [New].
 type Store struct {
 	limit   int64
@@ -46,11 +37,22 @@ func New(limit int64) *Store {
 	return &Store{limit: limit, entries: map[string]*entry{}}
 }
 
-// entry is what is known of a name.
+// entry is what is known of a name: at least one of both.
 type entry struct {
 	file   *file   // nil until an upload completed
 	upload *upload // nil unless one in chunks is under way
-	bodies map[*Body]bool
+}
+
+// size is how many bytes of the limit it takes: a file counts together with what replaces it as
+// much as the larger of both, and an upload in chunks as much as its whole file.
+func (e *entry) size() (size int64) {
+	if e.file != nil {
+		size = e.file.total
+	}
+	if e.upload != nil {
+		size = max(size, e.upload.total)
+	}
+	return size
 }
 
 // file is a complete upload.
@@ -63,70 +65,39 @@ type file struct {
 
 // Body is what arrives with one request.
 type Body struct {
-	Size    int64 // once it was received
-	name    string
-	span    Range
-	claimed int64 // bytes of the limit
-	path    string
-	sum     [sha256.Size]byte
+	Size int64 // once it was received
+	name string
+	span Range
+	room int64 // how many bytes it may have
+	path string
+	sum  [sha256.Size]byte
 }
 
-// Begin makes room for a body of some length, -1 if that is unknown; a chunk makes room for its
-// whole file. The body must be ended.
+// Begin checks that there is room for a body of some length, -1 if that is unknown; of a chunk for
+// its whole file. The body must be ended.
 func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	e := st.entries[name]
-	if e == nil {
-		e = &entry{bodies: map[*Body]bool{}}
-		st.entries[name] = e
+	b := &Body{name: name, span: span, room: st.room(name)}
+	if max(length, span.Total) > b.room {
+		return nil, ErrFull
 	}
-	b := &Body{name: name, span: span}
-	e.bodies[b] = true
-	err := st.claim(b, max(length, span.Total, 0))
-	if err != nil {
-		st.leave(b)
-	}
-	return b, err
+	return b, nil
 }
 
-// claim takes that many bytes of the limit for a body. The caller holds st.mu.
-func (st *Store) claim(b *Body, bytes int64) error {
-	before, used := b.claimed, int64(0)
-	b.claimed = bytes
-	for _, e := range st.entries {
-		used += e.usage()
-	}
-	if used > st.limit {
-		b.claimed = before
-		return ErrFull
-	}
-	return nil
-}
-
-// usage is how many bytes of the limit a name takes: what it has counts together with what
-// replaces it as much as the larger of both.
-func (e *entry) usage() (size int64) {
-	chunked := int64(0)
-	for b := range e.bodies {
-		if b.span.Whole() {
-			size += b.claimed
-		} else {
-			chunked = max(chunked, b.claimed)
+// room is how many bytes the upload of a name may have. The caller holds st.mu.
+func (st *Store) room(name string) int64 {
+	room := st.limit
+	for other, e := range st.entries {
+		if other != name {
+			room -= e.size()
 		}
 	}
-	size = max(size, chunked)
-	if e.file != nil {
-		size = max(size, e.file.total)
-	}
-	if e.upload != nil {
-		size = max(size, e.upload.total)
-	}
-	return size
+	return room
 }
 
 // Receive reads a body into a temporary file of its own, so that half a chunk never spoils a
-// good one. An error of the reader is a [ReadError].
+// good one.
 func (st *Store) Receive(b *Body, from io.Reader) error {
 	f, err := st.create()
 	if err != nil {
@@ -134,58 +105,20 @@ func (st *Store) Receive(b *Body, from io.Reader) error {
 	}
 	b.path = f.Name()
 	hash := sha256.New()
-	b.Size, err = io.Copy(io.MultiWriter(f, hash), &arriving{st: st, body: b, from: from})
+	b.Size, err = io.Copy(io.MultiWriter(f, hash), io.LimitReader(from, b.room+1))
 	b.sum = [sha256.Size]byte(hash.Sum(nil))
-	return errors.Join(err, f.Close())
-}
-
-// arriving claims room for a body whose length is not known.
-type arriving struct {
-	st   *Store
-	body *Body
-	from io.Reader
-	size int64
-}
-
-// Read implements io.Reader.
-func (a *arriving) Read(p []byte) (int, error) {
-	n, err := a.from.Read(p)
-	a.size += int64(n)
-	if a.size > a.body.claimed { // only this goroutine changes it
-		a.st.mu.Lock()
-		full := a.st.claim(a.body, a.size)
-		a.st.mu.Unlock()
-		if full != nil {
-			return 0, full
-		}
+	if err = errors.Join(err, f.Close()); err == nil && b.Size > b.room {
+		err = ErrFull
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = &ReadError{err}
-	}
-	return n, err
+	return err
 }
 
 // End drops a body, and what came of it unless it was committed. It may be called again.
 func (st *Store) End(b *Body) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.leave(b)
-}
-
-func (st *Store) leave(b *Body) {
 	remove(b.path)
 	b.path = ""
-	if e := st.entries[b.name]; e != nil {
-		delete(e.bodies, b)
-		st.tidy(b.name)
-	}
-}
-
-// tidy drops an entry that has no bytes and expects none. The caller holds st.mu.
-func (st *Store) tidy(name string) {
-	if e := st.entries[name]; len(e.bodies) == 0 && e.file == nil && e.upload == nil {
-		delete(st.entries, name)
-	}
 }
 
 func (st *Store) create() (*os.File, error) {
@@ -232,8 +165,8 @@ func (st *Store) Open(name string) (*File, error) {
 	return &File{File: f, Type: e.file.kind, Owner: e.file.owner, Stored: e.file.stored}, nil
 }
 
-// Move gives the complete upload of an owner another name. Where something is stored there or
-// arriving at one of both, the error matches fs.ErrExist.
+// Move gives the complete upload of an owner another name. Where something is stored there, or an
+// upload in chunks is under way to one of both, the error matches fs.ErrExist.
 func (st *Store) Move(owner, from, to string) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -243,7 +176,7 @@ func (st *Store) Move(owner, from, to string) error {
 		return nil
 	case e == nil || e.file == nil || e.file.owner != owner:
 		return &fs.PathError{Op: "move", Path: from, Err: fs.ErrNotExist}
-	case st.entries[to] != nil || e.upload != nil || len(e.bodies) > 0:
+	case st.entries[to] != nil || e.upload != nil:
 		return &fs.PathError{Op: "move", Path: to, Err: fs.ErrExist}
 	}
 	delete(st.entries, from)
@@ -258,8 +191,9 @@ func (st *Store) Delete(owner string) {
 	for name, e := range st.entries {
 		if e.file != nil && e.file.owner == owner {
 			remove(e.file.path)
-			e.file = nil
-			st.tidy(name)
+			if e.file = nil; e.upload == nil {
+				delete(st.entries, name)
+			}
 		}
 	}
 }

@@ -65,7 +65,13 @@ const (
 func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced string) (owner string)) (Result, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	if max(b.Size, b.span.Total) > st.room(b.name) { // others may have come meanwhile
+		return Result{}, ErrFull
+	}
 	e, p, owner := st.entries[b.name], part{b.span, b.sum}, ""
+	if e == nil {
+		e = &entry{}
+	}
 	if e.file != nil {
 		owner = e.file.owner
 	}
@@ -80,6 +86,7 @@ func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced s
 		}
 		e.upload = u
 	}
+	st.entries[b.name] = e
 	u.add(p)
 	missing := u.missing()
 	switch {
@@ -97,7 +104,6 @@ func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced s
 		e.upload = nil // it is the file now
 	}
 	e.dropUpload()
-	b.claimed = 0
 	if e.file != nil {
 		remove(e.file.path)
 	}

@@ -96,8 +96,8 @@ func showAutomation(a *automation) any {
 // that wait for one, unless it was made by an automation: none can run without end.
 func (e *Engine) mediaCreated(mediaID string, byAutomation bool) {
 	about := subject{mediaID: mediaID}
-	if payload := e.stepPayload(about); payload != nil && e.Endpoint != "" {
-		e.Deliver(e.Endpoint, payload)
+	if e.Endpoint != "" {
+		e.postStep(e.Endpoint, about)
 	}
 	if !byAutomation {
 		e.trigger("media.created", about)

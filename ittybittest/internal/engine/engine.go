@@ -62,7 +62,7 @@ func New(c Config) *Engine {
 		ProjectID: c.NewID("proj"), Samples: map[string][]byte{}, Outcomes: map[string]Outcome{},
 		Tasks:       newList(&e.mu, "Task", func(t *task) string { return t.ID }, func(t *task) any { return t.Task }),
 		Automations: newList(&e.mu, "Automation", func(a *automation) string { return a.ID }, showAutomation),
-		Media:       newList(&e.mu, "Media", func(m *Media) string { return m.ID }, func(m *Media) any { return e.showMedia(m) }),
+		Media:       newList(&e.mu, "Media", func(m *Media) string { return m.ID }, func(m *Media) any { return m.show() }),
 		Files:       newList(&e.mu, "File", func(f *File) string { return f.ID }, func(f *File) any { return *f }),
 		Jobs:        newList(&e.mu, "Job", func(j *job) string { return j.ID }, func(j *job) any { return j.Job }),
 	}
@@ -83,6 +83,11 @@ func (e *Engine) Load(data []byte) error {
 	defer e.mu.Unlock()
 	if err := json.Unmarshal(data, &e.state); err != nil {
 		return err
+	}
+	for _, f := range e.Files.all() {
+		if m, err := e.Media.find(f.MediaID); err == nil {
+			m.files = append(m.files, f)
+		}
 	}
 	for _, t := range e.Tasks.all() {
 		if e.arm(t); !t.isFinal() {
@@ -172,11 +177,11 @@ func isWebURL(address string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != ""
 }
 
-// place is the host and path of an address.
-func place(address string) (host, name string) {
+// pathOf is the path of an address, without its first slash.
+func pathOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", ""
+		return ""
 	}
-	return u.Host, strings.TrimPrefix(u.Path, "/")
+	return strings.TrimPrefix(u.Path, "/")
 }

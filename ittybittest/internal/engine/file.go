@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
@@ -55,8 +56,7 @@ func kindOf(mime string) string {
 
 // extension is that of an address's path: "mp4" if it has none of a video, an image or a sound.
 func extension(address string) string {
-	_, name := place(address)
-	ext := strings.ToLower(strings.TrimPrefix(path.Ext(name), "."))
+	ext := strings.ToLower(strings.TrimPrefix(path.Ext(pathOf(address)), "."))
 	switch kindOf(formats()[ext]) {
 	case "video", "image", "audio":
 		return ext
@@ -150,7 +150,15 @@ func (e *Engine) CreateFile(body fields.Object, async bool) (any, error) {
 		}
 	}
 	if async {
-		options := body.Without("url", "media_id", "kind")
+		options := fields.Object{}
+		for _, name := range []string{"folder", "filename", "ref"} {
+			if body.Has(name) {
+				options[name] = body[name]
+			}
+		}
+		if f.Metadata != nil {
+			options["metadata"] = f.Metadata
+		}
 		return e.begin(&task{spec: spec{Kind: "ingest", URL: address}, Task: Task{Options: options}, IntoMedia: mediaID}), nil
 	}
 	f.locate(FilesURL, extension(address))
@@ -178,7 +186,7 @@ func (e *Engine) attach(mediaID string, f *File) {
 	if err != nil {
 		m = e.addMedia()
 	}
-	f.MediaID, m.Updated = m.ID, now()
+	f.MediaID, m.Updated, m.files = m.ID, now(), append(m.files, f)
 	e.Files.add(f)
 }
 
@@ -215,9 +223,7 @@ func (e *Engine) UpdateFile(id string, body fields.Object, move func(id, from, t
 		changed.locate(FilesURL, extension(address))
 	case changed.isSource():
 		changed.locate(e.StorageURL, extension(address))
-		_, from := place(address)
-		_, to := place(changed.URL)
-		if err := move(id, from, to); err != nil {
+		if err := move(id, pathOf(address), pathOf(changed.URL)); err != nil {
 			return nil, &Error{Conflict, "Something is stored at " + changed.URL + ", or arriving."}
 		}
 	}
@@ -236,12 +242,17 @@ func (e *Engine) UpdateFile(id string, body fields.Object, move func(id, from, t
 func (e *Engine) DeleteFile(id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, err := e.Files.find(id)
-	e.removeFile(id)
+	f, err := e.Files.find(id)
+	if err == nil {
+		e.removeFile(f)
+	}
 	return err
 }
 
-func (e *Engine) removeFile(id string) {
-	delete(e.Samples, id)
-	e.Files.remove(id)
+func (e *Engine) removeFile(f *File) {
+	delete(e.Samples, f.ID)
+	e.Files.remove(f.ID)
+	if m, err := e.Media.find(f.MediaID); err == nil {
+		m.files = slices.DeleteFunc(m.files, func(other *File) bool { return other == f })
+	}
 }

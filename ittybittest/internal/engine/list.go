@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 )
@@ -33,10 +34,11 @@ func (l *List[T]) Get(id string) (any, error) {
 }
 
 // List gives a page of the objects, the newest first, and how many there are.
-func (l *List[T]) List(w Window) ([]any, int64) {
+func (l *List[T]) List(w Window) (shown []any, total int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.page(w, func(T) bool { return true })
+	shown, total = l.page(w, func(T) bool { return true })
+	return shown, total, nil
 }
 
 // Delete removes an object.
@@ -70,11 +72,19 @@ func (l *List[T]) remove(id string) {
 
 // all are the items, the oldest first.
 func (l *List[T]) all() []T {
-	items := make([]T, len(l.ids))
-	for i, id := range l.ids {
-		items[i] = l.byID[id]
-	}
+	items := slices.AppendSeq(make([]T, 0, len(l.ids)), l.newestFirst())
+	slices.Reverse(items)
 	return items
+}
+
+func (l *List[T]) newestFirst() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, id := range slices.Backward(l.ids) {
+			if !yield(l.byID[id]) {
+				return
+			}
+		}
+	}
 }
 
 // MarshalJSON implements json.Marshaler.
@@ -90,8 +100,12 @@ func (l *List[T]) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Window is a part of a list: a page of so many items. Pages count from 1.
-type Window struct{ Page, Limit int64 }
+// Window is a part of a list: a page of so many items. Pages count from 1. A list of tasks has
+// those of a status and a kind, where these are not "".
+type Window struct {
+	Page, Limit  int64
+	Status, Kind string
+}
 
 // Last is the number of the last page of a list.
 func (w Window) Last(total int64) int64 { return max(1, (total+w.Limit-1)/w.Limit) }
@@ -100,8 +114,8 @@ func (w Window) Last(total int64) int64 { return max(1, (total+w.Limit-1)/w.Limi
 func (l *List[T]) page(w Window, keep func(T) bool) (shown []any, total int64) {
 	shown = []any{}
 	skip := (min(w.Page, w.Last(int64(len(l.ids)))+1) - 1) * w.Limit
-	for _, id := range slices.Backward(l.ids) {
-		if item := l.byID[id]; keep(item) {
+	for item := range l.newestFirst() {
+		if keep(item) {
 			if total >= skip && total-skip < w.Limit {
 				shown = append(shown, l.show(item))
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
@@ -23,6 +24,8 @@ type Media struct {
 	Metadata   json.RawMessage   `json:"metadata"`
 	Created    Time              `json:"created"`
 	Updated    Time              `json:"updated"`
+
+	files []*File
 }
 
 // MediaPayload is what a webhook about media posts.
@@ -41,7 +44,7 @@ func (e *Engine) CreateMedia(body fields.Object) (any, error) {
 	e.mu.Lock()
 	m := e.addMedia()
 	_ = m.set(body) // it was checked
-	shown := e.showMedia(m)
+	shown := m.show()
 	e.mu.Unlock()
 	e.mediaCreated(m.ID, false)
 	return shown, nil
@@ -61,7 +64,7 @@ func (e *Engine) UpdateMedia(id string, body fields.Object) (any, error) {
 	}
 	changed.Updated = now()
 	*m = changed
-	return e.showMedia(m), nil
+	return m.show(), nil
 }
 
 func (m *Media) set(body fields.Object) error {
@@ -84,8 +87,8 @@ func (e *Engine) DeleteMedia(id string) (files []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range e.showMedia(m).Files {
-		e.removeFile(f.ID)
+	for _, f := range slices.Clone(m.files) {
+		e.removeFile(f)
 		files = append(files, f.ID)
 	}
 	e.Media.remove(id)
@@ -99,28 +102,23 @@ func (e *Engine) addMedia() *Media {
 	return m
 }
 
-// source is a media object's first source file, nil if it has none. The caller holds e.mu.
-func (e *Engine) source(mediaID string) *File {
-	for _, f := range e.Files.all() {
-		if f.MediaID == mediaID && f.isSource() {
-			return f
-		}
+// source is a media object's first source file, nil if it has none. The caller holds Engine.mu.
+func (m *Media) source() *File {
+	if i := slices.IndexFunc(m.files, (*File).isSource); i >= 0 {
+		return m.files[i]
 	}
 	return nil
 }
 
-// showMedia is a media object with its files. The caller holds e.mu.
-func (e *Engine) showMedia(m *Media) Media {
+// show is a media object with its files. The caller holds Engine.mu.
+func (m *Media) show() Media {
 	shown := *m
 	shown.Files, shown.URLs = []File{}, map[string]string{}
-	first := e.source(m.ID)
+	first := m.source()
 	if first != nil {
 		shown.Kind, shown.Width, shown.Height, shown.Duration = &first.Kind, first.Width, first.Height, first.Duration
 	}
-	for _, f := range e.Files.all() {
-		if f.MediaID != m.ID {
-			continue
-		}
+	for _, f := range m.files {
 		shown.Files = append(shown.Files, *f)
 		switch {
 		case f.Ref != "":

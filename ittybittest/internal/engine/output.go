@@ -109,7 +109,10 @@ func (e *Engine) output(t *task) *File {
 			*target = text
 		}
 	}
-	if f.Metadata = t.Options["metadata"]; f.isSource() {
+	if metadata := t.Options["metadata"]; !fields.IsNull(metadata) {
+		f.Metadata = metadata
+	}
+	if f.isSource() {
 		f.locate(FilesURL, ext)
 	}
 	return f

@@ -60,9 +60,9 @@ func (e *Engine) parseSpec(body fields.Object, depth int) (sp spec, err error) {
 	return sp, err
 }
 
-// options are what a task shows as such: all fields of the request, as they were sent, but for
-// those that the task shows by themselves.
-func (spec) options(body fields.Object) fields.Object {
+// optionsOf are what a task shows as its options: all fields of the request, as they were sent, but
+// for those that the task shows by themselves.
+func optionsOf(body fields.Object) fields.Object {
 	return body.Without("kind", "url", "file_id", "webhook_url")
 }
 
@@ -121,7 +121,7 @@ func (e *Engine) parseStep(where string, raw json.RawMessage, depth int) (step, 
 	default:
 		err = e.checkKind("The kind of a workflow step", sp.Kind)
 	}
-	return step{sp, sp.options(body).Without("next")}, err
+	return step{sp, optionsOf(body).Without("next")}, err
 }
 
 func parseConditions(raw json.RawMessage) ([]condition, error) {
@@ -166,7 +166,10 @@ func (e *Engine) fileOf(about subject) *File {
 	if about.file != nil {
 		return about.file
 	}
-	return e.source(about.mediaID)
+	if m, err := e.Media.find(about.mediaID); err == nil {
+		return m.source()
+	}
+	return nil
 }
 
 // runSteps runs steps from top to bottom. It returns when all of them ended.
@@ -178,9 +181,7 @@ func (e *Engine) runSteps(steps []step, about subject) {
 		switch st.Kind {
 		case "": // there is nothing to do
 		case "webhook":
-			if payload := e.stepPayload(about); payload != nil {
-				e.Deliver(st.URL, payload)
-			}
+			e.postStep(st.URL, about)
 			e.runSteps(st.Next, about)
 		case "conditions":
 			if e.meets(st.Conditions, about) {
@@ -206,20 +207,17 @@ func (e *Engine) stepTask(st step, about subject) *task {
 	return t
 }
 
-// stepPayload is what a webhook step posts, or nil if the media was deleted.
-func (e *Engine) stepPayload(about subject) []byte {
+// postStep posts what a workflow is about, unless that is media which was deleted.
+func (e *Engine) postStep(address string, about subject) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if about.task != nil {
 		shown := about.task.Task
 		shown.AutomationID = about.automationID
-		return fields.Encode(shown)
+		e.Deliver(address, fields.Encode(shown))
+	} else if m, err := e.Media.find(about.mediaID); err == nil {
+		e.Deliver(address, fields.Encode(MediaPayload{m.show(), e.ProjectID, about.automationID}))
 	}
-	m, err := e.Media.find(about.mediaID)
-	if err != nil {
-		return nil
-	}
-	return fields.Encode(MediaPayload{e.showMedia(m), e.ProjectID, about.automationID})
 }
 
 // meets reports whether every pair of a conditions step is met.
@@ -250,7 +248,7 @@ func (e *Engine) lookupOrder(about subject) (order []fields.Object) {
 		order = append(order, file)
 	}
 	if m, err := e.Media.find(about.mediaID); err == nil {
-		order = append(order, fields.Of(e.showMedia(m)))
+		order = append(order, fields.Of(m.show()))
 	}
 	return append(order, file)
 }

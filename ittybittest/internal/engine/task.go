@@ -80,7 +80,7 @@ func (e *Engine) CreateTask(body fields.Object) (any, error) {
 	case sp.Kind == "conditions" && sp.Conditions == nil:
 		return nil, invalid("A conditions task needs conditions.")
 	}
-	return e.begin(&task{spec: sp, Task: Task{Options: sp.options(body)}}), nil
+	return e.begin(&task{spec: sp, Task: Task{Options: optionsOf(body)}}), nil
 }
 
 func (e *Engine) begin(t *task) Task {
@@ -101,8 +101,9 @@ func (e *Engine) checkKind(what, kind string) error {
 	return invalid("%s %q is not known: it must be one of %s.", what, kind, strings.Join(slices.Sorted(maps.Keys(kinds())), ", "))
 }
 
-// ListTasks gives a page of the tasks of a status and a kind, where these are not "".
-func (e *Engine) ListTasks(w Window, status, kind string) ([]any, int64, error) {
+// ListTasks gives a page of the tasks.
+func (e *Engine) ListTasks(w Window) ([]any, int64, error) {
+	status, kind := w.Status, w.Kind
 	if status != "" && !slices.Contains(taskStatuses(), status) {
 		return nil, 0, invalid("status must be one of %s.", strings.Join(taskStatuses(), ", "))
 	}
@@ -131,15 +132,16 @@ func (e *Engine) add(t *task) Task {
 	t.Created = now()
 	t.Updated = t.Created
 	e.arm(t)
-	file, err := e.Files.byID[t.FileID], error(nil)
-	switch {
-	case t.URL != "":
+	file := e.Files.byID[t.FileID]
+	if t.FileID != "" {
+		t.Input = &File{ID: t.FileID}
+	}
+	if t.URL != "" {
+		var err error
 		t.Input = &File{URL: t.URL}
 		if file, err = e.fileAt(t.URL); err != nil {
 			t.Unreachable = "The url can't be fetched: " + err.Error()
 		}
-	case t.FileID != "":
-		t.Input = &File{ID: t.FileID}
 	}
 	if file != nil {
 		t.Input, t.MediaID = new(*file), file.MediaID
@@ -156,18 +158,18 @@ func (e *Engine) fileAt(address string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	storage, _ := place(e.StorageURL)
-	if made, _ := place(FilesURL); u.Host != storage && u.Host != made {
+	stored := strings.HasPrefix(address, e.StorageURL+"/")
+	if !stored && !strings.HasPrefix(address, FilesURL+"/") {
 		return nil, nil //nolint:nilnil // it is elsewhere
 	}
-	if u.Host == storage && u.Query().Has("signature") {
+	if stored && u.Query().Has("signature") {
 		if err := e.CheckSigned(u); err != nil {
 			return nil, err
 		}
 	}
-	host, name := place(address)
-	for _, f := range slices.Backward(e.Files.all()) {
-		if otherHost, other := place(f.URL); otherHost == host && other == name {
+	at := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	for f := range e.Files.newestFirst() {
+		if f.URL == at {
 			return f, nil
 		}
 	}

@@ -160,9 +160,9 @@ func (a *API) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	rewind() // the fault's function may have read it
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
-		x.drop() // the client has gone
+		x.drop() //nolint:contextcheck // it has the request; the client has gone
 	}
-	x.serve(func() {
+	x.serve(func() { //nolint:contextcheck // it has the request
 		if err := a.authenticate(r); err != nil {
 			a.Fail(x, err)
 			return

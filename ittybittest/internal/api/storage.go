@@ -28,9 +28,9 @@ func (a *API) ServeStorage(w http.ResponseWriter, r *http.Request) {
 		defer a.Blobs.End(body)
 	}
 	if errors.Is(err, errAborted) {
-		x.drop()
+		x.drop() //nolint:contextcheck // it has the request
 	}
-	x.serve(func() {
+	x.serve(func() { //nolint:contextcheck // it has the request
 		var resp *response
 		switch {
 		case err != nil:

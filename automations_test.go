@@ -28,11 +28,11 @@ func TestAutomationsCreate_sendsEveryField(t *testing.T) {
 				ittybit.WorkflowStep{Kind: ittybit.TaskKindSpeech, Next: []ittybit.WorkflowStep{{Kind: ittybit.TaskKindSubtitles}}}),
 			ittybit.WebhookStep("http://localhost:8080/hook", ""),
 			ittybit.HTTPStep("https://your-app.com/hook", "r"),
-			{Kind: ittybit.TaskKindHTTP, Extra: map[string]any{"endpoint": "x"}}, // its members are not documented
+			{Kind: ittybit.TaskKindHTTP, Extra: map[string]any{"endpoint": "x"}}, // its fields are not documented
 		},
 	})
 	require.NoError(t, err)
-	assert.Equal(t, apiMembers(t, `{
+	assert.Equal(t, apiFields(t, `{
 		"name":"N","description":"D","status":"paused",
 		"trigger":{"kind":"event","event":"task.completed","conditions":["x"]},
 		"workflow":[
@@ -41,7 +41,7 @@ func TestAutomationsCreate_sendsEveryField(t *testing.T) {
 			{"kind":"webhook","url":"http://localhost:8080/hook"},
 			{"kind":"http","url":"https://your-app.com/hook","ref":"r"},
 			{"kind":"http","endpoint":"x"}
-		]}`), apiMembers(t, seen.all()[0].Body))
+		]}`), apiFields(t, seen.all()[0].Body))
 }
 
 func TestAutomations_refuseBadParametersBeforeAnythingIsSent(t *testing.T) {
@@ -114,7 +114,7 @@ func TestAutomationsUpdate_leavesAloneWhatIsNil(t *testing.T) {
 	}
 }
 
-func TestAutomation_readsTheDocumentedAnswer(t *testing.T) {
+func TestAutomation_readsTheDocumentedResponse(t *testing.T) {
 	const body = `{"id":"auto_1","object":"automation","name":"N","description":"D","trigger":{"kind":"event","event":"media.created"},
 		"workflow":[{"kind":"conditions","conditions":[{"prop":"kind","value":"video"}],"next":[{"kind":"subtitle","ref":"s"}]}],
 		"status":"active","created":"2025-01-01T01:23:45Z","updated":1735694626,"brand_new":true}`
@@ -145,11 +145,11 @@ func TestAutomation_readsOtherGenerationsAndUnknownValues(t *testing.T) {
 		require.NoError(t, err, body)
 		assert.Equal(t, "auto_1", automation.ID)
 	}
-	for member, value := range map[string]string{"created": `"x"`, "updated": `"x"`, "created_at": `{}`, "updated_at": `true`} {
-		client, _ := apiFake(t, apiAlways(200, `{"id":"auto_1","`+member+`":`+value+`}`))
+	for field, value := range map[string]string{"created": `"x"`, "updated": `"x"`, "created_at": `{}`, "updated_at": `true`} {
+		client, _ := apiFake(t, apiAlways(200, `{"id":"auto_1","`+field+`":`+value+`}`))
 		automation, err := client.Automations.Get(t.Context(), "auto_1")
 		require.NoError(t, err)
-		require.ErrorContains(t, automation.DecodeError(), `field "`+member+`"`)
+		require.ErrorContains(t, automation.DecodeError(), `field "`+field+`"`)
 	}
 	for _, body := range []string{`{"id":"auto_1","trigger":"x"}`, `{"id":"auto_1","workflow":["x"]}`, `{"id":"auto_1","workflow":[null]}`} {
 		client, _ := apiFake(t, apiAlways(200, body))
@@ -158,9 +158,9 @@ func TestAutomation_readsOtherGenerationsAndUnknownValues(t *testing.T) {
 		require.ErrorContains(t, automation.DecodeError(), "is not a JSON object", body)
 		written, err := json.Marshal(ittybit.AutomationUpdateParams{Trigger: &automation.Trigger, Workflow: automation.Workflow})
 		require.NoError(t, err)
-		for name, value := range apiMembers(t, body) {
+		for name, value := range apiFields(t, body) {
 			if name != "id" {
-				assert.Equal(t, value, apiMembers(t, string(written))[name], "an update loses nothing that could not be read")
+				assert.Equal(t, value, apiFields(t, string(written))[name], "an update loses nothing that could not be read")
 			}
 		}
 	}
@@ -195,14 +195,14 @@ func TestAutomation_decodesLikeAnyGoType(t *testing.T) {
 }
 
 func TestAutomation_partsThatCannotBeDecodedDoNotSpoilTheRest(t *testing.T) {
-	for _, member := range []string{`"trigger":"media.created"`, `"workflow":["x"]`, `"workflow":{}`} {
-		client, _ := apiFake(t, apiAlways(200, `[{`+member+`,"id":"auto_1","name":"first","status":"active","created":"2025-01-10T12:34:56Z"},{"id":"auto_2"}]`))
+	for _, field := range []string{`"trigger":"media.created"`, `"workflow":["x"]`, `"workflow":{}`} {
+		client, _ := apiFake(t, apiAlways(200, `[{`+field+`,"id":"auto_1","name":"first","status":"active","created":"2025-01-10T12:34:56Z"},{"id":"auto_2"}]`))
 		page, err := client.Automations.List(t.Context(), ittybit.AutomationListParams{})
 		require.NoError(t, err)
-		require.ErrorContains(t, page.Items[0].DecodeError(), "ittybit: automation auto_1: cannot decode field", member)
-		require.Len(t, page.Items, 2, member)
-		assert.Equal(t, "first", page.Items[0].Name, member)
-		assert.False(t, page.Items[0].Created.IsZero(), member)
+		require.ErrorContains(t, page.Items[0].DecodeError(), "ittybit: automation auto_1: cannot decode field", field)
+		require.Len(t, page.Items, 2, field)
+		assert.Equal(t, "first", page.Items[0].Name, field)
+		assert.False(t, page.Items[0].Created.IsZero(), field)
 	}
 }
 
@@ -237,5 +237,5 @@ func requireStepRoundTrip(t *testing.T, fields map[string]json.RawMessage) {
 	require.NoError(t, json.Unmarshal(text, &step), string(text))
 	written, err := json.Marshal(step)
 	require.NoError(t, err, string(text))
-	require.Equal(t, apiMembers(t, string(text)), apiMembers(t, string(written)))
+	require.Equal(t, apiFields(t, string(text)), apiFields(t, string(written)))
 }

@@ -306,12 +306,12 @@ func TestWebhookLog_neverHoldsASecretOrASignature(t *testing.T) {
 		"with a fragment":     plain + "#t=10",
 	}
 	payloads := map[string]string{
-		"escaped":         string(escaped),
-		"escaped, = too":  fullyEscaped,
-		"a member":        `{"id":"task_1","object":"task","signature":"` + signature + `"}`,
-		"a spaced member": `{"id":"task_1","object":"task","Signature" : "` + signature + `"}`,
-		"in the id":       `{"id":"task_?signature=` + signature + webhookSecret + `","object":"task","status":"completed"}`,
-		"in the kind":     `{"id":"evt_` + webhookSecret + `","object":"event","kind":"x?signature=` + signature + `"}`,
+		"escaped":        string(escaped),
+		"escaped, = too": fullyEscaped,
+		"a field":        `{"id":"task_1","object":"task","signature":"` + signature + `"}`,
+		"a spaced field": `{"id":"task_1","object":"task","Signature" : "` + signature + `"}`,
+		"in the id":      `{"id":"task_?signature=` + signature + webhookSecret + `","object":"task","status":"completed"}`,
+		"in the kind":    `{"id":"evt_` + webhookSecret + `","object":"event","kind":"x?signature=` + signature + `"}`,
 	}
 	for name, text := range texts {
 		payload, err := json.Marshal(map[string]string{"id": "task_1", "object": "task", "status": "completed", "url": text})

@@ -32,10 +32,10 @@ var (
 	ErrMissingAPIKey = errors.New("ittybit: the API key is empty")
 
 	// ErrOutcomeUnknown is matched by the error of a creating call that may have been carried out
-	// though it failed: cut or timed out after it was sent, answered with a redirect or a 5xx (but
-	// for a 503 with Retry-After), or with a success that can't be read. Check whether the thing
-	// exists before calling again, or accept a duplicate: [TasksService.All] with the kind gives
-	// the tasks to compare by their Input and Created.
+	// though it failed: cut or timed out after it was sent, refused with a redirect or a 5xx
+	// (but for a 503 with Retry-After), or with a success that can't be read. Check whether the
+	// thing exists before calling again, or accept a duplicate: [TasksService.All] with the kind
+	// gives the tasks to compare by their Input and Created.
 	ErrOutcomeUnknown = pipeline.ErrOutcomeUnknown
 
 	// ErrNoMorePages is what [Page.Next] gives after the last page.
@@ -46,8 +46,8 @@ var (
 )
 
 // AcceptedError is what [FilesService.Create] and [FilesService.Upload] give where Ittybit has
-// accepted the call and works on it in a task, in place of answering with a file. It is no failure:
-// wait for the task; the file is its Output.
+// accepted the call and works on it in a task, in place of responding with a file. It is no
+// failure: wait for the task; the file is its Output.
 type AcceptedError struct{ Task *Task }
 
 func (e *AcceptedError) Error() string {

@@ -17,7 +17,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// apiErrorOf is the *APIError that a client makes of an answer.
+// apiErrorOf is the *APIError that a client makes of a response.
 func apiErrorOf(t *testing.T, status int, body string, header ...string) *ittybit.APIError {
 	t.Helper()
 	server, _ := apiServer(t, apiRespond(status, body, header...))

@@ -34,7 +34,7 @@ func ExampleFilesService_Create() {
 	// Output: video holidays beach.mp4 map[album:map[id:7]]
 }
 
-// Where Ittybit answers with a task in place of a file, the file is that task's output.
+// Where Ittybit responds with a task in place of a file, the file is that task's output.
 func ExampleAcceptedError() {
 	local := ittybittest.NewServer(ittybittest.WithAsyncFiles())
 	defer local.Close()

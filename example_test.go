@@ -89,14 +89,14 @@ func ExampleAPIError() {
 	}
 
 	_, err = client.Tasks.Get(context.Background(), "task_of_yesterday")
-	var answer *ittybit.APIError
+	var response *ittybit.APIError
 	switch {
 	case errors.Is(err, ittybit.ErrNotFound):
 		fmt.Println("there is no such task")
-	case errors.Is(err, ittybit.ErrRateLimited) && errors.As(err, &answer):
-		fmt.Println("come again in", answer.RetryAfter)
-	case errors.As(err, &answer):
-		fmt.Println(answer.StatusCode, answer.Message)
+	case errors.Is(err, ittybit.ErrRateLimited) && errors.As(err, &response):
+		fmt.Println("come again in", response.RetryAfter)
+	case errors.As(err, &response):
+		fmt.Println(response.StatusCode, response.Message)
 	}
 	// Output: there is no such task
 }
@@ -123,7 +123,7 @@ func ExampleParamError() {
 func ExampleWithIdempotencyKey() {
 	local := ittybittest.NewServer()
 	defer local.Close()
-	local.FailRequests(1, ittybittest.RequestFault{Drop: ittybittest.DropAfter}) // it acts, and the answer is lost
+	local.FailRequests(1, ittybittest.RequestFault{Drop: ittybittest.DropAfter}) // it acts, and the response is lost
 	client, err := local.Client()
 	if err != nil {
 		panic(err)

@@ -40,9 +40,9 @@ func ExampleNewWebhookHandler() {
 	// What Ittybit would send.
 	delivery := ittybittest.NewWebhookRequest("your Ittybit API key",
 		`{"id":"task_123abc","object":"task","kind":"nsfw","status":"completed","results":{"is_nsfw":true,"confidence":0.97}}`)
-	answer := httptest.NewRecorder()
-	mux.ServeHTTP(answer, delivery)
-	fmt.Println(answer.Code)
+	response := httptest.NewRecorder()
+	mux.ServeHTTP(response, delivery)
+	fmt.Println(response.Code)
 	// Output:
 	// task_123abc true
 	// 200
@@ -56,9 +56,9 @@ func ExampleRetryLater() {
 	if err != nil {
 		panic(err)
 	}
-	answer := httptest.NewRecorder()
-	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","status":"completed"}`))
-	fmt.Println(answer.Code, answer.Header().Get("Retry-After"))
+	response := httptest.NewRecorder()
+	webhook.ServeHTTP(response, ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","status":"completed"}`))
+	fmt.Println(response.Code, response.Header().Get("Retry-After"))
 	// Output: 503 30
 }
 
@@ -69,9 +69,9 @@ func ExampleDiscard() {
 	if err != nil {
 		panic(err)
 	}
-	answer := httptest.NewRecorder()
-	webhook.ServeHTTP(answer, ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","status":"completed"}`))
-	fmt.Println(answer.Code)
+	response := httptest.NewRecorder()
+	webhook.ServeHTTP(response, ittybittest.NewWebhookRequest("your Ittybit API key", `{"id":"task_1","object":"task","status":"completed"}`))
+	fmt.Println(response.Code)
 	// Output: 200
 }
 

@@ -144,7 +144,7 @@ type FileListParams struct {
 type FilesService struct{ client *Client }
 
 // Create has Ittybit fetch a file from a URL, and responds once it is stored, which takes
-// its time. Where Ittybit answers with a task in place of the file, as it is seen to do, the
+// its time. Where Ittybit responds with a task in place of the file, as it is seen to do, the
 // error is an [*AcceptedError] with that task. Any other error that matches [ErrOutcomeUnknown]
 // means that the file may exist. A file of your own machine is uploaded with Upload.
 func (s *FilesService) Create(ctx context.Context, params FileCreateParams, opts ...RequestOption) (*File, error) {

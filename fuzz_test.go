@@ -259,7 +259,7 @@ func FuzzWebhookHandler(f *testing.F) {
 
 		require.Contains(t, []int{200, 400, 401, 405, 413}, w.Code)
 		require.Equal(t, w.Code, observed.StatusCode)
-		require.Equal(t, webhookAnswerText(w.Code), w.Body.String())
+		require.Equal(t, webhookResponseText(w.Code), w.Body.String())
 		genuine := signedGenuinely(body, strings.Join(lines, ","))
 		if reached != nil {
 			require.True(t, genuine, "only what is signed at an acceptable time reaches the handler")

@@ -44,10 +44,10 @@
 //	…
 //	http.Handle("POST /ittybit-webhook", webhook)
 //
-// Ittybit delivers an event again until it is answered 200 within five seconds, so an event can
+// Ittybit delivers an event again until the response is 200 within five seconds, so an event can
 // come more than once: that is what [Deduplicate] is for. An error from the handler makes the event
-// come again; [RetryLater] and [Discard] say more. Never answer first and work later: what a crash
-// loses then does not come again. An event that no handler takes is answered 200 and does not come
+// come again; [RetryLater] and [Discard] say more. Never respond first and work later: what a crash
+// loses then does not come again. An event that no handler takes gets a 200 and does not come
 // again either; [EventMux.OnUnhandled] takes those.
 //
 // Ittybit has not published how it signs. [WebhookVerifier] says which scheme is assumed
@@ -85,7 +85,7 @@ const (
 	Version = "0.2.0"
 
 	// APIVersion is the version of the Ittybit API that this SDK speaks, sent as
-	// Accept-Version with every request: without it, Ittybit answers in the "most
+	// Accept-Version with every request: without it, Ittybit responds in the "most
 	// recent stable version", which changes under a client's feet.
 	APIVersion = "2025-08-20"
 

@@ -44,7 +44,7 @@ var (
 	apiResponse      = apitest.Response
 	apiAlways        = apitest.Always
 	apiRefusedURL    = apitest.RefusedURL
-	apiMembers       = apitest.Fields
+	apiFields        = apitest.Fields
 	apiKeySpelled    = apitest.KeySpelled
 	raceEnabled      = apitest.RaceEnabled()
 )
@@ -200,8 +200,8 @@ func webhookServer(tb testing.TB, h http.Handler) *httptest.Server {
 	return srv
 }
 
-// webhookAnswer is what a sender gets to see.
-type webhookAnswer struct {
+// webhookResponse is what a sender gets to see.
+type webhookResponse struct {
 	Status int
 	Header http.Header
 	Body   string
@@ -210,10 +210,10 @@ type webhookAnswer struct {
 }
 
 // webhookSend sends a request with these header lines.
-func webhookSend(client *http.Client, method, url, body string, signatures ...string) webhookAnswer {
+func webhookSend(client *http.Client, method, url, body string, signatures ...string) webhookResponse {
 	r, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
-		return webhookAnswer{Err: err}
+		return webhookResponse{Err: err}
 	}
 	for _, line := range signatures {
 		r.Header.Add(ittybit.SignatureHeader, line)
@@ -221,33 +221,33 @@ func webhookSend(client *http.Client, method, url, body string, signatures ...st
 	return webhookDo(client, r)
 }
 
-func webhookDo(client *http.Client, r *http.Request) webhookAnswer {
+func webhookDo(client *http.Client, r *http.Request) webhookResponse {
 	resp, err := client.Do(r)
 	if err != nil {
-		return webhookAnswer{Err: err}
+		return webhookResponse{Err: err}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return webhookAnswer{Status: resp.StatusCode, Header: resp.Header, Body: string(text), Err: err}
+	return webhookResponse{Status: resp.StatusCode, Header: resp.Header, Body: string(text), Err: err}
 }
 
-// webhookDeliver sends a signed body, which must get an answer.
-func webhookDeliver(tb testing.TB, srv *httptest.Server, body string) webhookAnswer {
+// webhookDeliver sends a signed body, which must get a response.
+func webhookDeliver(tb testing.TB, srv *httptest.Server, body string) webhookResponse {
 	tb.Helper()
-	answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body))
-	require.NoError(tb, answer.Err)
-	return answer
+	response := webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body))
+	require.NoError(tb, response.Err)
+	return response
 }
 
 // webhookBackground delivers in a goroutine of its own.
-func webhookBackground(srv *httptest.Server, body string) <-chan webhookAnswer {
-	answers := make(chan webhookAnswer, 1)
-	go func() { answers <- webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body)) }()
-	return answers
+func webhookBackground(srv *httptest.Server, body string) <-chan webhookResponse {
+	responses := make(chan webhookResponse, 1)
+	go func() { responses <- webhookSend(srv.Client(), http.MethodPost, srv.URL, body, signedHeader(body)) }()
+	return responses
 }
 
-// webhookAnswerText is the body of an answer: none, where all is well.
-func webhookAnswerText(status int) string {
+// webhookResponseText is the body of a response: none, where all is well.
+func webhookResponseText(status int) string {
 	if status == http.StatusOK {
 		return ""
 	}

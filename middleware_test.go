@@ -76,9 +76,9 @@ func TestMiddleware_handsOnTheVerifiedRequest(t *testing.T) {
 			r, err := http.NewRequest(http.MethodPut, srv.URL+"/hooks/nsfw?ref=1", body) // the method is next's business
 			require.NoError(t, err)
 			r.Header.Set(ittybit.SignatureHeader, signedHeader(large))
-			answer := webhookDo(srv.Client(), r)
-			require.NoError(t, answer.Err)
-			assert.Equal(t, http.StatusTeapot, answer.Status)
+			response := webhookDo(srv.Client(), r)
+			require.NoError(t, response.Err)
+			assert.Equal(t, http.StatusTeapot, response.Status)
 			assert.Equal(t, 1, calls)
 		})
 	}

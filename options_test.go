@@ -38,9 +38,9 @@ func TestWithRetryPolicy_refusesWhatCannotBeMeant(t *testing.T) {
 	}
 }
 
-// clientWaits gives the tries that a policy makes of a call that always fails, and the
+// clientWaits gives the attempts that a policy makes of a call that always fails, and the
 // longest wait between them that was seen.
-func clientWaits(t *testing.T, policy ittybit.RetryPolicy) (tries int, longest time.Duration) {
+func clientWaits(t *testing.T, policy ittybit.RetryPolicy) (attempts int, longest time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		for range 40 {
@@ -52,24 +52,24 @@ func clientWaits(t *testing.T, policy ittybit.RetryPolicy) (tries int, longest t
 			}, ittybit.WithRetryPolicy(policy))
 			_, err := client.Tasks.Get(t.Context(), "task_1")
 			assert.ErrorIs(t, err, ittybit.ErrServer)
-			tries = seen.count()
+			attempts = seen.count()
 		}
 	})
-	return tries, longest
+	return attempts, longest
 }
 
 func TestWithRetryPolicy_zeroFieldMeansItsDefault(t *testing.T) {
-	tries, longest := clientWaits(t, ittybit.RetryPolicy{})
-	assert.Equal(t, ittybit.DefaultMaxAttempts, tries)
+	attempts, longest := clientWaits(t, ittybit.RetryPolicy{})
+	assert.Equal(t, ittybit.DefaultMaxAttempts, attempts)
 	assert.Greater(t, longest, ittybit.DefaultMinWait, "waits grow")
 	assert.LessOrEqual(t, longest, 4*ittybit.DefaultMinWait)
 
-	tries, longest = clientWaits(t, ittybit.RetryPolicy{MaxAttempts: 2})
-	assert.Equal(t, 2, tries)
+	attempts, longest = clientWaits(t, ittybit.RetryPolicy{MaxAttempts: 2})
+	assert.Equal(t, 2, attempts)
 	assert.LessOrEqual(t, longest, ittybit.DefaultMinWait)
 
-	tries, longest = clientWaits(t, ittybit.RetryPolicy{MaxWait: 10 * time.Millisecond})
-	assert.Equal(t, ittybit.DefaultMaxAttempts, tries)
+	attempts, longest = clientWaits(t, ittybit.RetryPolicy{MaxWait: 10 * time.Millisecond})
+	assert.Equal(t, ittybit.DefaultMaxAttempts, attempts)
 	assert.LessOrEqual(t, longest, 10*time.Millisecond, "a MaxWait below the default MinWait lowers that too")
 
 	_, longest = clientWaits(t, ittybit.RetryPolicy{MaxAttempts: 2, MinWait: time.Minute})
@@ -148,7 +148,7 @@ func TestWithRequestHeader_refusesWhatItMustNotSet(t *testing.T) {
 	assert.Zero(t, seen.count())
 }
 
-func TestWithResponseInfo_describesTheLastAnswer(t *testing.T) {
+func TestWithResponseInfo_describesTheLastResponse(t *testing.T) {
 	server, _ := apiServer(t, apiRespond(500, ""), apiRespond(200, apiTask, "X-Request-Id", "req_9", "X-Other", "1"))
 	var info ittybit.ResponseInfo
 	_, err := clientFor(t, server.URL).Tasks.Get(t.Context(), "task_1", ittybit.WithResponseInfo(&info))

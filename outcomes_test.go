@@ -282,10 +282,10 @@ func TestWebhookHandler_leaksNothingWhereTheHandlerEndsItsGoroutine(t *testing.T
 
 func TestWebhookHandler_handlesOnceWhatFailsTwice(t *testing.T) {
 	recorder := newWebhookRecorder()
-	var tries, handled atomic.Int64
+	var attempts, handled atomic.Int64
 	events := ittybit.NewEventMux()
 	events.OnTaskCompleted(ittybit.TaskKindNSFW, func(context.Context, *ittybit.Event) error {
-		switch tries.Add(1) {
+		switch attempts.Add(1) {
 		case 1:
 			return errors.New("the database is away")
 		case 2:
@@ -298,12 +298,12 @@ func TestWebhookHandler_handlesOnceWhatFailsTwice(t *testing.T) {
 	for _, want := range []ittybit.Outcome{
 		ittybit.OutcomeFailed, ittybit.OutcomePanicked, ittybit.OutcomeHandled, ittybit.OutcomeDuplicate, ittybit.OutcomeDuplicate,
 	} {
-		answer := webhookDeliver(t, srv, webhookPageBody)
+		response := webhookDeliver(t, srv, webhookPageBody)
 		d := recorder.next(t)
 		assert.Equal(t, want, d.Outcome)
-		assert.Equal(t, d.StatusCode, answer.Status)
+		assert.Equal(t, d.StatusCode, response.Status)
 	}
-	assert.EqualValues(t, 3, tries.Load())
+	assert.EqualValues(t, 3, attempts.Load())
 	assert.EqualValues(t, 1, handled.Load())
 }
 
@@ -349,9 +349,9 @@ func TestWebhookHandler_asksTheSecondDeliveryToComeAgainWhereTheFirstTakesTooLon
 	held := webhookClaim(t, store, "task:task_123abc:completed")
 	srv := webhookServer(t, webhookHandler(t, ittybit.Deduplicate(store, recorder),
 		ittybit.WithObserver(recorder.observe), ittybit.WithProcessingTimeout(20*time.Millisecond)))
-	answer := webhookDeliver(t, srv, webhookPageBody)
-	assert.Equal(t, http.StatusServiceUnavailable, answer.Status)
-	assert.Equal(t, "1", answer.Header.Get("Retry-After"))
+	response := webhookDeliver(t, srv, webhookPageBody)
+	assert.Equal(t, http.StatusServiceUnavailable, response.Status)
+	assert.Equal(t, "1", response.Header.Get("Retry-After"))
 	assert.Equal(t, ittybit.OutcomeTimedOut, recorder.next(t).Outcome)
 	assert.Empty(t, recorder.handled())
 

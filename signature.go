@@ -268,7 +268,7 @@ func WithSecretBytes(more ...[]byte) VerifierOption {
 // seconds. A delivery waits for it for two seconds at most. What fn gives replaces the secrets in
 // use if it is at least one secret, and all of them are such as the constructor takes. Otherwise,
 // and after an error, the last good ones stay in use, which is logged at Warn. While there are none
-// at all, deliveries are answered 503 and come again, and Verify gives [ErrNoSecrets].
+// at all, deliveries get a 503 and come again, and Verify gives [ErrNoSecrets].
 func WithSecretsFunc(fn func(context.Context) ([]string, error)) VerifierOption {
 	return verifierOption(func(c *verifierConfig) error {
 		c.fetch = fn
@@ -391,7 +391,7 @@ func checkedSecrets(fetch func(context.Context) ([]string, error)) func(context.
 func (v *WebhookVerifier) logUnusable(logger *slog.Logger, err error) {
 	message, level := "ittybit: no new webhook secrets; the last good ones stay in use", slog.LevelWarn
 	if v.source.Latest() == nil {
-		message, level = "ittybit: there are no webhook secrets; deliveries are answered 503 and come again", slog.LevelError
+		message, level = "ittybit: there are no webhook secrets; deliveries get a 503 and come again", slog.LevelError
 	}
 	reason := slog.String("error", redact.Text(err.Error(), v.secrets()...))
 	loggerOrDefault(logger).Log(context.Background(), level, message, reason) //nolint:sloglint // one of the two above

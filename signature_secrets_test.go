@@ -203,7 +203,7 @@ func TestWithSecretsFunc_keepsTheLastGoodOnes(t *testing.T) {
 	}
 }
 
-func TestWithSecretsFunc_isAnswered503WhileThereAreNone(t *testing.T) {
+func TestWithSecretsFunc_responds503WhileThereAreNone(t *testing.T) {
 	for name, secrets := range map[string][]string{"nothing": nil, "empty": {""}, "white space": {" " + oldKey}} {
 		t.Run(name, func(t *testing.T) {
 			secretsBubble(t, func(t *testing.T, h http.Handler, m *secretManager, handled *int, log *testLog) {

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	signedSecret = "S1gnatur3-_x"
-	signedAnswer = `{"domain":"you.ittybit.net","filename":"beach.mp4","folder":"holidays/2025","expiry":4102444800,"method":"put","signature":"` + signedSecret + `",
+	signedSecret   = "S1gnatur3-_x"
+	signedResponse = `{"domain":"you.ittybit.net","filename":"beach.mp4","folder":"holidays/2025","expiry":4102444800,"method":"put","signature":"` + signedSecret + `",
 		"url":"https://you.ittybit.net/holidays/2025/beach.mp4?expiry=4102444800&method=put&signature=` + signedSecret + `","of_tomorrow":1}`
 )
 
 var signed2100 = time.Unix(4102444800, 0)
 
 func TestSignedURLsCreate_sendsWhatIsSet(t *testing.T) {
-	server, seen := apiServer(t, apiRespond(201, signedAnswer))
+	server, seen := apiServer(t, apiRespond(201, signedResponse))
 	client := clientFor(t, server.URL)
 	for want, params := range map[string]ittybit.SignedURLCreateParams{
 		`{"filename":"beach.mp4"}`:                                       {Filename: "beach.mp4"},
@@ -47,12 +47,12 @@ func TestSignedURLsCreate_sendsWhatIsSet(t *testing.T) {
 	}
 }
 
-func TestSignedURLsCreate_readsTheDocumentedAnswer(t *testing.T) {
+func TestSignedURLsCreate_readsTheDocumentedResponse(t *testing.T) {
 	for _, body := range []string{
-		signedAnswer,
-		`{"meta":{},"data":` + signedAnswer + `,"error":null}`,
-		strings.Replace(signedAnswer, `"expiry":4102444800`, `"expiry":"4102444800"`, 1),
-		strings.Replace(signedAnswer, `"expiry":4102444800`, `"expiry":"2100-01-01T00:00:00Z"`, 1),
+		signedResponse,
+		`{"meta":{},"data":` + signedResponse + `,"error":null}`,
+		strings.Replace(signedResponse, `"expiry":4102444800`, `"expiry":"4102444800"`, 1),
+		strings.Replace(signedResponse, `"expiry":4102444800`, `"expiry":"2100-01-01T00:00:00Z"`, 1),
 	} {
 		client, _ := apiFake(t, apiAlways(201, body))
 		signed, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "beach.mp4"})
@@ -65,7 +65,7 @@ func TestSignedURLsCreate_readsTheDocumentedAnswer(t *testing.T) {
 	}
 }
 
-func TestSignedURLsCreate_anAnswerWithoutAURLIsAnError(t *testing.T) {
+func TestSignedURLsCreate_anResponseWithoutAURLIsAnError(t *testing.T) {
 	for _, body := range []string{`{}`, `{"signature":"` + signedSecret + `"}`, `{"url":""}`, `{"url":null}`, `{"data":{"filename":"a"}}`, `[]`, ``} {
 		client, _ := apiFake(t, apiAlways(200, body), clientQuick)
 		signed, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "beach.mp4"})
@@ -85,7 +85,7 @@ func TestSignedURLsCreate_anExpiryThatCannotBeDecodedComesWithTheURL(t *testing.
 }
 
 func TestSignedURLs_refuseAnExpiryThatCanOnlyBeMilliseconds(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(201, signedAnswer))
+	client, seen := apiFake(t, apiAlways(201, signedResponse))
 	for _, expiry := range []time.Time{time.Unix(time.Now().UnixMilli(), 0), time.Unix(100_000_000_000, 0), time.Unix(1<<61, 0)} {
 		_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
 		clientParamError(t, err, "Expiry")
@@ -99,7 +99,7 @@ func TestSignedURLs_refuseAnExpiryThatCanOnlyBeMilliseconds(t *testing.T) {
 }
 
 func TestSignedURLsCreate_isTriedAgain(t *testing.T) {
-	server, seen := apiServer(t, apiRespond(503, `{"message":"busy"}`), apiRespond(201, signedAnswer))
+	server, seen := apiServer(t, apiRespond(503, `{"message":"busy"}`), apiRespond(201, signedResponse))
 	signed, err := clientFor(t, server.URL).SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "beach.mp4"})
 	require.NoError(t, err)
 	assert.Equal(t, signedSecret, signed.Signature)
@@ -110,7 +110,7 @@ func TestSignedURLsCreate_isTriedAgain(t *testing.T) {
 }
 
 func TestSignedURLsCreate_refusesWhatCanNotBeSigned(t *testing.T) {
-	client, seen := apiFake(t, apiAlways(201, signedAnswer))
+	client, seen := apiFake(t, apiAlways(201, signedResponse))
 	for want, params := range map[string]ittybit.SignedURLCreateParams{
 		"Filename": {Folder: "f", Expiry: signed2100},
 		"Expiry":   {Filename: "a", Expiry: time.Now().Add(-time.Second)},
@@ -127,7 +127,7 @@ func TestSignedURLs_expiryAtItsBorder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(500 * time.Millisecond) // the clock of a bubble begins at a whole second
 		now := time.Now()
-		client, seen := apiFake(t, apiAlways(201, signedAnswer))
+		client, seen := apiFake(t, apiAlways(201, signedResponse))
 		for _, expiry := range []time.Time{now, now.Add(-time.Hour), now.Add(499 * time.Millisecond), now.Truncate(time.Second), time.Unix(0, 0)} {
 			_, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "a", Expiry: expiry})
 			clientParamError(t, err, "Expiry")
@@ -146,7 +146,7 @@ func TestSignedURLs_expiryAtItsBorder(t *testing.T) {
 
 func TestSignedURL_isNeverPrintedWithItsSignature(t *testing.T) {
 	var decoded ittybit.SignedURL
-	require.NoError(t, json.Unmarshal([]byte(signedAnswer), &decoded))
+	require.NoError(t, json.Unmarshal([]byte(signedResponse), &decoded))
 	for name, signed := range map[string]ittybit.SignedURL{
 		"decoded":      decoded,
 		"by itself":    {URL: decoded.URL},

@@ -80,7 +80,7 @@ func TestNSFW_theSeverityNoneIsNoneInAnyCase(t *testing.T) {
 
 // Moderation fails closed: what can't be read is not taken for harmless.
 func TestNSFW_aVerdictThatCanNotBeReadIsAnError(t *testing.T) {
-	for results, member := range map[string]string{
+	for results, field := range map[string]string{
 		`{"categories":""}`:                               "categories",
 		`{"categories":" "}`:                              "categories",
 		`{"categories":[""]}`:                             "categories",
@@ -109,7 +109,7 @@ func TestNSFW_aVerdictThatCanNotBeReadIsAnError(t *testing.T) {
 		`{"output":"x","categories":"\t","sexual":false}`: "categories",
 	} {
 		got, err := clientResults(results).NSFW()
-		require.ErrorContains(t, err, `ittybit: results of task_1: field "`+member+`"`, results)
+		require.ErrorContains(t, err, `ittybit: results of task_1: field "`+field+`"`, results)
 		require.NotErrorIs(t, err, ittybit.ErrNoResults, results)
 		assert.Nil(t, got, results)
 	}

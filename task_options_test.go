@@ -61,7 +61,7 @@ func TestTaskOptions_standBesideTheKind(t *testing.T) {
 		client, seen := apiFake(t, apiAlways(201, apiTask))
 		_, err := client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: c.kind, FileID: "f", Options: c.options})
 		require.NoError(t, err, c.want)
-		assert.Equal(t, apiMembers(t, c.want), apiMembers(t, seen.all()[0].Body))
+		assert.Equal(t, apiFields(t, c.want), apiFields(t, seen.all()[0].Body))
 	}
 }
 
@@ -330,9 +330,9 @@ func TestTaskOptions_goIntoANewTaskWhole(t *testing.T) {
 		assert.JSONEq(t, tt.options, string(alone), kind)
 		again, err := json.Marshal(ittybit.TaskCreateParams{Kind: task.Kind, FileID: "file_9", Options: task.Options})
 		require.NoError(t, err, kind)
-		want := apiMembers(t, tt.options)
+		want := apiFields(t, tt.options)
 		want["kind"], want["file_id"] = string(kind), "file_9"
-		assert.Equal(t, want, apiMembers(t, string(again)), kind)
+		assert.Equal(t, want, apiFields(t, string(again)), kind)
 	}
 }
 
@@ -393,14 +393,14 @@ func TestTaskOptions_everyDocumentedOptionHasAField(t *testing.T) {
 		}
 		written, err := json.Marshal(task.Options)
 		require.NoError(t, err, kind)
-		assert.Equal(t, apiMembers(t, text), apiMembers(t, string(written)), kind)
+		assert.Equal(t, apiFields(t, text), apiFields(t, string(written)), kind)
 
 		client, seen := apiFake(t, apiAlways(201, apiTask))
 		_, err = client.Tasks.Create(t.Context(), ittybit.TaskCreateParams{Kind: kind, FileID: "f", Options: task.Options})
 		require.NoError(t, err, kind)
-		want := apiMembers(t, text)
+		want := apiFields(t, text)
 		want["kind"], want["file_id"] = string(kind), "f"
-		assert.Equal(t, want, apiMembers(t, seen.all()[0].Body), kind)
+		assert.Equal(t, want, apiFields(t, seen.all()[0].Body), kind)
 	}
 }
 
@@ -417,7 +417,7 @@ func TestLayer_readAndWrittenLosesNothing(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(text), &layer), text)
 		written, err := json.Marshal(layer)
 		require.NoError(t, err, text)
-		assert.Equal(t, apiMembers(t, text), apiMembers(t, string(written)))
+		assert.Equal(t, apiFields(t, text), apiFields(t, string(written)))
 	}
 	for _, text := range []string{`null`, `[]`, `"x"`, `1`} {
 		require.Error(t, new(ittybit.Layer).UnmarshalJSON([]byte(text)), text)

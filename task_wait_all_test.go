@@ -51,9 +51,9 @@ func apiTasks(t *testing.T, status string) (client *ittybit.Client, polls func()
 func TestWaitAll_hasNoMoreThanEightPollsInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const most = 8
-		answer := make(chan struct{})
+		response := make(chan struct{})
 		client, seen := apiFake(t, func(_ int, req *http.Request) (*http.Response, error) {
-			<-answer
+			<-response
 			return apiResponse(200, fmt.Sprintf(`{"id":%q,"status":"completed"}`, strings.TrimPrefix(req.URL.Path, "/tasks/")))
 		})
 		ended := map[string]int{}
@@ -68,9 +68,9 @@ func TestWaitAll_hasNoMoreThanEightPollsInFlight(t *testing.T) {
 			time.Sleep(time.Second) // far longer than the rate asks for
 			synctest.Wait()
 			require.Equal(t, polled, seen.count(), "another one begins as one ends")
-			answer <- struct{}{}
+			response <- struct{}{}
 		}
-		close(answer)
+		close(response)
 		waiting.Wait()
 		assert.Len(t, ended, 20)
 		assert.Equal(t, 20, seen.count())

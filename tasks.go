@@ -322,9 +322,9 @@ func (w *taskWire) finish(o *jsonx.Object) {
 	t.rawInput, t.rawOutput = orNil(w.input), orNil(w.output)
 	t.Options = decodeTaskOptions(t.Kind, w.options)
 	var err error
-	t.Input, err = decodeFileMember(w.input)
+	t.Input, err = decodeFileField(w.input)
 	o.FailAt("input", err)
-	t.Output, err = decodeFileMember(w.output)
+	t.Output, err = decodeFileField(w.output)
 	o.FailAt("output", err)
 	o.FailAt("inputs", jsonx.DecodeObjects(w.inputs, &t.Inputs, isNullOrText)) // later API versions have URLs here
 	o.FailAt("outputs", jsonx.DecodeObjects(w.outputs, &t.Outputs, isNullOrText))
@@ -335,9 +335,9 @@ func (w *taskWire) finish(o *jsonx.Object) {
 	o.FailAt("workflow", jsonx.DecodeValue(w.workflow, &t.Workflow))
 }
 
-// decodeFileMember reads a file object. What is no object (later API versions have
+// decodeFileField reads a file object. What is no object (later API versions have
 // URLs in its place) is no file, and is kept raw.
-func decodeFileMember(raw json.RawMessage) (*File, error) {
+func decodeFileField(raw json.RawMessage) (*File, error) {
 	if !jsonx.IsObject(raw) {
 		return nil, nil //nolint:nilnil // no file is no error
 	}

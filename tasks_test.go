@@ -13,7 +13,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// apiTaskOf is the task that a client reads from an answer.
+// apiTaskOf is the task that a client reads from a response.
 func apiTaskOf(t *testing.T, body string) *ittybit.Task {
 	t.Helper()
 	client, _ := apiFake(t, apiAlways(200, body))
@@ -34,7 +34,7 @@ func TestTasksCreate_sendsEveryField(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"kind": "image", "file_id": "file_1", "filename": "a.png", "folder": "f", "ref": "thumb", "description": "d", "webhook_url": "http://localhost:1/hook?a=1&b=2",
 		"width": json.Number("320"), "format": "png", "metadata": map[string]any{"n": json.Number("12345678901234567890")}, "new": nil,
-	}, apiMembers(t, body))
+	}, apiFields(t, body))
 	assert.Contains(t, body, "a=1&b=2", "URLs stay readable")
 }
 
@@ -87,7 +87,7 @@ func TestTasksCreate_takesPlainHTTPWebhooksForLoopbackOnly(t *testing.T) {
 	assert.Equal(t, 7, seen.count())
 }
 
-func TestTask_readsTheDocumentedAnswer(t *testing.T) {
+func TestTask_readsTheDocumentedResponse(t *testing.T) {
 	const body = `{"id":"task_abcdefgh1234","object":"task","kind":"image",
 		"input":{"id":"file_abcdefgh1234","object":"source","kind":"video","type":"video/mp4","width":1920,"height":1080,"duration":123.45,"filesize":12345678,"url":"https://you.ittybit.net/file_abcdefgh1234","ref":"original"},
 		"options":{"width":320,"format":"png","ref":"thumbnail"},
@@ -208,14 +208,14 @@ func TestTask_errorIsAStringOrAnObject(t *testing.T) {
 }
 
 func TestTask_membersThatCannotBeReadAreNamed(t *testing.T) {
-	for member, value := range map[string]string{
+	for field, value := range map[string]string{
 		"created": `"yesterday"`, "created_at": `true`, "started": `"x"`, "started_at": `"x"`, "updated": `{}`, "updated_at": `[]`, "completed": `"x"`, "finished_at": `1e99`,
 		"progress": `"half"`, "inputs": `{}`, "outputs": `"x"`, "metadata": `[]`, "error": `7`, "workflow": `["x"]`, "input": `{"width":"wide"}`, "output": `{"id":7}`,
 	} {
-		client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","`+member+`":`+value+`}`))
+		client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","`+field+`":`+value+`}`))
 		task, err := client.Tasks.Get(t.Context(), "task_1")
 		require.NoError(t, err)
-		require.ErrorContains(t, task.DecodeError(), `cannot decode field "`+member, value)
+		require.ErrorContains(t, task.DecodeError(), `cannot decode field "`+field, value)
 	}
 	client, _ := apiFake(t, apiAlways(200, `{"id":"task_1","inputs":[{"filesize":"big"}]}`))
 	task, err := client.Tasks.Get(t.Context(), "task_1")
@@ -241,7 +241,7 @@ func TestTask_decodesLikeAnyGoType(t *testing.T) {
 
 // taskMeanings is the table of TaskStatus. ready stands in it with what it depends on.
 var taskMeanings = []struct {
-	state string // the members of a task
+	state string // the fields of a task
 	rank  int
 	end   string
 }{

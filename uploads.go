@@ -43,7 +43,7 @@ var (
 	ErrUploadChanged = upload.ErrChanged
 
 	// ErrUploadUnconfirmed is matched where the response that completes an upload is a success,
-	// and describes no file: something on the way may have answered in Ittybit's place. The
+	// and describes no file: something on the way may have responded in Ittybit's place. The
 	// result comes back together with it. Check whether the file is there, or go on with the
 	// token of the [*UploadError]: of a file in chunks only the last one is sent again.
 	ErrUploadUnconfirmed = upload.ErrUnconfirmed

@@ -26,11 +26,11 @@ func TestWebhookHandler_decidesTheResponseBeforeItIsObserved(t *testing.T) {
 		assert.Equal(t, []string{"status 200"}, w.calls)
 	})).ServeHTTP(w, signedRequest("{}"))
 	assert.Equal(t, []string{"status 200", "write deadline true"}, w.calls,
-		"an observer does not use up the time in which the sender can take its answer")
+		"an observer does not use up the time in which the sender can take its response")
 }
 
 // webhookWire is a ResponseWriter that notes what is done with the connection, in order. It adds
-// nothing of its own to an answer, as a server does.
+// nothing of its own to a response, as a server does.
 type webhookWire struct {
 	header http.Header
 	calls  []string
@@ -79,7 +79,7 @@ func TestWebhookHandler_hasADeadlineWhileItsResponseIsSent(t *testing.T) {
 		w := newWebhookWire()
 		webhookHandler(t, ittybit.NewEventMux()).ServeHTTP(w, signedRequest("{}"))
 		assert.Equal(t, []string{"status 200", "write deadline true"}, w.calls)
-		assert.GreaterOrEqual(t, w.writes[0], time.Second, "a sender on a bad line gets its answer")
+		assert.GreaterOrEqual(t, w.writes[0], time.Second, "a sender on a bad line gets its response")
 		assert.LessOrEqual(t, w.writes[0], time.Minute)
 		assert.Equal(t, http.Header{"Content-Length": {"0"}}, w.header)
 
@@ -121,7 +121,7 @@ func TestWebhookHandler_givesARefusedSenderAMomentToSeeItsResponse(t *testing.T)
 				require.NotEmpty(t, w.reads)
 				last := w.reads[len(w.reads)-1]
 				if tt.moment {
-					assert.GreaterOrEqual(t, last, 100*time.Millisecond, "closing a connection with unread data resets it, and the answer with it")
+					assert.GreaterOrEqual(t, last, 100*time.Millisecond, "closing a connection with unread data resets it, and the response with it")
 					assert.LessOrEqual(t, last, 5*time.Second)
 				} else {
 					assert.LessOrEqual(t, last, time.Duration(0), "it has had its time")
@@ -171,16 +171,16 @@ func TestWebhookHandler_respondsTheSameWhateverComesAfterwards(t *testing.T) {
 			srv.Start()
 			t.Cleanup(srv.Close)
 			for range 3 { // over one connection
-				answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, signedHeader(webhookPageBody))
-				require.NoError(t, answer.Err)
-				assert.Equal(t, http.StatusOK, answer.Status)
-				assert.Empty(t, answer.Body)
-				assert.Equal(t, "0", answer.Header.Get("Content-Length"))
-				assert.False(t, answer.Close)
+				response := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, signedHeader(webhookPageBody))
+				require.NoError(t, response.Err)
+				assert.Equal(t, http.StatusOK, response.Status)
+				assert.Empty(t, response.Body)
+				assert.Equal(t, "0", response.Header.Get("Content-Length"))
+				assert.False(t, response.Close)
 			}
-			answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody)
-			assert.Equal(t, http.StatusUnauthorized, answer.Status)
-			assert.Equal(t, "Unauthorized\n", answer.Body)
+			response := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody)
+			assert.Equal(t, http.StatusUnauthorized, response.Status)
+			assert.Equal(t, "Unauthorized\n", response.Body)
 		})
 	}
 }
@@ -469,7 +469,7 @@ func TestWebhookHandler_doesNotWaitForASenderThatTakesNoResponse(t *testing.T) {
 	h := webhookHandler(t, ittybit.EventHandlerFunc(webhookNothing))
 	w := &webhookWriteDeadlines{ResponseRecorder: httptest.NewRecorder()}
 	h.ServeHTTP(w, signedRequest(webhookPageBody))
-	require.Len(t, w.set, 1, "net/http puts it back when the answer is sent")
+	require.Len(t, w.set, 1, "net/http puts it back when the response is sent")
 	assert.WithinDuration(t, time.Now(), w.set[0], time.Minute)
 
 	// A server's own timeout stays in force.

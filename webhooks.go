@@ -19,7 +19,7 @@ const (
 	// DefaultReadTimeout is how long a body may take to arrive.
 	DefaultReadTimeout = 5 * time.Second
 	// DefaultProcessingTimeout is the deadline of the handler's context. Ittybit waits
-	// 5 seconds for the answer, says its webhooks documentation.
+	// 5 seconds for the response, says its webhooks documentation.
 	DefaultProcessingTimeout = 4 * time.Second
 	// DefaultMaxBufferedBytes is how much all bodies together may hold.
 	DefaultMaxBufferedBytes = 64 << 20
@@ -106,14 +106,14 @@ func WithProcessingTimeout(d time.Duration) WebhookOption {
 	return positive("processing timeout", d, func(c *webhookConfig) { c.processingTimeout = d })
 }
 
-// WithMaxInFlight sets how many verified deliveries are handled at once; one more is answered 503.
+// WithMaxInFlight sets how many verified deliveries are handled at once; one more gets a 503.
 // It must be positive; the default is [DefaultMaxInFlight]. Unsigned requests don't count.
 func WithMaxInFlight(n int) WebhookOption {
 	return positive("max in flight", n, func(c *webhookConfig) { c.maxInFlight = int64(n) })
 }
 
 // WithMaxBufferedBytes sets how many bytes the bodies may hold that are being read or
-// handled; a request that needs more is answered 503. A body of more than 64 KiB counts at least
+// handled; a request that needs more gets a 503. A body of more than 64 KiB counts at least
 // twice, and a smaller one up to three times while it is read. The last quarter is kept for the
 // smaller ones: below 2.7 times [WithMaxBodyBytes], bodies of the largest size are never read. It
 // must be positive; the default is [DefaultMaxBufferedBytes].

@@ -21,7 +21,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// webhookCanary is what no answer may repeat.
+// webhookCanary is what no response may repeat.
 const webhookCanary = "canary_9f3b"
 
 func TestWebhookHandler_answers(t *testing.T) {
@@ -133,23 +133,23 @@ func TestWebhookHandler_answers(t *testing.T) {
 			if tt.header != nil {
 				signatures = tt.header(payload)
 			}
-			answer := webhookSend(srv.Client(), method, srv.URL, payload, signatures...)
-			require.NoError(t, answer.Err)
+			response := webhookSend(srv.Client(), method, srv.URL, payload, signatures...)
+			require.NoError(t, response.Err)
 
-			assert.Equal(t, tt.status, answer.Status)
-			assert.Equal(t, webhookAnswerText(tt.status), answer.Body)
-			assert.Equal(t, tt.retryAfter, answer.Header.Get("Retry-After"))
-			assert.Equal(t, strconv.Itoa(len(webhookAnswerText(tt.status))), answer.Header.Get("Content-Length"))
+			assert.Equal(t, tt.status, response.Status)
+			assert.Equal(t, webhookResponseText(tt.status), response.Body)
+			assert.Equal(t, tt.retryAfter, response.Header.Get("Retry-After"))
+			assert.Equal(t, strconv.Itoa(len(webhookResponseText(tt.status))), response.Header.Get("Content-Length"))
 			if tt.status != http.StatusOK {
-				assert.Equal(t, "text/plain; charset=utf-8", answer.Header.Get("Content-Type"))
-				assert.Equal(t, "nosniff", answer.Header.Get("X-Content-Type-Options"))
+				assert.Equal(t, "text/plain; charset=utf-8", response.Header.Get("Content-Type"))
+				assert.Equal(t, "nosniff", response.Header.Get("X-Content-Type-Options"))
 			}
-			assert.NotContains(t, fmt.Sprint(answer.Header, answer.Body), webhookCanary)
+			assert.NotContains(t, fmt.Sprint(response.Header, response.Body), webhookCanary)
 			allow := ""
 			if tt.status == 405 {
 				allow = "POST"
 			}
-			assert.Equal(t, allow, answer.Header.Get("Allow"))
+			assert.Equal(t, allow, response.Header.Get("Allow"))
 
 			d := recorder.next(t)
 			assert.Equal(t, tt.outcome, d.Outcome)
@@ -185,8 +185,8 @@ func TestWebhookHandler_deliversThePayloadOfTheDocumentation(t *testing.T) {
 		got <- nsfw
 		return err
 	})
-	answer := webhookDeliver(t, webhookServer(t, webhookHandler(t, events)), webhookPageBody)
-	assert.Equal(t, http.StatusOK, answer.Status)
+	response := webhookDeliver(t, webhookServer(t, webhookHandler(t, events)), webhookPageBody)
+	assert.Equal(t, http.StatusOK, response.Status)
 	assert.True(t, webhookReceive(t, got).IsNSFW)
 }
 
@@ -195,9 +195,9 @@ func TestWebhookHandler_knowsOnlyVerifiedDeliveries(t *testing.T) {
 	recorder := newWebhookRecorder()
 	srv := webhookServer(t, webhookHandler(t, ittybit.Deduplicate(store, recorder)))
 	for _, header := range []string{"", "junk", ittybit.SignWebhook("a key of a stranger", time.Now(), []byte(webhookPageBody)), signedAgo(time.Hour)("")[0]} {
-		answer := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, header)
-		require.NoError(t, answer.Err)
-		assert.Equal(t, http.StatusUnauthorized, answer.Status)
+		response := webhookSend(srv.Client(), http.MethodPost, srv.URL, webhookPageBody, header)
+		require.NoError(t, response.Err)
+		assert.Equal(t, http.StatusUnauthorized, response.Status)
 	}
 	assert.Empty(t, store.said(), "a stranger never touches the store")
 	assert.Empty(t, recorder.handled())

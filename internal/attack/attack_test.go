@@ -289,7 +289,7 @@ func checkHandled(t *testing.T, found *findings, good, signed *book) {
 	assert.Zero(t, foreign, "events were handled that nobody has signed")
 	assert.Positive(t, found.Outcomes[ittybit.OutcomeDuplicate])
 	// Timed out is another matter: where the machine is slow, a signed mebibyte may take longer
-	// than its four seconds. The good ones were answered 200.
+	// than its four seconds. The good ones got a 200.
 	for _, never := range []ittybit.Outcome{ittybit.OutcomeAborted, ittybit.OutcomePanicked, ittybit.OutcomeFailed, ittybit.OutcomeOverloaded} {
 		assert.Zero(t, found.Outcomes[never], never)
 	}

@@ -132,13 +132,13 @@ func TestWebhookHandler_boundsWhatIsInFlight(t *testing.T) {
 	assert.Equal(t, http.StatusOK, deliver(t, srv, body), "there is room again")
 }
 
-// tries counts what becomes of each task whose first two attempts fail.
-type tries struct {
+// attempts counts what becomes of each task whose first two attempts fail.
+type attempts struct {
 	mu               sync.Mutex
 	started, handled map[string]int
 }
 
-func (n *tries) handle(_ context.Context, e *ittybit.Event) error {
+func (n *attempts) handle(_ context.Context, e *ittybit.Event) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.started[e.Task.ID]++
@@ -154,7 +154,7 @@ func (n *tries) handle(_ context.Context, e *ittybit.Event) error {
 
 func TestWebhookHandler_isSharedByManyGoroutines(t *testing.T) {
 	const senders, events = 200, 50
-	counts := &tries{started: map[string]int{}, handled: map[string]int{}}
+	counts := &attempts{started: map[string]int{}, handled: map[string]int{}}
 	rec := newRecorder()
 	store := ittybit.NewMemoryDeduplicator(0, 0)
 	h := newHandler(t, ittybit.Deduplicate(store, ittybit.EventHandlerFunc(counts.handle)),

@@ -162,7 +162,7 @@ func (s *sender) half(text string) {
 	s.note(c.response())
 }
 
-// pour sends start and then piece until the server hangs up or has answered, and notes that.
+// pour sends start and then piece until the server hangs up or has responded, and notes that.
 // A pause makes it slow.
 func (s *sender) pour(start, piece string, pause time.Duration) {
 	c, ok := s.dial()

@@ -96,7 +96,7 @@ func (r *receiver) handle(_ context.Context, e *ittybit.Event) error {
 }
 
 // readTask reads a task in every way there is. That what it holds makes no sense is to be
-// expected; that reading it panics is not, and would be answered 500.
+// expected; that reading it panics is not, and would get a 500.
 func readTask(task *ittybit.Task) {
 	_, _ = task.NSFW()
 	_, _ = task.Speech()

@@ -86,14 +86,14 @@ func notAnObject(s *sender) string {
 
 // nested makes a task with something deep in it.
 func nested(s *sender, depth int) string {
-	member := pick(s, "results", "output", "metadata", "options", "error", "input", "data", "unknown")
+	field := pick(s, "results", "output", "metadata", "options", "error", "input", "data", "unknown")
 	opening, closing := "[", "]"
 	if s.IntN(2) == 0 {
 		opening, closing = `{"a":`, "}"
 		depth /= 2
 	}
 	return fmt.Sprintf(`{"id":"task_deep_%s","object":"task","status":"completed","kind":"nsfw",%q:%s1%s}`,
-		s.name(), member, strings.Repeat(opening, depth), strings.Repeat(closing, depth))
+		s.name(), field, strings.Repeat(opening, depth), strings.Repeat(closing, depth))
 }
 
 // hostileTask makes a task with values that nobody should have to expect.
@@ -106,14 +106,14 @@ func hostileTask(s *sender) string {
 			`"0000-00-00T00:00:00Z"`, `"9999-12-31T23:59:59.999999999Z"`, `"2025-13-45"`, `"../../etc/passwd"`, `"'; DROP TABLE tasks; --"`, `"${jndi:ldap://x}"`, `"<script>"`, `"%s%n%d"`,
 		)
 	}
-	members := []string{
+	fields := []string{
 		"results", "output", "input", "options", "error", "metadata", "created", "updated", "completed", "created_at", "progress", "kind", "created_by",
 		"parent_id", "project_id", "automation_id", "data", "is_nsfw", "confidence", "workflow", "next", "__proto__", "constructor", "",
 	}
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, `{"id":"task_values_%s","object":"task","status":%s`, s.name(), pick(s, `"completed"`, `"failed"`, `"ready"`, `"processing"`, `"cancelled"`, `"\u0000"`, value()))
 	for range 1 + s.IntN(12) {
-		_, _ = fmt.Fprintf(&b, `,%q:%s`, pick(s, members...), value())
+		_, _ = fmt.Fprintf(&b, `,%q:%s`, pick(s, fields...), value())
 	}
 	if s.IntN(3) == 0 { // once more, otherwise
 		_, _ = fmt.Fprintf(&b, `,"id":"task_twice_%s","ID":%s,"status":%s,"object":"task"`, s.name(), value(), pick(s, `"completed"`, value()))
@@ -165,7 +165,7 @@ func large(s *sender) string {
 	)
 }
 
-// keys makes members with a key each.
+// keys makes fields with a name each.
 func keys(size int) string {
 	var b strings.Builder
 	for i := 0; b.Len() < size-20; i++ {

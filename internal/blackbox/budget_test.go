@@ -140,7 +140,7 @@ func TestRetries_aFractionOfRetryAfterIsRoundedUp(t *testing.T) {
 	}
 }
 
-// A captive portal's login page is answered with 200 too.
+// A captive portal's login page has status 200 too.
 func TestDelete_aPageInPlaceOfTheAPIsResponseIsAnError(t *testing.T) {
 	deletes := map[string]func(*ittybit.Client) error{
 		"tasks in a list": func(c *ittybit.Client) error {

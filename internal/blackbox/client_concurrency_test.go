@@ -47,7 +47,7 @@ func TestClient_twoHundredGoroutinesShareOne(t *testing.T) {
 			task, err := client.Tasks.Create(ctx, ittybit.TaskCreateParams{Kind: "nsfw", FileID: id},
 				append(shared[:1:1], ittybit.WithIdempotencyKey(id), ittybit.WithResponseInfo(&info))...)
 			if assert.NoError(t, err) {
-				assert.Equal(t, id, task.ID, "each call has its own answer")
+				assert.Equal(t, id, task.ID, "each call has its own response")
 				assert.Equal(t, 201, info.StatusCode)
 			}
 			task, err = client.Tasks.Wait(ctx, id)

@@ -51,7 +51,7 @@ func TestClient_closesItsIdleConnections(t *testing.T) {
 	for range 2 {
 		_, err := client.Tasks.Get(t.Context(), "task_1")
 		require.NoError(t, err)
-		_, err = client.Files.Get(t.Context(), "file_1") // the answers have an id
+		_, err = client.Files.Get(t.Context(), "file_1") // the responses have an id
 		require.NoError(t, err)
 		// Creating a file may take its time, and has a transport of its own.
 		_, err = client.Files.Create(t.Context(), ittybit.FileCreateParams{URL: "https://example.com/a.mp4"})

@@ -128,7 +128,7 @@ func TestClient_everyRequestOfEveryMethodCarriesKeyVersionAndUserAgent(t *testin
 			assert.Empty(t, req.Header.Get("Content-Type"), name)
 		} else {
 			assert.Equal(t, []string{"application/json"}, req.Header["Content-Type"], name)
-			assert.NotContains(t, req.Body, "2025-08-20", "the version is no member of the body")
+			assert.NotContains(t, req.Body, "2025-08-20", "the version is no field of the body")
 		}
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-// TestObjects_everyMemberThatIsWrittenIsRead holds the readers to the fields: what a field
+// TestObjects_everyFieldThatIsWrittenIsRead holds the readers to the fields: what a field
 // is written as must find its way back into it.
-func TestObjects_everyMemberThatIsWrittenIsRead(t *testing.T) {
+func TestObjects_everyFieldThatIsWrittenIsRead(t *testing.T) {
 	objects := []any{new(ittybit.Task), new(ittybit.File), new(ittybit.Media), new(ittybit.Job), new(ittybit.Automation), new(ittybit.SignedURL)}
 	for _, object := range objects {
 		kind := reflect.TypeOf(object).Elem()
@@ -101,7 +101,7 @@ func fillField(t *testing.T, field reflect.Value, kind reflect.Type) {
 }
 
 // TestObjects_namesAreTakenAsTheyAre: encoding/json would fold case, so that a second
-// spelling could overrule the member that everybody else reads.
+// spelling could overrule the field that everybody else reads.
 func TestObjects_namesAreTakenAsTheyAre(t *testing.T) {
 	event, err := ittybit.ParseEvent([]byte(`{"id":"task_1","object":"task","status":"failed","Status":"completed","ID":"task_2","\u006bind":"nsfw"}`))
 	require.NoError(t, err)

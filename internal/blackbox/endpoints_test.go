@@ -19,7 +19,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// Objects as Ittybit documents them (API version 2025-08-20), every member set.
+// Objects as Ittybit documents them (API version 2025-08-20), every field set.
 const (
 	endpointTask = `{"id":"task_abcdefgh1234","object":"task","kind":"image",
 		"input":{"id":"file_abcdefgh1234","object":"source","kind":"video","type":"video/mp4","width":1920,"height":1080,"duration":123.45,"filesize":12345678,"url":"https://you.ittybit.net/file_abcdefgh1234","ref":"original"},
@@ -37,12 +37,12 @@ const (
 		"url":"https://you.ittybit.net/example/video.mp4?expiry=4102444800&method=put&signature=a1b2"}`
 )
 
-// endpointCase is a call of an endpoint, what it must put on the wire, and the answer.
+// endpointCase is a call of an endpoint, what it must put on the wire, and the response.
 type endpointCase struct {
 	call                      func(context.Context, *ittybit.Client) (any, error) // gives what it read; nil: nothing
 	method, path, query, body string
 	status                    int
-	answer                    string
+	response                  string
 }
 
 // endpointRead is for what call gives: a nil pointer is nothing.
@@ -81,35 +81,35 @@ func endpointCases() map[string]endpointCase {
 					WebhookURL: "https://your-app.com/hook?kind=image&ref=1", Options: ittybit.ImageOptions{Width: ittybit.Pixels(320), Format: "png"}, Extra: map[string]any{"new": true},
 				}))
 			},
-			method: http.MethodPost, path: "/tasks", status: 201, answer: endpointTask,
+			method: http.MethodPost, path: "/tasks", status: 201, response: endpointTask,
 			body: `{"kind":"image","url":"https://example.com/a.mp4?a=1&b=<2>","filename":"a.png","folder":"f","ref":"thumbnail","description":"d","webhook_url":"https://your-app.com/hook?kind=image&ref=1","width":320,"format":"png","new":true}`,
 		},
 		"tasks get": {
 			call:   func(ctx in, c of) (any, error) { return endpointRead(c.Tasks.Get(ctx, "task_1")) },
-			method: http.MethodGet, path: "/tasks/task_1", status: 200, answer: endpointTask,
+			method: http.MethodGet, path: "/tasks/task_1", status: 200, response: endpointTask,
 		},
 		"tasks list": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointItems(c.Tasks.List(ctx, ittybit.TaskListParams{Page: 2, Limit: 50, Status: ittybit.TaskStatusCompleted, Kind: ittybit.TaskKindImage}))
 			},
-			method: http.MethodGet, path: "/tasks", query: "kind=image&limit=50&page=2&status=completed", status: 200, answer: "[" + endpointTask + "]",
+			method: http.MethodGet, path: "/tasks", query: "kind=image&limit=50&page=2&status=completed", status: 200, response: "[" + endpointTask + "]",
 		},
 		"automations create": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.Automations.Create(ctx, ittybit.AutomationCreateParams{Name: "N", Description: "D", Trigger: onMedia, Workflow: steps, Status: ittybit.AutomationStatusPaused}))
 			},
-			method: http.MethodPost, path: "/automations", status: 201, answer: endpointAutomation,
+			method: http.MethodPost, path: "/automations", status: 201, response: endpointAutomation,
 			body: `{"name":"N","description":"D","trigger":{"kind":"event","event":"media.created"},"workflow":` + workflow + `,"status":"paused"}`,
 		},
 		"automations get": {
 			call:   func(ctx in, c of) (any, error) { return endpointRead(c.Automations.Get(ctx, "auto_1")) },
-			method: http.MethodGet, path: "/automations/auto_1", status: 200, answer: endpointAutomation,
+			method: http.MethodGet, path: "/automations/auto_1", status: 200, response: endpointAutomation,
 		},
 		"automations list": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointItems(c.Automations.List(ctx, ittybit.AutomationListParams{Page: 2, Limit: 50}))
 			},
-			method: http.MethodGet, path: "/automations", query: "limit=50&page=2", status: 200, answer: "[" + endpointAutomation + "]",
+			method: http.MethodGet, path: "/automations", query: "limit=50&page=2", status: 200, response: "[" + endpointAutomation + "]",
 		},
 		"automations update": {
 			call: func(ctx in, c of) (any, error) {
@@ -117,42 +117,42 @@ func endpointCases() map[string]endpointCase {
 					Name: new("N"), Description: new(""), Trigger: &onMedia, Workflow: steps, Status: new(ittybit.AutomationStatusActive),
 				}))
 			},
-			method: http.MethodPatch, path: "/automations/auto_1", status: 200, answer: endpointAutomation,
+			method: http.MethodPatch, path: "/automations/auto_1", status: 200, response: endpointAutomation,
 			body: `{"name":"N","description":"","trigger":{"kind":"event","event":"media.created"},"workflow":` + workflow + `,"status":"active"}`,
 		},
 		"automations delete": {
 			call:   func(ctx in, c of) (any, error) { return nil, c.Automations.Delete(ctx, "auto_1") },
-			method: http.MethodDelete, path: "/automations/auto_1", status: 200, answer: `{"message":"Automation auto_1 deleted"}`,
+			method: http.MethodDelete, path: "/automations/auto_1", status: 200, response: `{"message":"Automation auto_1 deleted"}`,
 		},
 		"media create": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.Media.Create(ctx, ittybit.MediaCreateParams{Title: "T", Alt: "A", Metadata: metadata}))
 			},
-			method: http.MethodPost, path: "/media", status: 201, answer: endpointMedia, body: `{"title":"T","alt":"A","metadata":` + metadataText + `}`,
+			method: http.MethodPost, path: "/media", status: 201, response: endpointMedia, body: `{"title":"T","alt":"A","metadata":` + metadataText + `}`,
 		},
 		"media create, empty": {
 			call:   func(ctx in, c of) (any, error) { return endpointRead(c.Media.Create(ctx, ittybit.MediaCreateParams{})) },
-			method: http.MethodPost, path: "/media", status: 201, answer: endpointMedia, body: `{}`,
+			method: http.MethodPost, path: "/media", status: 201, response: endpointMedia, body: `{}`,
 		},
 		"media get": {
 			call:   func(ctx in, c of) (any, error) { return endpointRead(c.Media.Get(ctx, "med_1")) },
-			method: http.MethodGet, path: "/media/med_1", status: 200, answer: endpointMedia,
+			method: http.MethodGet, path: "/media/med_1", status: 200, response: endpointMedia,
 		},
 		"media list": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointItems(c.Media.List(ctx, ittybit.MediaListParams{Page: 2, Limit: 50}))
 			},
-			method: http.MethodGet, path: "/media", query: "limit=50&page=2", status: 200, answer: "[" + endpointMedia + "]",
+			method: http.MethodGet, path: "/media", query: "limit=50&page=2", status: 200, response: "[" + endpointMedia + "]",
 		},
 		"media update": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.Media.Update(ctx, "med_1", ittybit.MediaUpdateParams{Title: new(""), Alt: new("A"), Metadata: metadata}))
 			},
-			method: http.MethodPatch, path: "/media/med_1", status: 200, answer: endpointMedia, body: `{"title":"","alt":"A","metadata":` + metadataText + `}`,
+			method: http.MethodPatch, path: "/media/med_1", status: 200, response: endpointMedia, body: `{"title":"","alt":"A","metadata":` + metadataText + `}`,
 		},
 		"media delete": {
 			call:   func(ctx in, c of) (any, error) { return nil, c.Media.Delete(ctx, "med_1") },
-			method: http.MethodDelete, path: "/media/med_1", status: 200, answer: `{"message":"med_1 deleted"}`,
+			method: http.MethodDelete, path: "/media/med_1", status: 200, response: `{"message":"med_1 deleted"}`,
 		},
 		"files create": {
 			call: func(ctx in, c of) (any, error) {
@@ -160,34 +160,34 @@ func endpointCases() map[string]endpointCase {
 					URL: "https://example.com/a.mp4?a=1&b=<2>", MediaID: "med_1", Folder: "holidays/2025", Filename: "a.mp4", Ref: "big", Metadata: metadata,
 				}))
 			},
-			method: http.MethodPost, path: "/files", status: 201, answer: filesDocumented,
+			method: http.MethodPost, path: "/files", status: 201, response: filesDocumented,
 			body: `{"url":"https://example.com/a.mp4?a=1&b=<2>","media_id":"med_1","folder":"holidays/2025","filename":"a.mp4","ref":"big","metadata":` + metadataText + `}`,
 		},
 		"files create, with a URL only": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.Files.Create(ctx, ittybit.FileCreateParams{URL: "https://example.com/a.mp4"}))
 			},
-			method: http.MethodPost, path: "/files", status: 200, answer: filesDocumented, body: `{"url":"https://example.com/a.mp4"}`,
+			method: http.MethodPost, path: "/files", status: 200, response: filesDocumented, body: `{"url":"https://example.com/a.mp4"}`,
 		},
 		"files get": {
 			call:   func(ctx in, c of) (any, error) { return endpointRead(c.Files.Get(ctx, "file_1")) },
-			method: http.MethodGet, path: "/files/file_1", status: 200, answer: filesDocumented,
+			method: http.MethodGet, path: "/files/file_1", status: 200, response: filesDocumented,
 		},
 		"files list": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointItems(c.Files.List(ctx, ittybit.FileListParams{Page: 2, Limit: 50}))
 			},
-			method: http.MethodGet, path: "/files", query: "limit=50&page=2", status: 200, answer: "[" + filesDocumented + "]",
+			method: http.MethodGet, path: "/files", query: "limit=50&page=2", status: 200, response: "[" + filesDocumented + "]",
 		},
 		"files update": {
 			call: func(ctx in, c of) (any, error) {
 				return endpointRead(c.Files.Update(ctx, "file_1", ittybit.FileUpdateParams{Folder: new("f"), Filename: new("n"), Ref: new("r"), Metadata: metadata}))
 			},
-			method: http.MethodPatch, path: "/files/file_1", status: 200, answer: filesDocumented, body: `{"folder":"f","filename":"n","ref":"r","metadata":` + metadataText + `}`,
+			method: http.MethodPatch, path: "/files/file_1", status: 200, response: filesDocumented, body: `{"folder":"f","filename":"n","ref":"r","metadata":` + metadataText + `}`,
 		},
 		"files delete": {
 			call:   func(ctx in, c of) (any, error) { return nil, c.Files.Delete(ctx, "file_1") },
-			method: http.MethodDelete, path: "/files/file_1", status: 200, answer: `{"message":"file_1 deleted"}`,
+			method: http.MethodDelete, path: "/files/file_1", status: 200, response: `{"message":"file_1 deleted"}`,
 		},
 		"signatures create": {
 			call: func(ctx in, c of) (any, error) {
@@ -195,17 +195,17 @@ func endpointCases() map[string]endpointCase {
 					Filename: "video.mp4", Folder: "example", Method: ittybit.SignedURLMethodPut, Expiry: time.Unix(4102444800, 0), Resumable: true, Metadata: metadata,
 				}))
 			},
-			method: http.MethodPost, path: "/signatures", status: 201, answer: endpointSigned,
+			method: http.MethodPost, path: "/signatures", status: 201, response: endpointSigned,
 			body: `{"filename":"video.mp4","folder":"example","expiry":4102444800,"method":"put","resumable":true,"metadata":` + metadataText + `}`,
 		},
 	}
 }
 
-func TestEndpoints_sendWhatIsDocumentedAndReadTheDocumentedAnswer(t *testing.T) {
+func TestEndpoints_sendWhatIsDocumentedAndReadTheDocumentedResponse(t *testing.T) {
 	for name, c := range endpointCases() {
-		for shape, answer := range endpointShapes(c.answer) {
+		for shape, response := range endpointShapes(c.response) {
 			t.Run(name+", "+shape, func(t *testing.T) {
-				server, seen := apitest.Server(t, apitest.Respond(c.status, answer))
+				server, seen := apitest.Server(t, apitest.Respond(c.status, response))
 				got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 				require.NoError(t, err)
 				requests := seen.All()
@@ -219,9 +219,9 @@ func TestEndpoints_sendWhatIsDocumentedAndReadTheDocumentedAnswer(t *testing.T) 
 				read, err := json.Marshal(got)
 				require.NoError(t, err)
 				if shape == "of tomorrow" {
-					assert.JSONEq(t, answer, string(read), "what is not known is written too")
+					assert.JSONEq(t, response, string(read), "what is not known is written too")
 				} else {
-					assert.JSONEq(t, c.answer, string(read), "what was read is written")
+					assert.JSONEq(t, c.response, string(read), "what was read is written")
 				}
 				endpointReadsEveryField(t, got, shape)
 				assert.Equal(t, shape == "of tomorrow", strings.Contains(string(endpointRaw(t, got)), `"of_tomorrow":{"a":[1.50]}`), "what is not known is kept")
@@ -230,7 +230,7 @@ func TestEndpoints_sendWhatIsDocumentedAndReadTheDocumentedAnswer(t *testing.T) 
 	}
 }
 
-// endpointReadsEveryField checks that each field of the answer has reached its field in Go:
+// endpointReadsEveryField checks that each field of the response has reached its field in Go:
 // an object that is set to what was read, and was not read itself, is written the same.
 func endpointReadsEveryField(t *testing.T, got any, shape string) {
 	t.Helper()
@@ -257,17 +257,17 @@ func endpointReadsEveryField(t *testing.T, got any, shape string) {
 	assert.Equal(t, want, have, "%s: every field is read", shape)
 }
 
-// endpointShapes gives an answer in the forms in which it may come.
-func endpointShapes(answer string) map[string]string {
+// endpointShapes gives a response in the forms in which it may come.
+func endpointShapes(response string) map[string]string {
 	kind := "object"
-	if strings.HasPrefix(answer, "[") {
+	if strings.HasPrefix(response, "[") {
 		kind = "list"
 	}
 	return map[string]string{
-		"bare":        answer,
-		"enveloped":   `{"meta":{"request_id":"req_1","type":"` + kind + `"},"data":` + answer + `,"error":null,"links":{"self":"https://api.ittybit.com/x","next":null}}`,
-		"of 2024":     `{"meta":{"id":"req_1","method":"GET","host":"api.ittybit.com","status":200,"type":"` + kind + `"},"data":` + answer + `,"links":{}}`,
-		"of tomorrow": strings.Replace(answer, "{", `{"of_tomorrow":{"a":[1.50]},`, 1),
+		"bare":        response,
+		"enveloped":   `{"meta":{"request_id":"req_1","type":"` + kind + `"},"data":` + response + `,"error":null,"links":{"self":"https://api.ittybit.com/x","next":null}}`,
+		"of 2024":     `{"meta":{"id":"req_1","method":"GET","host":"api.ittybit.com","status":200,"type":"` + kind + `"},"data":` + response + `,"links":{}}`,
+		"of tomorrow": strings.Replace(response, "{", `{"of_tomorrow":{"a":[1.50]},`, 1),
 	}
 }
 
@@ -290,7 +290,7 @@ func endpointHeaders(t *testing.T, req apitest.Request) {
 	} else {
 		assert.NotContains(t, req.Header, "Idempotency-Key")
 	}
-	assert.NotContains(t, req.Body, "2025-08-20", "the version is no member of the body")
+	assert.NotContains(t, req.Body, "2025-08-20", "the version is no field of the body")
 }
 
 // endpointRaw gives the RawJSON of an object, or of the first of a list.
@@ -304,35 +304,35 @@ func endpointRaw(t *testing.T, got any) json.RawMessage {
 	return value.Interface().(interface{ RawJSON() json.RawMessage }).RawJSON()
 }
 
-func TestEndpoints_anAnswerThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
+func TestEndpoints_anResponseThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
 	noObject := []string{``, `null`, `{}`, `[]`, `"x"`, `7`, `<html>`, `{"id":null}`, `{"id":""}`, `{"id":7}`, `{"object":"task","kind":"video","filename":"x"}`, `{"message":"ok"}`,
 		`{"meta":{"type":"error"},"data":null,"error":{"message":"odd"}}`, `{"data":{}}`, `{"data":[]}`, `{"data":{"id":7}}`}
 	noList := []string{``, `null`, `{}`, `"x"`, `<html>`, `{"data":null}`, `{"data":{}}`, `[null]`, `["x"]`, `[{}]`, `[[]]`, `[{"id":7}]`, `{"data":[{"id":""}]}`,
 		`{"meta":{"type":"error"},"data":null,"error":{"message":"odd"}}`}
 	for name, c := range endpointCases() {
-		answers := noObject
+		responses := noObject
 		switch {
 		case c.method == http.MethodDelete:
 			continue // whatever a success says
-		case strings.HasPrefix(c.answer, "["):
-			answers = noList
+		case strings.HasPrefix(c.response, "["):
+			responses = noList
 		}
-		for _, answer := range answers {
-			server, seen := apitest.Server(t, apitest.Respond(c.status, answer))
+		for _, response := range responses {
+			server, seen := apitest.Server(t, apitest.Respond(c.status, response))
 			got, err := c.call(t.Context(), apitest.Client(t, server.URL))
-			require.ErrorContains(t, err, "cannot use the response", "%s: %s", name, answer)
-			assert.Nil(t, got, "%s: %s", name, answer)
-			assert.Equal(t, 1, seen.Count(), "%s: %s", name, answer)
+			require.ErrorContains(t, err, "cannot use the response", "%s: %s", name, response)
+			assert.Nil(t, got, "%s: %s", name, response)
+			assert.Equal(t, 1, seen.Count(), "%s: %s", name, response)
 			creates := c.method == http.MethodPost && c.path != "/signatures"
-			assert.Equal(t, creates, errors.Is(err, ittybit.ErrOutcomeUnknown), "%s: %s: %v", name, answer, err)
+			assert.Equal(t, creates, errors.Is(err, ittybit.ErrOutcomeUnknown), "%s: %s: %v", name, response, err)
 		}
 	}
 }
 
 func TestEndpoints_aRefusalIsAnAPIErrorOfEveryShape(t *testing.T) {
 	for name, c := range endpointCases() {
-		for _, answer := range []string{`{"message":"No such thing."}`, `{"kind":"not_found","message":"No such thing."}`, `{"meta":{"status":404},"data":null,"error":{"message":"No such thing."}}`} {
-			server, _ := apitest.Server(t, apitest.Respond(404, answer))
+		for _, response := range []string{`{"message":"No such thing."}`, `{"kind":"not_found","message":"No such thing."}`, `{"meta":{"status":404},"data":null,"error":{"message":"No such thing."}}`} {
+			server, _ := apitest.Server(t, apitest.Respond(404, response))
 			got, err := c.call(t.Context(), apitest.Client(t, server.URL))
 			require.ErrorIs(t, err, ittybit.ErrNotFound, name)
 			var refusal *ittybit.APIError

@@ -33,13 +33,13 @@ func TestFile_readsTheDocumentedFileAndLargerOnes(t *testing.T) {
 	assert.Equal(t, map[string]any{"shop": map[string]any{"id": json.Number("12345678901234567890")}}, file.Metadata)
 }
 
-func TestFile_saysWhichMemberCanNotBeRead(t *testing.T) {
-	for member, value := range map[string]string{
+func TestFile_saysWhichFieldCanNotBeRead(t *testing.T) {
+	for field, value := range map[string]string{
 		"width": `"wide"`, "filesize": `{}`, "duration": `"1 min"`, "created": `"yesterday"`, "updated_at": `true`, "metadata": `[]`,
 	} {
 		var file ittybit.File
-		require.NoError(t, json.Unmarshal([]byte(`{"id":"file_1","`+member+`":`+value+`}`), &file))
-		require.ErrorContains(t, file.DecodeError(), `ittybit: file file_1: cannot decode field "`+member+`"`)
+		require.NoError(t, json.Unmarshal([]byte(`{"id":"file_1","`+field+`":`+value+`}`), &file))
+		require.ErrorContains(t, file.DecodeError(), `ittybit: file file_1: cannot decode field "`+field+`"`)
 	}
 	var file ittybit.File
 	require.NoError(t, json.Unmarshal([]byte(`{"id":1}`), &file))
@@ -52,7 +52,7 @@ const filesDocumented = `{"id":"file_1","media_id":"med_1","object":"track","kin
 	"width":1080,"height":1920,"rotation":90,"frames":1500,"duration":63.25,"fps":24.5,"bitrate":5000000,"filesize":5368709120,"metadata":{"a":"b"},
 	"created":"2025-01-01T00:00:00Z","updated":"2025-01-02T00:00:00Z"}`
 
-func TestFiles_everyAnswerIsTheDocumentedFile(t *testing.T) {
+func TestFiles_everyResponseIsTheDocumentedFile(t *testing.T) {
 	want := ittybit.File{
 		ID: "file_1", MediaID: "med_1", Object: ittybit.FileObjectTrack, Kind: "subtitles", Type: "text/vtt", Status: "ready", URL: "https://you.ittybit.net/s.vtt",
 		Filename: "s.vtt", Folder: "f", Ref: "subs", Label: "English", Language: "en", Codec: "h264", Container: "mp4", Format: "vtt", Orientation: "portrait",

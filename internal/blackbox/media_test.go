@@ -13,7 +13,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-func TestMedia_readsTheDocumentedAnswer(t *testing.T) {
+func TestMedia_readsTheDocumentedResponse(t *testing.T) {
 	const body = `{"id":"med_1","object":"media","kind":"video","title":"T","alt":"A","width":1920,"height":"1080","duration":"63.2",
 		"files":[{"id":"file_1","object":"source","kind":"video","type":"video/mp4","codec":"h264","container":"mp4","width":1920,"height":1080,"orientation":"landscape",
 			"rotation":90,"transparency":false,"frames":1500,"duration":63.2,"fps":23.976,"filesize":9007199254740992,"bitrate":5000000,"original":true,"status":"ready",
@@ -53,15 +53,15 @@ func TestMedia_nullsAndEnvelopesAreNoErrors(t *testing.T) {
 }
 
 func TestMedia_membersThatCannotBeReadAreNamed(t *testing.T) {
-	for member, value := range map[string]string{
+	for field, value := range map[string]string{
 		"width": `"wide"`, "height": `{}`, "duration": `"long"`, "metadata": `[]`, "created": `"x"`, "updated": `"x"`, "created_at": `"x"`, "updated_at": `"x"`,
 	} {
-		for _, body := range []string{`{"id":"med_1","` + member + `":` + value + `}`, `{"id":"med_1","files":[{"id":"file_1","` + member + `":` + value + `}]}`} {
+		for _, body := range []string{`{"id":"med_1","` + field + `":` + value + `}`, `{"id":"med_1","files":[{"id":"file_1","` + field + `":` + value + `}]}`} {
 			client, _ := apitest.Fake(t, apitest.Always(200, body))
 			media, err := client.Media.Get(t.Context(), "med_1")
 			require.NoError(t, err)
 			require.ErrorContains(t, media.DecodeError(), "ittybit: media med_1: cannot decode field ", body)
-			require.ErrorContains(t, media.DecodeError(), member+`": `, body)
+			require.ErrorContains(t, media.DecodeError(), field+`": `, body)
 		}
 	}
 	for _, body := range []string{`{"id":"med_1","title":7}`, `{"id":"med_1","files":[{"url":7}]}`} {
@@ -107,9 +107,9 @@ func TestFile_decodesLikeAnyGoType(t *testing.T) {
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"id":"file_1","width":"640","fps":"29.97","brand_new":1}`, string(written))
 	assert.Nil(t, new(ittybit.File).RawJSON())
-	for member, value := range map[string]string{"rotation": `"x"`, "frames": `"x"`, "fps": `"x"`, "bitrate": `"x"`, "filesize": `"x"`} {
-		require.NoError(t, json.Unmarshal([]byte(`{"`+member+`":`+value+`}`), &file))
-		require.ErrorContains(t, file.DecodeError(), `field "`+member+`"`)
+	for field, value := range map[string]string{"rotation": `"x"`, "frames": `"x"`, "fps": `"x"`, "bitrate": `"x"`, "filesize": `"x"`} {
+		require.NoError(t, json.Unmarshal([]byte(`{"`+field+`":`+value+`}`), &file))
+		require.ErrorContains(t, file.DecodeError(), `field "`+field+`"`)
 	}
 }
 

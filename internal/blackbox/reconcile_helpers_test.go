@@ -29,7 +29,7 @@ type reconcileAPI struct {
 	status    map[string]string
 	created   map[string]time.Time
 	ascending bool
-	failPage  int // the page that is answered 403; 0: none
+	failPage  int // the page that gets a 403; 0: none
 	failGet   string
 	requests  []time.Time
 	paths     []string
@@ -52,7 +52,7 @@ func (a *reconcileAPI) task(id string) string {
 	return fmt.Sprintf(`{"id":%q,"object":"task","kind":"nsfw","status":%q,"created":%q}`, id, a.status[id], a.created[id].Format(time.RFC3339))
 }
 
-func (a *reconcileAPI) answer(_ int, req *http.Request) (*http.Response, error) {
+func (a *reconcileAPI) response(_ int, req *http.Request) (*http.Response, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.requests = append(a.requests, time.Now())
@@ -90,7 +90,7 @@ func (a *reconcileAPI) answer(_ int, req *http.Request) (*http.Response, error) 
 
 func (a *reconcileAPI) client(t *testing.T) *ittybit.Client {
 	t.Helper()
-	client, _ := apitest.Fake(t, a.answer)
+	client, _ := apitest.Fake(t, a.response)
 	return client
 }
 

@@ -30,7 +30,7 @@ func TestReconcile_aTaskThatVanishesHidesNoOther(t *testing.T) {
 				vanished := []string{}
 				next := new(reconcileNext)
 				client, _ := apitest.Fake(t, func(n int, req *http.Request) (*http.Response, error) {
-					resp, err := api.answer(n, req)
+					resp, err := api.response(n, req)
 					page, _ := strconv.Atoi(req.URL.Query().Get("page"))
 					if n >= cut && len(vanished) < 4 {
 						gone := 59 - (max(page, 1)-1)*10 - 3 // of the page that was just read
@@ -61,7 +61,7 @@ func TestReconcile_handsNothingOnTwiceThatMovesUpToThePageBefore(t *testing.T) {
 		api.set(n, "completed")
 	}
 	client, _ := apitest.Fake(t, func(n int, req *http.Request) (*http.Response, error) {
-		resp, err := api.answer(n, req)
+		resp, err := api.response(n, req)
 		if n == 2 { // the second page was read, and the first one is about to be looked at again
 			api.remove(25)
 		}
@@ -100,7 +100,7 @@ func TestReconcile_aPageThatCanNotBeReadAgainCutsTheRun(t *testing.T) {
 		if n == 3 {
 			return apitest.Response(403, `{"message":"not again"}`)
 		}
-		return api.answer(n, req)
+		return api.response(n, req)
 	})
 	next := new(reconcileNext)
 	report, err := reconcile(t, client, next, ittybit.ReconcileParams{})
@@ -118,7 +118,7 @@ func TestReconcile_handsNothingOnTwiceThatNewTasksPushToOtherPages(t *testing.T)
 	}
 	tasks := 60
 	client, _ := apitest.Fake(t, func(n int, req *http.Request) (*http.Response, error) {
-		resp, err := api.answer(n, req)
+		resp, err := api.response(n, req)
 		if n <= 8 {
 			api.set(tasks, "completed")
 			tasks++
@@ -158,7 +158,7 @@ func TestReconcile_newTasksThatPushOthersToTheNextPageChangeNothing(t *testing.T
 	}
 	tasks := 200
 	client, rec := apitest.Fake(t, func(n int, req *http.Request) (*http.Response, error) {
-		resp, err := api.answer(n, req)
+		resp, err := api.response(n, req)
 		for range 2 {
 			if tasks < 300 {
 				api.set(tasks, "completed")
@@ -206,7 +206,7 @@ func TestReconcile_readsOnWhereAPageEndsWithATaskOfTheVeryTimeOfItsCheckpoint(t 
 	}
 	// The second page ends with task 20, and the third begins with one of the same time.
 	api.created["task_019"] = api.created["task_020"]
-	client, rec := apitest.Fake(t, api.answer)
+	client, rec := apitest.Fake(t, api.response)
 	next := new(reconcileNext)
 	report, err := reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Since: reconcileAt(20)}})
 	require.NoError(t, err)

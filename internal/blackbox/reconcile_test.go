@@ -169,7 +169,7 @@ func TestReconcile_bounds(t *testing.T) {
 	for n := range 5 {
 		api.set(n, "completed")
 	}
-	client, rec := apitest.Fake(t, api.answer)
+	client, rec := apitest.Fake(t, api.response)
 	next := new(reconcileNext)
 	_, err := reconcile(t, client, next, ittybit.ReconcileParams{
 		Kind: ittybit.TaskKindNSFW, Select: func(task *ittybit.Task) bool { return task.ID == "task_003" },
@@ -282,7 +282,7 @@ func TestReconcile_outlivesAnOutage(t *testing.T) {
 					requests, start := 0, time.Time{}
 					client, _ := apitest.Fake(t, func(n int, req *http.Request) (*http.Response, error) {
 						if req.URL.Path != path {
-							return api.answer(n, req)
+							return api.response(n, req)
 						}
 						if requests++; requests == from+1 {
 							start = time.Now()
@@ -290,7 +290,7 @@ func TestReconcile_outlivesAnOutage(t *testing.T) {
 						if requests > from && time.Since(start) < away {
 							return failure()
 						}
-						return api.answer(n, req)
+						return api.response(n, req)
 					})
 					next := new(reconcileNext)
 					params := ittybit.ReconcileParams{Checkpoint: ittybit.ReconcileCheckpoint{Since: reconcileStart.Add(-time.Minute), Open: []string{"task_900"}}}

@@ -30,14 +30,14 @@ var (
 )
 
 func TestCreate_doesNotRepeatAPostCutAfterSending(t *testing.T) {
-	for name, answer := range map[string]string{
-		"no answer":      "",
+	for name, response := range map[string]string{
+		"no response":    "",
 		"half a header":  "HTTP/1.1 201 Cre",
 		"half a body":    apiTaskHeader + `{"id":"task_1"`,
 		"no HTTP at all": "garbage\r\n\r\n",
 	} {
 		base, seen := rawServer(t, func(_ int, conn net.Conn) bool {
-			_, _ = io.WriteString(conn, answer)
+			_, _ = io.WriteString(conn, response)
 			return false
 		})
 		_, err := apitest.Client(t, base).Tasks.Create(t.Context(), apiNSFW)
@@ -169,8 +169,8 @@ var apiUnclear = map[string]http.HandlerFunc{
 }
 
 func TestCreate_unclearOutcomesAreNeitherRepeatedNorHidden(t *testing.T) {
-	for name, answer := range apiUnclear {
-		server, seen := apitest.Server(t, answer)
+	for name, response := range apiUnclear {
+		server, seen := apitest.Server(t, response)
 		client := apitest.Client(t, server.URL)
 		task, err := client.Tasks.Create(t.Context(), apiNSFW)
 		require.ErrorIs(t, err, ittybit.ErrOutcomeUnknown, name)
@@ -194,11 +194,11 @@ func TestCreate_transportWithoutATraceLeavesTheOutcomeOpen(t *testing.T) {
 }
 
 func TestCreate_repeatsUnclearOutcomesWhereThePolicySaysSo(t *testing.T) {
-	for name, answer := range apiUnclear {
+	for name, response := range apiUnclear {
 		if name == "307" {
 			continue // it would come again
 		}
-		server, seen := apitest.Server(t, answer, apitest.Respond(201, apitest.Task))
+		server, seen := apitest.Server(t, response, apitest.Respond(201, apitest.Task))
 		_, err := apitest.Client(t, server.URL, apiAmbiguous).Tasks.Create(t.Context(), apiNSFW)
 		require.NoError(t, err, name)
 		requests := seen.All()
@@ -270,7 +270,7 @@ func TestRetry_idempotentCallsAreRepeatedAfterEveryPassingFailure(t *testing.T) 
 	}
 }
 
-func TestRetry_undecodableAnswersToGetAreNotRepeated(t *testing.T) {
+func TestRetry_undecodableResponseToGetAreNotRepeated(t *testing.T) {
 	server, seen := apitest.Server(t, apitest.Respond(200, `<html>`))
 	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "cannot use the response (status 200)")

@@ -47,8 +47,8 @@ type h2Step struct {
 	frames func(stream uint32) []byte
 }
 
-// h2Answer answers 201 with a task. The status is a literal, its name the 8th of HPACK's table.
-func h2Answer(stream uint32) []byte {
+// h2Response responds 201 with a task. The status is a literal, its name the 8th of HPACK's table.
+func h2Response(stream uint32) []byte {
 	headers := h2Frame(h2Headers, h2EndHeaders, stream, append([]byte{8, 3}, "201"...)...)
 	return append(headers, h2Frame(h2Data, h2EndStream, stream, []byte(apitest.Task)...)...)
 }
@@ -189,7 +189,7 @@ func TestCreate_overHTTP2IsRepeatedOnlyWhereItWasRefused(t *testing.T) {
 	} {
 		for before := range 2 { // GETs on the same connection
 			t.Run(name+[]string{"", ", connection reused"}[before], func(t *testing.T) {
-				steps := []h2Step{{frames: h2Answer}, test.first, {frames: h2Answer}}
+				steps := []h2Step{{frames: h2Response}, test.first, {frames: h2Response}}
 				server, base := newH2Server(t, steps[1-before:]...)
 				transport := &http.Transport{Protocols: new(http.Protocols)}
 				transport.Protocols.SetUnencryptedHTTP2(true)
@@ -236,7 +236,7 @@ func TestCreate_overHTTP2IsNotRepeatedByATransportThatIsTakenAsItIs(t *testing.T
 	registered.RegisterProtocol("http", speaking())
 	for name, transport := range map[string]*http.Transport{"set up so": speaking(), "by another one": registered} {
 		t.Run(name, func(t *testing.T) {
-			server, base := newH2Server(t, h2Step{frames: h2Resets(h2ProtocolError)}, h2Step{frames: h2Answer})
+			server, base := newH2Server(t, h2Step{frames: h2Resets(h2ProtocolError)}, h2Step{frames: h2Response})
 			client, err := ittybit.NewClient("key", ittybit.WithBaseURL(base), ittybit.WithHTTPClient(&http.Client{Transport: transport}))
 			require.NoError(t, err)
 			_, err = client.Tasks.Create(t.Context(), apiNSFW)

@@ -14,7 +14,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// unreliable is a transport to an API behind a proxy that refuses, cuts, delays and answers with
+// unreliable is a transport to an API behind a proxy that refuses, cuts, delays and responds with
 // the statuses of CDNs, at random. It counts which tasks were made.
 type unreliable struct {
 	requests atomic.Int64

@@ -19,7 +19,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// waitFailures are what an API that is away answers, or something in front of it.
+// waitFailures are what an API that is away responds, or something in front of it.
 var waitFailures = map[string]func() (*http.Response, error){
 	"no connection": func() (*http.Response, error) { return nil, errCut },
 	"503":           func() (*http.Response, error) { return apitest.Response(503, `{"message":"we are moving"}`) },

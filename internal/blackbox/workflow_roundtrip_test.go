@@ -18,7 +18,7 @@ var apiStepTexts = map[string]string{
 	"webhook":                `{"kind":"webhook","url":"https://your-app.com/hook","ref":"notify-server"}`,
 	"typed options":          `{"kind":"video","format":"mp4","quality":75,"width":"50%","height":720,"fps":29.97,"start":1.5,"ref":"r"}`,
 	"unknown kind":           `{"kind":"hologram","depth":3,"nested":{"a":[1,{"b":null}]}}`,
-	"unknown members":        `{"kind":"image","filename":"a.png","metadata":{"deep":{"er":[1,2,{"x":null}]}},"id":"step_1"}`,
+	"unknown fields":         `{"kind":"image","filename":"a.png","metadata":{"deep":{"er":[1,2,{"x":null}]}},"id":"step_1"}`,
 	"no kind":                `{"ref":"x","task":"video"}`,
 	"empty":                  `{}`,
 	"nested next":            `{"kind":"speech","next":[{"kind":"subtitle","next":[{"kind":"webhook","url":"https://x.example/","odd":1}]},{"kind":"nsfw"}]}`,
@@ -147,8 +147,8 @@ func TestUpdate_sendsBackStepsThatWereReadAsTheyWere(t *testing.T) {
 		`[{"kind":"webhook","url":["https://your-app.com"]}]`,
 		`[{"kind":"conditions","conditions":"kind=video","next":[{"kind":"video"}]}]`,
 	} {
-		answer := `{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":` + workflow + `,"status":"active"}`
-		client, seen := apitest.Fake(t, apitest.Always(200, answer))
+		response := `{"id":"auto_1","trigger":{"kind":"event","event":"media.created"},"workflow":` + workflow + `,"status":"active"}`
+		client, seen := apitest.Fake(t, apitest.Always(200, response))
 		automation, err := client.Automations.Get(t.Context(), "auto_1")
 		require.NoError(t, err, workflow)
 		_, err = client.Automations.Update(t.Context(), "auto_1", ittybit.AutomationUpdateParams{Workflow: automation.Workflow})

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestObject_readsEachMemberOnce(t *testing.T) {
+func TestObject_readsEachFieldOnce(t *testing.T) {
 	text := []byte(" \r\n\t{ \"a\" : \"x\\\"]}\" , \"\\u0062\\n\":[{\"c\":\"}\"},[\"\\\\\"]],\"\":-1.5e3 , \"d\":null}\n")
 	var names, values []string
 	object := NewObject(text)
@@ -184,7 +184,7 @@ func TestObject_namesTheFieldsThatCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, object.Err(), `field "parts": `)
 }
 
-func TestNewObject_whatIsNoObjectHasNoMembersAndAnError(t *testing.T) {
+func TestNewObject_whatIsNoObjectHasNoFieldsAndAnError(t *testing.T) {
 	for _, text := range []string{``, ` `, `null`, `[]`, `"{}"`, `1`} {
 		object := NewObject([]byte(text))
 		assert.False(t, object.Next(), text)

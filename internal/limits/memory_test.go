@@ -151,7 +151,7 @@ func measureFlood(t *testing.T, body []byte, signature string, newHandler func(h
 	return result
 }
 
-// handles says whether the handler passes the barrier itself, with what it answers 200.
+// handles says whether the handler passes the barrier itself, with what it responds 200.
 func handles(handler http.Handler) bool {
 	_, ok := handler.(*ittybit.WebhookHandler)
 	return ok

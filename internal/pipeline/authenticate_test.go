@@ -25,9 +25,9 @@ func TestAuthenticate_aRedirectTakesTheKeyToItsOwnSchemeAndHostOnly(t *testing.T
 	} {
 		r := get
 		r.Header = http.Header{"X-Mine": {"1"}}
-		s, _, err := do(t.Context(), t, r, nil, answer(302, "", "Location", target), answer(200, "{}"))
+		s, _, err := do(t.Context(), t, r, nil, response(302, "", "Location", target), response(200, "{}"))
 		require.NoError(t, err, target)
-		require.Equal(t, 2, s.tries(), target)
+		require.Equal(t, 2, s.attempts(), target)
 		assert.Equal(t, "Bearer "+testKey, s.requests[0].Header.Get("Authorization"))
 		got := s.requests[1].Header.Get("Authorization")
 		assert.Equal(t, want != "", got == want && got != "", target)
@@ -49,9 +49,9 @@ func TestAuthenticate_aCallersPolicyAndJarDoNotChangeIt(t *testing.T) {
 			assert.Empty(t, via[0].Header.Get("Authorization"), "nobody else gets to see it")
 			return nil
 		}
-	}, answer(302, "", "Location", "https://evil.example/", "Set-Cookie", "a=b"), answer(200, "{}"))
+	}, response(302, "", "Location", "https://evil.example/", "Set-Cookie", "a=b"), response(200, "{}"))
 	require.NoError(t, err)
-	require.Equal(t, 2, s.tries())
+	require.Equal(t, 2, s.attempts())
 	assert.Equal(t, 1, asked)
 	assert.Empty(t, s.requests[1].Header.Get("Authorization"))
 }
@@ -59,7 +59,7 @@ func TestAuthenticate_aCallersPolicyAndJarDoNotChangeIt(t *testing.T) {
 func TestAuthenticate_anonymousCallsHaveNoKey(t *testing.T) {
 	r := get
 	r.Anonymous = true
-	s, _, err := do(t.Context(), t, r, nil, answer(200, "{}"))
+	s, _, err := do(t.Context(), t, r, nil, response(200, "{}"))
 	require.NoError(t, err)
 	assert.NotContains(t, s.requests[0].Header, "Authorization")
 }
@@ -69,7 +69,7 @@ func TestTransport_oneThatChangesItsRequestInPlaceChangesThatTryOnly(t *testing.
 	meddling := func(status int, header ...string) roundTrip {
 		return func(req *http.Request) (*http.Response, error) {
 			seen = append(seen, req.URL.String()+" "+req.Header.Get("Accept")+" "+req.Header.Get("Authorization"))
-			resp, err := answer(status, "{}", header...)(req)
+			resp, err := response(status, "{}", header...)(req)
 			req.URL.Path, req.URL.Host = "/proxy"+req.URL.Path, "gateway.example"
 			req.Header["Accept"][0] += ";q=1"
 			req.Header.Set("Accept-Version", "0")
@@ -80,7 +80,7 @@ func TestTransport_oneThatChangesItsRequestInPlaceChangesThatTryOnly(t *testing.
 		steps := []roundTrip{meddling(503), meddling(503), meddling(302, "Location", "https://gateway.example/files"), meddling(200)}
 		s, _, err := do(t.Context(), t, get, nil, steps...)
 		require.NoError(t, err)
-		require.Equal(t, 4, s.tries())
+		require.Equal(t, 4, s.attempts())
 	})
 	first := "https://api.example/v1/tasks/task_1 application/json Bearer " + testKey
 	assert.Equal(t, []string{first, first, first, "https://gateway.example/files application/json "}, seen)

@@ -64,10 +64,10 @@ func TestBuild_lastWordIsTheCallers(t *testing.T) {
 }
 
 func TestDo_givesTheErrorOfARequestThatCannotBeMade(t *testing.T) {
-	s, resp, err := do(context.Background(), t, Request{Method: "BAD METHOD", Path: "/tasks"}, nil, answer(200, "{}"))
+	s, resp, err := do(context.Background(), t, Request{Method: "BAD METHOD", Path: "/tasks"}, nil, response(200, "{}"))
 	require.ErrorContains(t, err, "ittybit: BAD METHOD /tasks")
 	assert.Zero(t, resp)
-	assert.Zero(t, s.tries())
+	assert.Zero(t, s.attempts())
 }
 
 // build makes the request of a call.

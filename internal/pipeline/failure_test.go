@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFailure_plainAnswerIsNotWrapped(t *testing.T) {
-	_, _, err := do(t.Context(), t, get, nil, answer(404, "gone"))
+func TestFailure_plainResponseIsNotWrapped(t *testing.T) {
+	_, _, err := do(t.Context(), t, get, nil, response(404, "gone"))
 	_, plain := err.(*statusError) //nolint:errorlint // it must be the plain error
 	assert.True(t, plain, "%T", err)
 }
@@ -28,15 +28,15 @@ func TestFailure_namesRequestReasonAndAttempts(t *testing.T) {
 		_, _, err = do(t.Context(), t, create, nil, cut)
 		require.EqualError(t, err, "ittybit: POST https://api.example/v1/tasks: outcome unknown, it may have been carried out: connection cut")
 
-		_, _, err = do(t.Context(), t, create, nil, answer(500, "oops"))
+		_, _, err = do(t.Context(), t, create, nil, response(500, "oops"))
 		require.EqualError(t, err, "ittybit: outcome unknown, it may have been carried out: POST https://api.example/v1/tasks: 500: oops")
 
-		_, _, err = do(t.Context(), t, get, nil, answer(503, "busy"), refused)
+		_, _, err = do(t.Context(), t, get, nil, response(503, "busy"), refused)
 		require.EqualError(t, err, "ittybit: GET https://api.example/v1/tasks/task_1: connection cut; last response: GET https://api.example/v1/tasks/task_1: 503: busy (after 4 attempts)")
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, _, err = do(ctx, t, get, nil, answer(503, "busy", "Retry-After", "9"))
+		_, _, err = do(ctx, t, get, nil, response(503, "busy", "Retry-After", "9"))
 		require.EqualError(t, err, "ittybit: GET https://api.example/v1/tasks/task_1: 503: busy; not tried again: context deadline exceeded")
 	})
 }
@@ -44,7 +44,7 @@ func TestFailure_namesRequestReasonAndAttempts(t *testing.T) {
 func TestFailure_matchesWhatItHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, _, err := do(ctx, t, create, func(c *Config) { c.Policy.RetryAmbiguousPosts = true }, answer(500, "oops"),
+		_, _, err := do(ctx, t, create, func(c *Config) { c.Policy.RetryAmbiguousPosts = true }, response(500, "oops"),
 			func(req *http.Request) (*http.Response, error) {
 				traceOf(req).wrote()
 				cancel()

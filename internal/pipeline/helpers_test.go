@@ -24,7 +24,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// script answers one attempt after the other; the last step answers all further ones.
+// script responds to one attempt after the other, and by its last step to all further ones.
 type script struct {
 	steps    []roundTrip
 	requests []*http.Request
@@ -46,10 +46,10 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	return step(req)
 }
 
-func (s *script) tries() int { return len(s.requests) }
+func (s *script) attempts() int { return len(s.requests) }
 
-// answer is a step that answers; header is name, value, name, value, …
-func answer(status int, body string, header ...string) roundTrip {
+// response is a step that responds; header is name, value, name, value, …
+func response(status int, body string, header ...string) roundTrip {
 	return func(req *http.Request) (*http.Response, error) {
 		traceOf(req).wrote()
 		resp := &http.Response{

@@ -16,7 +16,7 @@ import (
 func TestLog_writesALineForEachTry(t *testing.T) {
 	logger, lines := debugLog()
 	_, _, err := do(t.Context(), t, get, func(c *Config) { c.Logger = logger; c.Policy.MinWait, c.Policy.MaxWait = 1, 1 },
-		refused, answer(500, "x"), answer(200, "{}"))
+		refused, response(500, "x"), response(200, "{}"))
 	require.NoError(t, err)
 	assert.Equal(t, 3, strings.Count(lines.String(), `level=DEBUG msg="ittybit: request"`))
 	assert.Equal(t, 2, strings.Count(lines.String(), `level=WARN msg="ittybit: trying again"`))
@@ -31,11 +31,11 @@ func TestLog_writesALineForEachTry(t *testing.T) {
 func TestLog_isSilentBelowItsLevelAndWithoutALogger(t *testing.T) {
 	_, lines := debugLog()
 	quiet := slog.New(slog.NewTextHandler(lines, &slog.HandlerOptions{Level: slog.LevelError}))
-	_, _, err := do(t.Context(), t, get, func(c *Config) { c.Logger = quiet }, answer(200, "{}"))
+	_, _, err := do(t.Context(), t, get, func(c *Config) { c.Logger = quiet }, response(200, "{}"))
 	require.NoError(t, err)
 	assert.Empty(t, lines.String())
 
-	_, _, err = do(t.Context(), t, get, nil, answer(200, "{}"))
+	_, _, err = do(t.Context(), t, get, nil, response(200, "{}"))
 	require.NoError(t, err)
 }
 
@@ -48,7 +48,7 @@ func TestLog_neverHoldsAKeyOrASignature(t *testing.T) {
 	r := get
 	r.Path, r.Query = "/tasks/"+testKey, url.Values{"signature": {"s3cret"}}
 	_, _, err := do(t.Context(), t, r, func(c *Config) { c.Logger = logger; c.Policy.MinWait, c.Policy.MaxWait = 1, 1 }, leak,
-		answer(500, testKey+" signature=s3cret"), answer(404, testKey))
+		response(500, testKey+" signature=s3cret"), response(404, testKey))
 	require.Error(t, err)
 	require.Equal(t, 5, strings.Count(lines.String(), "\n"))
 	assert.NotContains(t, lines.String(), testKey)

@@ -38,7 +38,7 @@ const (
 var (
 	errTooManyRedirects = errors.New("stopped after 10 redirects")
 	errResponseTooLarge = fmt.Errorf("the response is larger than %d MiB", maxResponseBytes>>20)
-	errNotJSON          = errors.New("the response is neither empty nor JSON: does a proxy answer in place of Ittybit?")
+	errNotJSON          = errors.New("the response is neither empty nor JSON: does a proxy respond in place of Ittybit?")
 	errNoBudget         = errors.New("not tried again: the retry budget of this client is used up")
 )
 
@@ -264,7 +264,7 @@ func (c *call) classifySuccess() bool {
 }
 
 // decode gives a success to the decoder. Where nobody asks what it says, it must all the same
-// be one: a captive portal and a proxy's login page answer 200 too.
+// be one: a captive portal and a proxy's login page respond 200 too.
 func (c *call) decode() error {
 	if c.request.Decoder != nil {
 		return c.request.Decoder.Decode(c.response)
@@ -275,7 +275,7 @@ func (c *call) decode() error {
 	return nil
 }
 
-// classifyStatus: the service answered, and said no.
+// classifyStatus: the service has responded, and said no.
 func (c *call) classifyStatus(code int) bool {
 	c.retryAfter, c.hasRetryAfter = parseRetryAfter(c.response.Header, time.Now())
 	c.free = code == http.StatusTooManyRequests && c.hasRetryAfter

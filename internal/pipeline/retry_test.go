@@ -28,12 +28,12 @@ func TestRetry_triesIdempotentMethodsAgain(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodPatch, http.MethodPut, http.MethodDelete, http.MethodPost} {
 			r := Request{Method: method, Path: "/signatures", Body: []byte("{}"), IdempotencyKey: "k"} // a POST that creates nothing
 			for _, failure := range []roundTrip{
-				refused, cut, silent, answer(408, ""), answer(429, ""), answer(500, ""), answer(502, ""), answer(503, ""), answer(504, ""),
+				refused, cut, silent, response(408, ""), response(429, ""), response(500, ""), response(502, ""), response(503, ""), response(504, ""),
 				cutOff(200),
 			} {
-				s, resp, err := do(t.Context(), t, r, nil, failure, answer(200, "{}"))
+				s, resp, err := do(t.Context(), t, r, nil, failure, response(200, "{}"))
 				require.NoError(t, err)
-				assert.Equal(t, 2, s.tries())
+				assert.Equal(t, 2, s.attempts())
 				assert.Equal(t, 2, resp.Attempts)
 				assert.Equal(t, []string{"{}", "{}"}, s.bodies)
 			}
@@ -44,7 +44,7 @@ func TestRetry_triesIdempotentMethodsAgain(t *testing.T) {
 // cutOff is a response whose body breaks off.
 func cutOff(status int) roundTrip {
 	return func(req *http.Request) (*http.Response, error) {
-		resp, err := answer(status, "")(req)
+		resp, err := response(status, "")(req)
 		resp.Body = cutBody{strings.NewReader(`{"id":"task`)}
 		return resp, err
 	}
@@ -54,11 +54,11 @@ func TestRetry_doesNotRepeatWhatWillNotChange(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for _, status := range []int{302, 304, 400, 401, 402, 403, 404, 405, 409, 410, 422, 501, 505} {
 			for _, r := range []Request{get, create, remove} {
-				s, _, err := do(t.Context(), t, r, nil, answer(status, ""))
+				s, _, err := do(t.Context(), t, r, nil, response(status, ""))
 				var problem *statusError
 				require.ErrorAs(t, err, &problem)
 				assert.Equal(t, status, problem.StatusCode)
-				assert.Equal(t, 1, s.tries(), "%s, %d", r.Method, status)
+				assert.Equal(t, 1, s.attempts(), "%s, %d", r.Method, status)
 			}
 		}
 	})
@@ -68,14 +68,14 @@ func TestRetry_creatingCallsOnlyWhereNothingHasHappened(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for name, failure := range map[string]roundTrip{
 			"refused":                  refused,
-			"429":                      answer(429, ""),
-			"429 with Retry-After":     answer(429, "", "Retry-After", "2"),
-			"503 with Retry-After":     answer(503, "", "Retry-After", "2"),
-			"503 with Retry-After 0":   answer(503, "", "Retry-After", "0"),
-			"503 with a date":          answer(503, "", "Retry-After", "Sat, 01 Jan 2000 00:00:02 GMT"),
+			"429":                      response(429, ""),
+			"429 with Retry-After":     response(429, "", "Retry-After", "2"),
+			"503 with Retry-After":     response(503, "", "Retry-After", "2"),
+			"503 with Retry-After 0":   response(503, "", "Retry-After", "0"),
+			"503 with a date":          response(503, "", "Retry-After", "Sat, 01 Jan 2000 00:00:02 GMT"),
 			"a connection, no request": func(req *http.Request) (*http.Response, error) { traceOf(req).got(); return nil, errCut },
 		} {
-			s, resp, err := do(t.Context(), t, create, nil, failure, answer(201, "{}"))
+			s, resp, err := do(t.Context(), t, create, nil, failure, response(201, "{}"))
 			require.NoError(t, err, name)
 			assert.Equal(t, 2, resp.Attempts, name)
 			assert.Equal(t, []string{string(create.Body), string(create.Body)}, s.bodies, name)
@@ -89,15 +89,15 @@ func TestRetry_creatingCallsOnlyWhereNothingHasHappened(t *testing.T) {
 var ambiguous = map[string]roundTrip{
 	"cut":                       cut,
 	"no trace":                  silent,
-	"500":                       answer(500, ""),
-	"502":                       answer(502, ""),
-	"503":                       answer(503, ""),
-	"503, Retry-After nonsense": answer(503, "", "Retry-After", "soon"),
-	"503, Retry-After negative": answer(503, "", "Retry-After", "-1"),
-	"504":                       answer(504, ""),
-	"507":                       answer(507, ""),
+	"500":                       response(500, ""),
+	"502":                       response(502, ""),
+	"503":                       response(503, ""),
+	"503, Retry-After nonsense": response(503, "", "Retry-After", "soon"),
+	"503, Retry-After negative": response(503, "", "Retry-After", "-1"),
+	"504":                       response(504, ""),
+	"507":                       response(507, ""),
 	"201 breaking off":          cutOff(201),
-	"201 that says nothing":     answer(201, "<html>"),
+	"201 that says nothing":     response(201, "<html>"),
 }
 
 func creating() Request {
@@ -113,9 +113,9 @@ func creating() Request {
 
 func TestRetry_neverRepeatsWhatMayHaveActed(t *testing.T) {
 	for name, failure := range ambiguous {
-		s, resp, err := do(t.Context(), t, creating(), nil, failure, answer(201, "{}"))
+		s, resp, err := do(t.Context(), t, creating(), nil, failure, response(201, "{}"))
 		require.ErrorIs(t, err, ErrOutcomeUnknown, name)
-		assert.Equal(t, 1, s.tries(), name)
+		assert.Equal(t, 1, s.attempts(), name)
 		assert.Equal(t, 1, resp.Attempts, name)
 	}
 }
@@ -123,19 +123,19 @@ func TestRetry_neverRepeatsWhatMayHaveActed(t *testing.T) {
 func TestRetry_repeatsAmbiguousPostsWhenAskedTo(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for name, failure := range ambiguous {
-			s, _, err := do(t.Context(), t, creating(), func(c *Config) { c.Policy.RetryAmbiguousPosts = true }, failure, answer(201, "{}"))
+			s, _, err := do(t.Context(), t, creating(), func(c *Config) { c.Policy.RetryAmbiguousPosts = true }, failure, response(201, "{}"))
 			require.NoError(t, err, name)
-			assert.Equal(t, 2, s.tries(), name)
+			assert.Equal(t, 2, s.attempts(), name)
 		}
 	})
 }
 
 func TestRetry_unknownOutcomeIsNotForgotten(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		for name, later := range map[string]roundTrip{"refused": refused, "429": answer(429, ""), "400": answer(400, "")} {
+		for name, later := range map[string]roundTrip{"refused": refused, "429": response(429, ""), "400": response(400, "")} {
 			s, _, err := do(t.Context(), t, creating(), func(c *Config) { c.Policy.RetryAmbiguousPosts = true }, cut, later)
 			require.ErrorIs(t, err, ErrOutcomeUnknown, name)
-			assert.Greater(t, s.tries(), 1, name)
+			assert.Greater(t, s.attempts(), 1, name)
 		}
 	})
 }
@@ -143,9 +143,9 @@ func TestRetry_unknownOutcomeIsNotForgotten(t *testing.T) {
 func TestRetry_redirectOfACreatingCallLeavesItsOutcomeOpen(t *testing.T) {
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		s, resp, err := do(t.Context(), t, create, func(c *Config) { c.Policy.RetryAmbiguousPosts = true },
-			answer(status, "", "Location", "https://api.example/elsewhere"))
+			response(status, "", "Location", "https://api.example/elsewhere"))
 		require.ErrorIs(t, err, ErrOutcomeUnknown)
-		assert.Equal(t, 1, s.tries(), "a redirect is not followed, and would come again")
+		assert.Equal(t, 1, s.attempts(), "a redirect is not followed, and would come again")
 		assert.Equal(t, status, resp.StatusCode)
 	}
 }
@@ -164,20 +164,20 @@ func TestRetry_permanentErrorsAreNotTriedAgain(t *testing.T) {
 			})
 			require.ErrorIs(t, err, permanent, name)
 			require.NotErrorIs(t, err, ErrOutcomeUnknown, name)
-			assert.Equal(t, 1, s.tries(), name)
+			assert.Equal(t, 1, s.attempts(), name)
 		}
 	}
 }
 
 func TestRetry_deleteOfWhatIsGoneOnALaterTryIsASuccess(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		_, resp, err := do(t.Context(), t, remove, nil, cut, answer(404, ""))
+		_, resp, err := do(t.Context(), t, remove, nil, cut, response(404, ""))
 		require.NoError(t, err)
 		assert.Equal(t, 404, resp.StatusCode)
 
-		_, _, err = do(t.Context(), t, remove, nil, answer(404, ""))
+		_, _, err = do(t.Context(), t, remove, nil, response(404, ""))
 		require.Error(t, err, "on the first attempt it is an error")
-		_, _, err = do(t.Context(), t, get, nil, cut, answer(404, ""))
+		_, _, err = do(t.Context(), t, get, nil, cut, response(404, ""))
 		require.Error(t, err, "and for other methods too")
 	})
 }
@@ -185,40 +185,40 @@ func TestRetry_deleteOfWhatIsGoneOnALaterTryIsASuccess(t *testing.T) {
 func TestRetry_triesNoMoreThanMaxAttempts(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for _, attempts := range []int{1, 2, 7} {
-			s, resp, err := do(t.Context(), t, get, func(c *Config) { c.Policy.MaxAttempts = attempts }, answer(503, ""))
+			s, resp, err := do(t.Context(), t, get, func(c *Config) { c.Policy.MaxAttempts = attempts }, response(503, ""))
 			var problem *statusError
 			require.ErrorAs(t, err, &problem)
-			assert.Equal(t, attempts, s.tries())
+			assert.Equal(t, attempts, s.attempts())
 			assert.Equal(t, attempts, resp.Attempts)
 		}
 	})
 }
 
-// waited gives how long a call of two tries waited between them.
+// waited gives how long a call of two attempts waited between them.
 func waited(t *testing.T, first roundTrip) time.Duration {
 	t.Helper()
 	start := time.Now()
-	_, _, err := do(t.Context(), t, get, nil, first, answer(200, "{}"))
+	_, _, err := do(t.Context(), t, get, nil, first, response(200, "{}"))
 	require.NoError(t, err)
 	return time.Since(start)
 }
 
 func TestRetry_waitsAsLongAsRetryAfterSays(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		assert.Equal(t, 7*time.Second, waited(t, answer(429, "", "Retry-After", "7")))
-		assert.Equal(t, 30*time.Second, waited(t, answer(503, "", "Retry-After", "30")))
-		assert.Zero(t, waited(t, answer(503, "", "Retry-After", "0")))
+		assert.Equal(t, 7*time.Second, waited(t, response(429, "", "Retry-After", "7")))
+		assert.Equal(t, 30*time.Second, waited(t, response(503, "", "Retry-After", "30")))
+		assert.Zero(t, waited(t, response(503, "", "Retry-After", "0")))
 		date := time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)
-		assert.Equal(t, 9*time.Second, waited(t, answer(503, "", "Retry-After", date)))
+		assert.Equal(t, 9*time.Second, waited(t, response(503, "", "Retry-After", date)))
 		past := time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)
-		assert.Zero(t, waited(t, answer(503, "", "Retry-After", past)))
+		assert.Zero(t, waited(t, response(503, "", "Retry-After", past)))
 	})
 }
 
 func TestRetry_oldRetryAfterDoesNotRuleALaterTry(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		start := time.Now()
-		_, _, err := do(t.Context(), t, get, nil, answer(503, "", "Retry-After", "7"), cut, answer(200, "{}"))
+		_, _, err := do(t.Context(), t, get, nil, response(503, "", "Retry-After", "7"), cut, response(200, "{}"))
 		require.NoError(t, err)
 		assert.GreaterOrEqual(t, time.Since(start), 7*time.Second)
 		assert.Less(t, time.Since(start), 8*time.Second, "the second wait is backoff, of at most 1 s")
@@ -230,11 +230,11 @@ func TestRetry_tooLongARetryAfterIsNotWaitedFor(t *testing.T) {
 		for _, value := range []string{"31", "3600", "99999999999999", "9223372036854775807", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)} {
 			for _, r := range []Request{get, create} {
 				start := time.Now()
-				s, _, err := do(t.Context(), t, r, nil, answer(429, "", "Retry-After", value))
+				s, _, err := do(t.Context(), t, r, nil, response(429, "", "Retry-After", value))
 				problem, ok := err.(*statusError) //nolint:errorlint // it must be the plain error
 				require.True(t, ok, "%v", err)
 				assert.Greater(t, problem.RetryAfter, 30*time.Second)
-				assert.Equal(t, 1, s.tries())
+				assert.Equal(t, 1, s.attempts())
 				assert.Zero(t, time.Since(start))
 			}
 		}
@@ -265,14 +265,14 @@ func TestRetry_contextEndingDuringAWaitReturnsAtOnce(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(3*time.Second, cancel)
 			start := time.Now()
-			s, _, err := do(ctx, t, r, nil, answer(429, "busy", "Retry-After", "20"))
+			s, _, err := do(ctx, t, r, nil, response(429, "busy", "Retry-After", "20"))
 			require.ErrorIs(t, err, context.Canceled)
 			var problem *statusError
 			require.ErrorAs(t, err, &problem, "the last response is there too")
 			assert.Equal(t, 20*time.Second, problem.RetryAfter)
 			require.NotErrorIs(t, err, ErrOutcomeUnknown)
 			assert.Equal(t, 3*time.Second, time.Since(start))
-			assert.Equal(t, 1, s.tries())
+			assert.Equal(t, 1, s.attempts())
 		}
 	})
 }
@@ -282,16 +282,16 @@ func TestRetry_doesNotBeginAWaitThatOutlastsTheDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		start := time.Now()
-		s, _, err := do(ctx, t, get, nil, answer(503, "", "Retry-After", "5"))
+		s, _, err := do(ctx, t, get, nil, response(503, "", "Retry-After", "5"))
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		var problem *statusError
 		require.ErrorAs(t, err, &problem)
 		assert.Zero(t, time.Since(start))
-		assert.Equal(t, 1, s.tries())
+		assert.Equal(t, 1, s.attempts())
 
-		s, _, err = do(ctx, t, get, nil, answer(503, "", "Retry-After", "4"), answer(200, "{}"))
+		s, _, err = do(ctx, t, get, nil, response(503, "", "Retry-After", "4"), response(200, "{}"))
 		require.NoError(t, err, "a shorter one is")
-		assert.Equal(t, 2, s.tries())
+		assert.Equal(t, 2, s.attempts())
 	})
 }
 
@@ -299,10 +299,10 @@ func TestRetry_contextThatHasEndedSendsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, r := range []Request{get, create} {
-		s, _, err := do(ctx, t, r, nil, answer(200, "{}"))
+		s, _, err := do(ctx, t, r, nil, response(200, "{}"))
 		require.ErrorIs(t, err, context.Canceled)
 		require.NotErrorIs(t, err, ErrOutcomeUnknown)
-		assert.Zero(t, s.tries())
+		assert.Zero(t, s.attempts())
 	}
 }
 
@@ -318,7 +318,7 @@ func TestRetry_contextEndingInATryIsFinal(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 		require.ErrorIs(t, err, cause)
 		require.ErrorIs(t, err, ErrOutcomeUnknown)
-		assert.Equal(t, 1, s.tries())
+		assert.Equal(t, 1, s.attempts())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	s, _, err := do(ctx, t, get, nil, func(*http.Request) (*http.Response, error) {
@@ -326,7 +326,7 @@ func TestRetry_contextEndingInATryIsFinal(t *testing.T) {
 		return nil, context.Canceled
 	})
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, 1, s.tries())
+	assert.Equal(t, 1, s.attempts())
 }
 
 // zeros is an endless body.
@@ -335,17 +335,17 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 func (zeros) Close() error               { return nil }
 
-func TestRetry_boundsWhatIsReadOfAnAnswer(t *testing.T) {
+func TestRetry_boundsWhatIsReadOfAnResponse(t *testing.T) {
 	endless := func(status int) roundTrip {
 		return func(req *http.Request) (*http.Response, error) {
-			resp, err := answer(status, "")(req)
+			resp, err := response(status, "")(req)
 			resp.Body = io.NopCloser(zeros{})
 			return resp, err
 		}
 	}
 	s, _, err := do(t.Context(), t, get, nil, endless(200))
 	require.ErrorIs(t, err, errResponseTooLarge)
-	assert.Equal(t, 1, s.tries(), "it would be as large again")
+	assert.Equal(t, 1, s.attempts(), "it would be as large again")
 
 	_, resp, err := do(t.Context(), t, get, nil, endless(400))
 	var problem *statusError

@@ -56,7 +56,7 @@ func TestTrace_startsAnewForEachTry(t *testing.T) {
 func TestTrace_callsTheCallersHooksToo(t *testing.T) {
 	asked := 0
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { asked++ }})
-	_, _, err := do(ctx, t, get, nil, answer(200, "{}"))
+	_, _, err := do(ctx, t, get, nil, response(200, "{}"))
 	require.NoError(t, err)
 	assert.Equal(t, 1, asked)
 }

@@ -34,7 +34,7 @@ var (
 // ones stay.
 type Source struct {
 	fetch func(context.Context) ([][]byte, error) // also checks
-	fail  func(error)                             // is told why the last good ones stay in use
+	fail  func(error)                             // is given why the last good ones stay in use
 
 	current atomic.Pointer[fetched] // nil until the first call has ended
 	mu      sync.Mutex

@@ -41,7 +41,7 @@ func (p *uploadPut) final() bool { return p.End == p.Total-1 }
 type uploadStorage struct {
 	*httptest.Server
 
-	// hook may answer a PUT whose body has arrived; it reports whether it did.
+	// hook may respond to a PUT whose body has arrived; it reports whether it did.
 	hook func(put *uploadPut, w http.ResponseWriter, r *http.Request) bool
 	// discard keeps no bytes.
 	discard bool
@@ -157,8 +157,8 @@ func (s *uploadStorage) file(path string) []byte {
 	return s.files[path]
 }
 
-// tries counts the PUTs by where their chunk begins.
-func (s *uploadStorage) tries() map[int64]int {
+// attempts counts the PUTs by where their chunk begins.
+func (s *uploadStorage) attempts() map[int64]int {
 	counts := map[int64]int{}
 	for _, put := range s.all() {
 		counts[put.Start]++
@@ -166,8 +166,8 @@ func (s *uploadStorage) tries() map[int64]int {
 	return counts
 }
 
-// uploadAnswer is a hook that answers the chunk that begins at start, at most times times.
-func uploadAnswer(start int64, times, status int, body string) func(*uploadPut, http.ResponseWriter, *http.Request) bool {
+// uploadResponse is a hook that responds to the chunk that begins at start, at most times times.
+func uploadResponse(start int64, times, status int, body string) func(*uploadPut, http.ResponseWriter, *http.Request) bool {
 	var mu sync.Mutex
 	return func(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
 		mu.Lock()

@@ -185,7 +185,7 @@ func TestUpload_againstTheLocalIttybit_triesAgainAfterFaults(t *testing.T) {
 	}
 }
 
-func TestUpload_againstTheLocalIttybit_takesEmptyAnswers(t *testing.T) {
+func TestUpload_againstTheLocalIttybit_takesEmptyResponse(t *testing.T) {
 	local := ittybittest.NewServer(ittybittest.WithEmptyUploadAnswers())
 	defer local.Close()
 	uploader, err := ittybit.NewUploader(uploadQuick)
@@ -274,10 +274,10 @@ func TestUpload_againstTheLocalIttybit_saysWhyItIsRefused(t *testing.T) {
 				require.ErrorContains(t, err, test.words[1:]) // the message begins with a capital letter
 				var failure *ittybit.UploadError
 				require.ErrorAs(t, err, &failure)
-				var answer *ittybit.APIError
-				if assert.Equal(t, test.status != 0, errors.As(err, &answer)) && answer != nil {
-					assert.Equal(t, test.status, answer.StatusCode)
-					assert.Equal(t, http.MethodPut, answer.Method)
+				var response *ittybit.APIError
+				if assert.Equal(t, test.status != 0, errors.As(err, &response)) && response != nil {
+					assert.Equal(t, test.status, response.StatusCode)
+					assert.Equal(t, http.MethodPut, response.Method)
 					assert.Empty(t, failure.Token, "nothing was kept")
 				}
 				for _, text := range []string{err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err)} {

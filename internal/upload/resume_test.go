@@ -122,7 +122,7 @@ func TestUpload_givesTheErrorOfItsBody(t *testing.T) {
 // uploadBegun begins an upload of data that ends early, and gives the token.
 func uploadBegun(t *testing.T, storage *uploadStorage, data []byte) ittybit.UploadToken {
 	t.Helper()
-	storage.setHook(uploadAnswer(3*uploadKiB, 1, http.StatusBadRequest, `{"message":"no"}`))
+	storage.setHook(uploadResponse(3*uploadKiB, 1, http.StatusBadRequest, `{"message":"no"}`))
 	params := uploadChunked(storage, bytes.NewReader(data), 0)
 	params.Concurrency = 1
 	_, err := uploadClient(t).Files.Upload(t.Context(), params)
@@ -163,7 +163,7 @@ func TestUpload_noticesAChangedBodyWhenItResumes(t *testing.T) {
 func TestUpload_saysWhatIttybitHasNotKept(t *testing.T) {
 	data := uploadBytes(9, 6*uploadKiB+1)
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(6*uploadKiB, -1, http.StatusAccepted, ""))
+	storage.setHook(uploadResponse(6*uploadKiB, -1, http.StatusAccepted, ""))
 	result, err := uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(data), 0))
 	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
 	assert.Nil(t, result)
@@ -171,25 +171,25 @@ func TestUpload_saysWhatIttybitHasNotKept(t *testing.T) {
 	for _, status := range []int{http.StatusNotFound, http.StatusGone} {
 		storage = newUploadStorage(t)
 		token := uploadBegun(t, storage, data)
-		storage.setHook(uploadAnswer(3*uploadKiB, -1, status, `{"message":"no such upload"}`))
+		storage.setHook(uploadResponse(3*uploadKiB, -1, status, `{"message":"no such upload"}`))
 		params := uploadChunked(storage, bytes.NewReader(data), 0)
 		params.Resume = token
 		_, err = uploadClient(t).Files.Upload(t.Context(), params)
 		require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
-		var answer *ittybit.APIError
-		require.ErrorAs(t, err, &answer)
-		assert.Equal(t, status, answer.StatusCode)
+		var response *ittybit.APIError
+		require.ErrorAs(t, err, &response)
+		assert.Equal(t, status, response.StatusCode)
 		assert.Equal(t, status == http.StatusNotFound, errors.Is(err, ittybit.ErrNotFound))
 	}
 
 	storage = newUploadStorage(t)
-	storage.setHook(uploadAnswer(uploadKiB, -1, http.StatusInsufficientStorage, `{"message":"full"}`))
+	storage.setHook(uploadResponse(uploadKiB, -1, http.StatusInsufficientStorage, `{"message":"full"}`))
 	_, err = uploadClient(t).Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(data), 0))
 	require.ErrorIs(t, err, ittybit.ErrServer)
-	var answer *ittybit.APIError
-	require.ErrorAs(t, err, &answer)
-	assert.Equal(t, http.StatusInsufficientStorage, answer.StatusCode)
-	assert.Equal(t, "full", answer.Message)
+	var response *ittybit.APIError
+	require.ErrorAs(t, err, &response)
+	assert.Equal(t, http.StatusInsufficientStorage, response.StatusCode)
+	assert.Equal(t, "full", response.Message)
 	assert.NotErrorIs(t, err, ittybit.ErrUploadIncomplete)
 }
 
@@ -285,7 +285,7 @@ func TestUpload_takesAPartOfAFileThatGrows(t *testing.T) {
 	assert.Equal(t, data, storage.file("/dir/x.mp4"))
 }
 
-// A server may answer by the headers alone and cut the connection, whatever the client's transport
+// A server may respond by the headers alone and cut the connection, whatever the client's transport
 // is.
 func TestUpload_givesTheRefusalOfAnyTransport(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -328,7 +328,7 @@ func TestUpload_givesTheRefusalOfAnyTransport(t *testing.T) {
 	assert.Zero(t, users.ExpectContinueTimeout, "the user's own is not changed")
 }
 
-// 300 chunks, each of which is answered 503 three times: more retries than a client has for a host
+// 300 chunks, each of which gets a 503 three times: more retries than a client has for a host
 // that is down, and all of them were worth it.
 func TestUpload_drawsOnNoRetryBudgetWhileItMakesProgress(t *testing.T) {
 	const chunks = 300
@@ -358,7 +358,7 @@ func TestUpload_drawsOnNoRetryBudgetWhileItMakesProgress(t *testing.T) {
 
 func TestUpload_drawsOnTheRetryBudgetWhereNothingIsConfirmed(t *testing.T) {
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(0, -1, http.StatusServiceUnavailable, ""))
+	storage.setHook(uploadResponse(0, -1, http.StatusServiceUnavailable, ""))
 	client := uploadClient(t)
 	for range 100 {
 		_, err := client.Files.Upload(t.Context(), uploadChunked(storage, bytes.NewReader(uploadBytes(22, 2*uploadKiB)), 0))

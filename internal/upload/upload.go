@@ -142,9 +142,9 @@ func (s *session) put(ctx context.Context, part part) error {
 		return s.explain(err, part)
 	case !complete:
 		s.dropResult(part)
-		return fmt.Errorf("ittybit: PUT %s: it was answered %d before it was sent whole", s.publicURL(), resp.StatusCode)
+		return fmt.Errorf("ittybit: PUT %s: the response %d came before the body was sent in full", s.publicURL(), resp.StatusCode)
 	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
-		return fmt.Errorf("%w: PUT %s: the last chunk was answered 202, as if others were missing", ErrIncomplete, s.publicURL())
+		return fmt.Errorf("%w: PUT %s: the response to the last chunk was 202, as if others were missing", ErrIncomplete, s.publicURL())
 	case part.finishes && s.size != 0 && s.size != s.source.size:
 		return fmt.Errorf("%w: PUT %s: the file has %d bytes in place of %d, says the response", ErrIncomplete, s.publicURL(), s.size, s.source.size)
 	case errors.Is(err, ErrUnconfirmed):

@@ -59,9 +59,9 @@ func TestUpload_sendsAPlainReaderOfOneChunkWithOnePut(t *testing.T) {
 	assert.Equal(t, data, storage.file("/dir/x.mp4"))
 }
 
-func TestUpload_takesAnAnswerThatSaysNothing(t *testing.T) {
+func TestUpload_takesAnResponseThatSaysNothing(t *testing.T) {
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(0, -1, http.StatusOK, ""))
+	storage.setHook(uploadResponse(0, -1, http.StatusOK, ""))
 	signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	require.NoError(t, err)
 	for name, params := range map[string]ittybit.UploadParams{
@@ -133,7 +133,7 @@ func TestUpload_refusesASignedURLThatIttybitWouldRefuse(t *testing.T) {
 
 func TestUpload_tellsWhatIsWrongWithASignature(t *testing.T) {
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(0, -1, http.StatusForbidden, `{"message":"signature expired"}`))
+	storage.setHook(uploadResponse(0, -1, http.StatusForbidden, `{"message":"signature expired"}`))
 	signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})
 	require.NoError(t, err)
 	for _, threshold := range []int64{0, 1} {
@@ -180,7 +180,7 @@ func TestUpload_triesAChunkAgainAlone(t *testing.T) {
 					want[start] = 1
 				}
 				want[bad] = 2
-				assert.Equal(t, want, storage.tries(), name)
+				assert.Equal(t, want, storage.attempts(), name)
 			}
 		}
 	}
@@ -339,9 +339,9 @@ func TestUpload_followsNoRedirect(t *testing.T) {
 		params := uploadChunked(storage, bytes.NewReader(uploadBytes(12, 3*uploadKiB)), 0)
 		params.Threshold = threshold
 		_, err := uploadClient(t).Files.Upload(t.Context(), params)
-		var answer *ittybit.APIError
-		require.ErrorAs(t, err, &answer)
-		assert.Equal(t, http.StatusTemporaryRedirect, answer.StatusCode)
+		var response *ittybit.APIError
+		require.ErrorAs(t, err, &response)
+		assert.Equal(t, http.StatusTemporaryRedirect, response.StatusCode)
 		assert.Len(t, storage.all(), 1)
 		assert.Empty(t, other.all())
 	}
@@ -352,7 +352,7 @@ func TestUpload_tellsItsProgress(t *testing.T) {
 	size := int64(len(data))
 	for _, threshold := range []int64{0, 1} {
 		storage := newUploadStorage(t)
-		storage.setHook(uploadAnswer(0, 1, http.StatusServiceUnavailable, "")) // it falls back once
+		storage.setHook(uploadResponse(0, 1, http.StatusServiceUnavailable, "")) // it falls back once
 		params := uploadChunked(storage, bytes.NewReader(data), 0)
 		params.Threshold = threshold
 		var seen []ittybit.UploadProgress
@@ -386,7 +386,7 @@ func TestUpload_isRefusedBeforeItIsSent(t *testing.T) {
 	}
 }
 
-func TestUpload_isNotTakenForDoneWhereItIsAnsweredTooEarly(t *testing.T) {
+func TestUpload_isNotTakenForDoneWhereTheResponseComesTooEarly(t *testing.T) {
 	hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusCreated) // nothing of the body was asked for
 	}))
@@ -397,7 +397,7 @@ func TestUpload_isNotTakenForDoneWhereItIsAnsweredTooEarly(t *testing.T) {
 				Domain: hasty.URL, Filename: "a.bin", Body: bytes.NewReader(uploadBytes(1, 8*uploadKiB)),
 				Threshold: threshold, ChunkSize: uploadKiB,
 			})
-			require.ErrorContains(t, err, "before it was sent whole")
+			require.ErrorContains(t, err, "before the body was sent in full")
 			assert.Nil(t, result)
 			assert.Empty(t, uploadFailure(t, err), "nothing is confirmed")
 		})

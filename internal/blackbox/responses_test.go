@@ -16,15 +16,15 @@ import (
 	"github.com/ittybit/ittybit-go/internal/apitest"
 )
 
-// answerOf is an object of the API, and how it is got.
-type answerOf struct {
+// responseOf is an object of the API, and how it is got.
+type responseOf struct {
 	zero any // its type
 	get  func(*testing.T, *ittybit.Client) (any, error)
-	must string // what an answer needs so as not to be refused; the id
+	must string // what a response needs so as not to be refused; the id
 }
 
-func answerObjects() map[string]answerOf {
-	return map[string]answerOf{
+func responseObjects() map[string]responseOf {
+	return map[string]responseOf{
 		"task": {ittybit.Task{}, func(t *testing.T, c *ittybit.Client) (any, error) {
 			return endpointRead(c.Tasks.Get(t.Context(), "x_1"))
 		}, `"id":"x_1"`},
@@ -43,64 +43,64 @@ func answerObjects() map[string]answerOf {
 	}
 }
 
-// answerMembers gives the fields of an object by the names of their members, without
-// those that an answer needs.
-func answerMembers(object answerOf) map[string]reflect.StructField {
-	members := make(map[string]reflect.StructField)
+// responseFields gives the fields of an object by their names in JSON, without
+// those that a response needs.
+func responseFields(object responseOf) map[string]reflect.StructField {
+	fields := make(map[string]reflect.StructField)
 	for _, field := range reflect.VisibleFields(reflect.TypeOf(object.zero)) {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if field.IsExported() && name != "" && name != "-" && !strings.HasPrefix(object.must, `"`+name+`"`) {
-			members[name] = field
+			fields[name] = field
 		}
 	}
-	return members
+	return fields
 }
 
-// answerRead reads an answer with these further members, and gives its DecodeError.
-func answerRead(t *testing.T, object answerOf, members string) (reflect.Value, error) {
+// responseRead reads a response with these further fields, and gives its DecodeError.
+func responseRead(t *testing.T, object responseOf, fields string) (reflect.Value, error) {
 	t.Helper()
-	if members != "" {
-		members = "," + members
+	if fields != "" {
+		fields = "," + fields
 	}
-	client, _ := apitest.Fake(t, apitest.Always(200, `{`+object.must+members+`}`), ittybit.WithLogger(slog.New(slog.DiscardHandler)))
+	client, _ := apitest.Fake(t, apitest.Always(200, `{`+object.must+fields+`}`), ittybit.WithLogger(slog.New(slog.DiscardHandler)))
 	got, err := object.get(t, client)
-	require.NoError(t, err, "%s: an object with an id is a result, whatever its other fields are", members)
+	require.NoError(t, err, "%s: an object with an id is a result, whatever its other fields are", fields)
 	return reflect.ValueOf(got).Elem(), got.(interface{ DecodeError() error }).DecodeError()
 }
 
-func TestAnswers_nullIsTheSameAsNoMember(t *testing.T) {
-	for name, object := range answerObjects() {
+func TestResponses_nullIsTheSameAsNoField(t *testing.T) {
+	for name, object := range responseObjects() {
 		var all []string
-		for member, field := range answerMembers(object) {
-			all = append(all, `"`+member+`":null`)
-			got, err := answerRead(t, object, `"`+member+`":null`)
-			require.NoError(t, err, "%s: %s", name, member)
+		for key, field := range responseFields(object) {
+			all = append(all, `"`+key+`":null`)
+			got, err := responseRead(t, object, `"`+key+`":null`)
+			require.NoError(t, err, "%s: %s", name, key)
 			if !got.FieldByIndex(field.Index).IsZero() {
 				// A trigger remembers its null, to send back what was read.
-				assert.Equal(t, "trigger", member, name)
+				assert.Equal(t, "trigger", key, name)
 			}
 		}
 		require.Greater(t, len(all), 5, name)
-		got, err := answerRead(t, object, strings.Join(all, ","))
+		got, err := responseRead(t, object, strings.Join(all, ","))
 		require.NoError(t, err, name)
-		for member, field := range answerMembers(object) {
-			assert.True(t, member == "trigger" || got.FieldByIndex(field.Index).IsZero(), "%s: %s", name, member)
+		for key, field := range responseFields(object) {
+			assert.True(t, key == "trigger" || got.FieldByIndex(field.Index).IsZero(), "%s: %s", name, key)
 		}
-		assert.JSONEq(t, `{`+object.must+`,`+strings.Join(all, ",")+`}`, answerJSON(t, got), "%s: what was read is written", name)
+		assert.JSONEq(t, `{`+object.must+`,`+strings.Join(all, ",")+`}`, responseJSON(t, got), "%s: what was read is written", name)
 	}
 }
 
-func answerJSON(t *testing.T, value reflect.Value) string {
+func responseJSON(t *testing.T, value reflect.Value) string {
 	t.Helper()
 	text, err := json.Marshal(value.Addr().Interface())
 	require.NoError(t, err)
 	return string(text)
 }
 
-func TestAnswers_numbersMayBeQuoted(t *testing.T) {
+func TestResponses_numbersMayBeQuoted(t *testing.T) {
 	numbers := 0
-	for name, object := range answerObjects() {
-		for member, field := range answerMembers(object) {
+	for name, object := range responseObjects() {
+		for key, field := range responseFields(object) {
 			var want string
 			switch field.Type.Kind() {
 			case reflect.Int, reflect.Int64, reflect.Float64:
@@ -110,17 +110,17 @@ func TestAnswers_numbersMayBeQuoted(t *testing.T) {
 			}
 			numbers++
 			for _, text := range []string{`12`, `"12"`, `12.0`, `"12.0"`, `1.2e1`} {
-				got, err := answerRead(t, object, `"`+member+`":`+text)
-				require.NoError(t, err, "%s: %s: %s", name, member, text)
-				assert.Equal(t, want, fmt.Sprint(got.FieldByIndex(field.Index)), "%s: %s: %s", name, member, text)
+				got, err := responseRead(t, object, `"`+key+`":`+text)
+				require.NoError(t, err, "%s: %s: %s", name, key, text)
+				assert.Equal(t, want, fmt.Sprint(got.FieldByIndex(field.Index)), "%s: %s: %s", name, key, text)
 			}
 		}
 	}
 	assert.Equal(t, 12, numbers)
 }
 
-// Whatever a member is that is of no use: it is named in an error, and comes with the rest.
-func TestAnswers_aMemberOfAnotherTypeIsNeverASilentZero(t *testing.T) {
+// Whatever a field is that is of no use: it is named in an error, and comes with the rest.
+func TestResponses_aFieldOfAnotherTypeIsNeverASilentZero(t *testing.T) {
 	values := map[string]string{"a string": `"x"`, "a number": `7`, "a bool": `true`, "a list": `["x"]`, "a list of lists": `[[1]]`, "an object": `{"a":1}`}
 	suits := map[reflect.Kind][]string{
 		reflect.String: {"a string"}, reflect.Bool: {"a bool"}, reflect.Int: {"a number"}, reflect.Int64: {"a number"}, reflect.Float64: {"a number"},
@@ -129,49 +129,49 @@ func TestAnswers_aMemberOfAnotherTypeIsNeverASilentZero(t *testing.T) {
 	// What has a place for any JSON: RawInput, RawOutput, Results. Options that fit no type
 	// are in RawJSON alone, and so are URLs among the inputs and outputs of later versions.
 	keeps := map[string]bool{"input": true, "output": true, "results": true, "options": true, "inputs, a list": true, "outputs, a list": true}
-	for name, object := range answerObjects() {
-		for member, field := range answerMembers(object) {
+	for name, object := range responseObjects() {
+		for key, field := range responseFields(object) {
 			for what, value := range values {
-				if keeps[member] || keeps[member+", "+what] {
+				if keeps[key] || keeps[key+", "+what] {
 					continue
 				}
-				got, err := answerRead(t, object, `"`+member+`":`+value)
+				got, err := responseRead(t, object, `"`+key+`":`+value)
 				switch {
 				case err != nil:
-					assert.ErrorContains(t, err, member, "%s: %s is %s", name, member, what)
+					assert.ErrorContains(t, err, key, "%s: %s is %s", name, key, what)
 				case got.FieldByIndex(field.Index).IsZero():
-					t.Errorf("%s: %s is %s, and reads as nothing without an error", name, member, what)
+					t.Errorf("%s: %s is %s, and reads as nothing without an error", name, key, what)
 				default:
-					assert.Contains(t, suits[field.Type.Kind()], what, "%s: %s reads as %v", name, member, got.FieldByIndex(field.Index))
+					assert.Contains(t, suits[field.Type.Kind()], what, "%s: %s reads as %v", name, key, got.FieldByIndex(field.Index))
 				}
-				assert.Contains(t, string(endpointRaw(t, got.Addr().Interface())), `"`+member+`":`+value, "it is in RawJSON all the same")
+				assert.Contains(t, string(endpointRaw(t, got.Addr().Interface())), `"`+key+`":`+value, "it is in RawJSON all the same")
 			}
 		}
 	}
 }
 
-func TestAnswers_timesOfEveryGeneration(t *testing.T) {
+func TestResponses_timesOfEveryGeneration(t *testing.T) {
 	want := time.Date(2025, 1, 1, 1, 23, 45, 0, time.UTC)
 	aliases := map[string][]string{"created": {"created_at"}, "updated": {"updated_at"}, "started": {"started_at"}, "completed": {"finished_at"}}
 	times := 0
-	for name, object := range answerObjects() {
-		for member, field := range answerMembers(object) {
+	for name, object := range responseObjects() {
+		for key, field := range responseFields(object) {
 			if field.Type != reflect.TypeFor[time.Time]() {
 				continue
 			}
 			times++
-			for _, spelling := range append(aliases[member], member) {
+			for _, spelling := range append(aliases[key], key) {
 				for _, text := range []string{
 					`"2025-01-01T01:23:45Z"`, `"2025-01-01T01:23:45.000Z"`, `"2025-01-01T02:23:45+01:00"`, `"2025-01-01T01:23:45"`, `"2025-01-01 01:23:45"`,
 					`1735694625`, `1735694625000`, `"1735694625"`, `"1735694625000"`, `1735694625.0`,
 				} {
-					got, err := answerRead(t, object, `"`+spelling+`":`+text)
+					got, err := responseRead(t, object, `"`+spelling+`":`+text)
 					require.NoError(t, err, "%s: %s: %s", name, spelling, text)
 					at, _ := got.FieldByIndex(field.Index).Interface().(time.Time)
 					assert.True(t, want.Equal(at), "%s: %s: %s: %v", name, spelling, text, at)
 				}
 				for _, text := range []string{`"yesterday"`, `"2025-13-01T00:00:00Z"`, `true`, `{}`, `[]`, `1e99`, `"1e99"`} {
-					got, err := answerRead(t, object, `"`+spelling+`":`+text)
+					got, err := responseRead(t, object, `"`+spelling+`":`+text)
 					require.ErrorContains(t, err, `field "`+spelling+`"`, "%s: %s", name, text)
 					assert.True(t, got.FieldByIndex(field.Index).IsZero(), "%s: %s: %s", name, spelling, text)
 				}

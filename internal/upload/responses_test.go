@@ -20,7 +20,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-func TestUpload_anAnswerThatDescribesNoFileIsNoConfirmation(t *testing.T) {
+func TestUpload_anResponseThatDescribesNoFileIsNoConfirmation(t *testing.T) {
 	data := uploadBytes(21, 3*uploadKiB+1)
 	for body, why := range map[string]string{
 		`<html>Sign in to the hotel's network</html>`: "invalid character",
@@ -71,7 +71,7 @@ func TestUpload_anAnswerThatDescribesNoFileIsNoConfirmation(t *testing.T) {
 	}
 }
 
-func TestUpload_anAnswerWithoutWordsIsAConfirmation(t *testing.T) {
+func TestUpload_anResponseWithoutWordsIsAConfirmation(t *testing.T) {
 	for _, body := range []string{"", " \r\n\t", "null", " null\n"} {
 		for _, threshold := range []int64{0, 1} {
 			storage := newUploadStorage(t)
@@ -93,7 +93,7 @@ func TestUpload_anAnswerWithoutWordsIsAConfirmation(t *testing.T) {
 
 func TestUpload_givesTheTaskThatMakesTheFile(t *testing.T) {
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(0, -1, http.StatusAccepted, `{"id":"task_7","object":"task","kind":"ingest","status":"pending"}`))
+	storage.setHook(uploadResponse(0, -1, http.StatusAccepted, `{"id":"task_7","object":"task","kind":"ingest","status":"pending"}`))
 	result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("x")})
 	var accepted *ittybit.AcceptedError
 	require.ErrorAs(t, err, &accepted)
@@ -105,18 +105,18 @@ func TestUpload_givesTheTaskThatMakesTheFile(t *testing.T) {
 	assert.Nil(t, result.File)
 }
 
-// What the file's answer says counts for nothing where the file can't have been sent.
+// What the file's response says counts for nothing where the file can't have been sent.
 func TestUpload_aFileWithAFieldThatCannotBeDecodedIsTreatedLikeAnyOther(t *testing.T) {
 	const odd = `{"id":"file_1","filesize":%s,"created":"yesterday"}`
-	for name, answer := range map[string]string{"odd": odd, "junk": "<html>"} {
+	for name, response := range map[string]string{"odd": odd, "junk": "<html>"} {
 		for _, threshold := range []int64{0, 1} {
 			hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = io.WriteString(w, answer) // nothing of the body was asked for
+				_, _ = io.WriteString(w, response) // nothing of the body was asked for
 			}))
 			result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{
 				Domain: hasty.URL, Filename: "a.bin", Body: bytes.NewReader(uploadBytes(1, 8*uploadKiB)), Threshold: threshold, ChunkSize: uploadKiB,
 			})
-			want := "before it was sent whole"
+			want := "before the body was sent in full"
 			if threshold > 0 { // a chunk's, which is not JSON
 				want = "neither empty nor JSON"
 			}
@@ -128,14 +128,14 @@ func TestUpload_aFileWithAFieldThatCannotBeDecodedIsTreatedLikeAnyOther(t *testi
 	}
 
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(0, -1, http.StatusCreated, strings.Replace(odd, "%s", "3", 1)))
+	storage.setHook(uploadResponse(0, -1, http.StatusCreated, strings.Replace(odd, "%s", "3", 1)))
 	result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("seven b")})
 	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
 	require.NotNil(t, result)
 	assert.Equal(t, int64(3), result.File.Filesize)
 }
 
-// uploadUnexpecting answers 417 wherever Expect is sent.
+// uploadUnexpecting responds 417 wherever Expect is sent.
 func uploadUnexpecting(put *uploadPut, w http.ResponseWriter, _ *http.Request) bool {
 	if put.Header.Get("Expect") == "" {
 		return false
@@ -174,11 +174,11 @@ func TestUpload_isSentWithoutExpectWhereThatIsRefused(t *testing.T) {
 
 func TestUpload_asksForAnotherTryWithoutExpectOnce(t *testing.T) {
 	storage := newUploadStorage(t)
-	storage.setHook(uploadAnswer(0, -1, http.StatusExpectationFailed, `{"message":"never"}`))
+	storage.setHook(uploadResponse(0, -1, http.StatusExpectationFailed, `{"message":"never"}`))
 	_, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("x")})
-	var answer *ittybit.APIError
-	require.ErrorAs(t, err, &answer)
-	assert.Equal(t, http.StatusExpectationFailed, answer.StatusCode)
+	var response *ittybit.APIError
+	require.ErrorAs(t, err, &response)
+	assert.Equal(t, http.StatusExpectationFailed, response.StatusCode)
 	puts := storage.all()
 	require.Len(t, puts, 2)
 	assert.Empty(t, puts[1].Header.Get("Expect"))
@@ -213,10 +213,10 @@ func TestUpload_keepsTheSignatureOutOfErrorsAndLogs(t *testing.T) {
 				for _, verb := range []string{"%v", "%+v", "%#v", "%q"} {
 					assert.NotContains(t, fmt.Sprintf(verb, err), signed.Signature, "%d, %s, %s, %s", status, name, upload, verb)
 				}
-				var answer *ittybit.APIError
-				if errors.As(err, &answer) {
-					assert.Contains(t, answer.Error(), "expected another MAC than")
-					assert.NotContains(t, fmt.Sprintf("%s %s %v", answer.Body, fmt.Sprintf("%+v", *answer), answer.Header), signed.Signature, "%d, %s, %s", status, name, upload)
+				var response *ittybit.APIError
+				if errors.As(err, &response) {
+					assert.Contains(t, response.Error(), "expected another MAC than")
+					assert.NotContains(t, fmt.Sprintf("%s %s %v", response.Body, fmt.Sprintf("%+v", *response), response.Header), signed.Signature, "%d, %s, %s", status, name, upload)
 				}
 			}
 			assert.NotEmpty(t, log.String())

@@ -15,6 +15,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // control answers with a status and a value, which becomes JSON.
@@ -32,7 +33,7 @@ func withBody[T any](defaults T, serve func(*http.Request, T) (int, any, error))
 			}
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, nil, api.Refuse(http.StatusBadRequest, "The request body is not valid: %s.", err)
+			return 0, nil, refusal.Invalid("The request body is not valid: %s.", err)
 		}
 		return serve(r, asked)
 	}
@@ -80,15 +81,15 @@ func (s *Server) controls() http.Handler {
 func (s *Server) mayControl(r *http.Request) error {
 	name := hostname(r)
 	if !s.isOwnHost(name) {
-		return api.Refuse(http.StatusForbidden, "The host %q is not this server's: use a loopback address, that of WithPublicURLs, or one of WithWebhookHosts.", name)
+		return refusal.New(http.StatusForbidden, "The host %q is not this server's: use a loopback address, that of WithPublicURLs, or one of WithWebhookHosts.", name)
 	}
 	if origin := r.Header.Get("Origin"); origin != "" {
 		if from, err := url.Parse(origin); err != nil || from.Host != r.Host {
-			return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
+			return refusal.New(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 		}
 	}
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
-		return api.Refuse(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
+		return refusal.New(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 	}
 	// By a proxy or tunnel on this machine.
 	forwarded := r.Header.Get("Forwarded") + r.Header.Get("X-Forwarded-For")
@@ -101,7 +102,7 @@ func (s *Server) mayControl(r *http.Request) error {
 	}
 	want, got := sha256.Sum256([]byte(s.config.controlPassword)), sha256.Sum256([]byte(given))
 	if s.config.controlPassword == "" || subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-		return api.Refuse(http.StatusUnauthorized, "From another machine, or through a proxy, the password of WithControl is required.")
+		return refusal.New(http.StatusUnauthorized, "From another machine, or through a proxy, the password of WithControl is required.")
 	}
 	return nil
 }
@@ -144,7 +145,7 @@ type askedTask struct {
 // controlTask finishes a task, lets it fail, or sets its progress or results.
 func (s *Server) controlTask(r *http.Request, asked askedTask) (int, any, error) {
 	id, e := r.PathValue("id"), s.live.Load().engine
-	err := api.Refuse(http.StatusNotFound, "Not found: %s. Use finish, fail, progress or results.", r.URL.Path)
+	err := refusal.New(http.StatusNotFound, "Not found: %s. Use finish, fail, progress or results.", r.URL.Path)
 	switch r.PathValue("action") {
 	case "finish":
 		err = e.Control(id, nil, &engine.Outcome{Results: asked.Results}, true)
@@ -152,7 +153,7 @@ func (s *Server) controlTask(r *http.Request, asked askedTask) (int, any, error)
 		err = e.Control(id, nil, &engine.Outcome{Failure: asked.Message}, true)
 	case "progress":
 		if asked.Progress < 0 || asked.Progress > 100 {
-			return 0, nil, api.Refuse(http.StatusBadRequest, "progress must be a number from 0 to 100.")
+			return 0, nil, refusal.Invalid("progress must be a number from 0 to 100.")
 		}
 		err = e.Control(id, &asked.Progress, nil, false)
 	case "results":

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // shownAttempt is the record of an attempt as it is shown; the last two fields not in a list.
@@ -70,11 +71,11 @@ func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
 	switch state {
 	case "", DeliveryDone, DeliveryFailed, DeliveryWaiting:
 	default:
-		return 0, nil, api.Refuse(http.StatusBadRequest, "state must be delivered, failed or waiting.")
+		return 0, nil, refusal.Invalid("state must be delivered, failed or waiting.")
 	}
 	status := query.Get("status")
 	if _, _, ok := statusRange(status); !ok {
-		return 0, nil, api.Refuse(http.StatusBadRequest, "status must be a status such as 404, a class such as 5xx, or none.")
+		return 0, nil, refusal.Invalid("status must be a status such as 404, a class such as 5xx, or none.")
 	}
 	page := struct {
 		Deliveries []shownAttempt `json:"deliveries"`
@@ -102,7 +103,7 @@ func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
 func (s *Server) attemptsOf(id string) ([]Delivery, error) {
 	records, err := s.log.store.List(DeliveryQuery{ID: id, OldestFirst: true})
 	if err == nil && len(records) == 0 {
-		err = api.Refuse(http.StatusNotFound, "Delivery %q was not found: no attempt of it has ended.", id)
+		err = refusal.New(http.StatusNotFound, "Delivery %q was not found: no attempt of it has ended.", id)
 	}
 	return records, err
 }
@@ -186,7 +187,7 @@ func (s *Server) controlResend(r *http.Request, asked askedResend) (int, any, er
 func (s *Server) send(r *http.Request, address string, body []byte, signature string, wait bool) (int, any, error) {
 	id, ok := s.live.Load().sender.send(address, body, signature) //nolint:contextcheck // it outlives the request
 	if !ok {
-		return 0, nil, api.Refuse(http.StatusServiceUnavailable, "The server is closed.")
+		return 0, nil, refusal.New(http.StatusServiceUnavailable, "The server is closed.")
 	}
 	if !wait {
 		return http.StatusAccepted, map[string]string{"id": id}, nil
@@ -200,7 +201,7 @@ func (s *Server) send(r *http.Request, address string, body []byte, signature st
 
 func (s *Server) controlCancel(r *http.Request) (int, any, error) {
 	if !s.live.Load().sender.cancel(r.PathValue("id")) {
-		return 0, nil, api.Refuse(http.StatusConflict, "Delivery %q is not under way.", r.PathValue("id"))
+		return 0, nil, refusal.New(http.StatusConflict, "Delivery %q is not under way.", r.PathValue("id"))
 	}
 	return http.StatusNoContent, nil, nil
 }
@@ -215,14 +216,14 @@ type askedEvent struct {
 // controlEvent sends a webhook with a payload of the caller's, or a fixture.
 func (s *Server) controlEvent(r *http.Request, asked askedEvent) (int, any, error) {
 	if asked.URL == "" {
-		return 0, nil, api.Refuse(http.StatusBadRequest, "url is required.")
+		return 0, nil, refusal.Invalid("url is required.")
 	}
 	if err := s.live.Load().engine.CheckWebhookURL("url", asked.URL); err != nil {
 		return 0, nil, err
 	}
 	body := bytes.Clone(asked.Body)
 	if (asked.Event == "") == (asked.Body == nil) {
-		return 0, nil, api.Refuse(http.StatusBadRequest, "Exactly one of event (a fixture) and body is required.")
+		return 0, nil, refusal.Invalid("Exactly one of event (a fixture) and body is required.")
 	}
 	if asked.Event != "" {
 		var results any

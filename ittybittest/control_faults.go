@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // shownFaults are all faults, as they are set and read over HTTP.
@@ -48,7 +48,7 @@ func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millis
 func (s *Server) controlFaults(_ *http.Request, asked shownFaults) (int, any, error) {
 	current := Faults{Latency: milliseconds(asked.LatencyMS), Duplicates: asked.Duplicates, ReorderWindow: milliseconds(asked.ReorderMS)}
 	if asked.Duplicates < 0 || asked.Duplicates > maxDuplicates {
-		return 0, nil, api.Refuse(http.StatusBadRequest, "duplicates must be from 0 to %d.", maxDuplicates)
+		return 0, nil, refusal.Invalid("duplicates must be from 0 to %d.", maxDuplicates)
 	}
 	var requests []queued[RequestFault]
 	for _, f := range asked.Requests {
@@ -58,9 +58,9 @@ func (s *Server) controlFaults(_ *http.Request, asked shownFaults) (int, any, er
 		}
 		switch {
 		case drop < 0:
-			return 0, nil, api.Refuse(http.StatusBadRequest, "drop must be before, after, in_body or in_answer.")
+			return 0, nil, refusal.Invalid("drop must be before, after, in_body or in_answer.")
 		case f.Status != 0 && (f.Status < 200 || f.Status > 999):
-			return 0, nil, api.Refuse(http.StatusBadRequest, "status must be from 200 to 999, or 0 for none.")
+			return 0, nil, refusal.Invalid("status must be from 200 to 999, or 0 for none.")
 		}
 		requests = append(requests, queued[RequestFault]{countOf(f.Count), RequestFault{
 			Latency: milliseconds(f.LatencyMS), AnswerLatency: milliseconds(f.AnswerLatencyMS), Status: f.Status,
@@ -71,12 +71,12 @@ func (s *Server) controlFaults(_ *http.Request, asked shownFaults) (int, any, er
 	for _, f := range asked.Deliveries {
 		hangUp := slices.Index(hangUpNames, f.HangUp)
 		if hangUp < 0 {
-			return 0, nil, api.Refuse(http.StatusBadRequest, "hang_up must be in_body or before_answer.")
+			return 0, nil, refusal.Invalid("hang_up must be in_body or before_answer.")
 		}
 		deliveries = append(deliveries, queued[DeliveryFault]{countOf(f.Count), DeliveryFault{Delay: milliseconds(f.DelayMS), HangUp: HangUp(hangUp)}})
 	}
 	if slices.ContainsFunc(requests, queued[RequestFault].isEmpty) || slices.ContainsFunc(deliveries, queued[DeliveryFault].isEmpty) {
-		return 0, nil, api.Refuse(http.StatusBadRequest, "count must be 1 or more.")
+		return 0, nil, refusal.Invalid("count must be 1 or more.")
 	}
 	s.SetFaults(current)
 	for _, q := range requests {

@@ -1,13 +1,12 @@
 package ittybittest
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // TaskCompleted is the payload of a completed task's webhook, for tests that call a handler:
@@ -121,6 +120,6 @@ func fixture(event, kind string, results any, message string, progress int) ([]b
 	case "job.failed":
 		return JobFailed(kind, message), nil
 	}
-	return nil, api.Refuse(http.StatusBadRequest, "There is no fixture %q: use one of task.completed, task.failed, task.cancelled, "+
+	return nil, refusal.Invalid("There is no fixture %q: use one of task.completed, task.failed, task.cancelled, "+
 		"task.updated, media.created, job.succeeded and job.failed.", event)
 }

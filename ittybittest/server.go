@@ -26,6 +26,7 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/memnet"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // These are the hosts of a server without sockets. The .test domain is reserved, so a request
@@ -178,7 +179,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if name := hostname(r); s.isForeign(name) {
-		s.live.Load().api.Fail(w, api.Refuse(http.StatusForbidden, "The host %q is not this server's: use an IP address or localhost, "+
+		s.live.Load().api.Fail(w, refusal.New(http.StatusForbidden, "The host %q is not this server's: use an IP address or localhost, "+
 			"or name it with WithPublicURLs or WithWebhookHosts.", name))
 		return
 	}

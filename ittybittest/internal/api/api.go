@@ -23,6 +23,7 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 const (
@@ -94,54 +95,25 @@ func Write(w http.ResponseWriter, status int, value any) {
 	resp.write(w)
 }
 
-// refusal is an error that has a response.
-type refusal struct {
-	status  int
-	message string
-	header  http.Header
-}
-
-// Error implements error.
-func (r *refusal) Error() string { return r.message }
-
-// Refuse makes the error of a request that is answered with this status and message.
-func Refuse(status int, format string, args ...any) error {
-	return &refusal{status: status, message: fmt.Sprintf(format, args...)}
-}
-
 func nothingAt(r *http.Request) error {
-	return Refuse(http.StatusNotFound, "Not found: %s.", r.URL.Path)
+	return refusal.New(http.StatusNotFound, "Not found: %s.", r.URL.Path)
 }
 
 func notAllowed(method, allow string) error {
-	return &refusal{
-		http.StatusMethodNotAllowed, fmt.Sprintf("%s is not allowed here: use %s.", method, allow), http.Header{"Allow": {allow}},
+	return &refusal.Error{
+		Status: http.StatusMethodNotAllowed, Message: fmt.Sprintf("%s is not allowed here: use %s.", method, allow),
+		Header: http.Header{"Allow": {allow}},
 	}
 }
 
 // failure is the response to an error.
 func (a *API) failure(err error) *response {
-	r := &refusal{status: http.StatusInternalServerError, message: fmt.Sprintf("The local Ittybit failed: %s.", err)}
-	var ofEngine *engine.Error
-	var ofText fields.Error
-	var ofRange blobs.RangeError
-	switch {
-	case errors.As(err, &r):
-	case errors.As(err, &ofEngine):
-		r.message = ofEngine.Message
-		r.status = map[engine.Code]int{
-			engine.Invalid: http.StatusBadRequest, engine.NotFound: http.StatusNotFound,
-			engine.Conflict: http.StatusConflict, engine.NotEmulated: http.StatusNotImplemented,
-		}[ofEngine.Code]
-	case errors.As(err, &ofText), errors.As(err, &ofRange):
-		r.status, r.message = http.StatusBadRequest, err.Error()
-	case errors.Is(err, blobs.ErrFull):
-		r.status, r.message = http.StatusInsufficientStorage, "The storage is full."
-	default:
+	r := &refusal.Error{Status: http.StatusInternalServerError, Message: fmt.Sprintf("The local Ittybit failed: %s.", err)}
+	if !errors.As(err, &r) {
 		a.Logger.Error("ittybittest: a request failed", "error", err)
 	}
-	resp := reply(r.status, map[string]string{"message": r.message})
-	resp.header = r.header
+	resp := reply(r.Status, map[string]string{"message": r.Message})
+	resp.header = r.Header
 	return resp
 }
 
@@ -169,7 +141,7 @@ func (a *API) ServeAPI(w http.ResponseWriter, r *http.Request) {
 		}
 		for _, version := range r.Header.Values("Accept-Version") {
 			if version != "" && version != apiVersion && version != "latest" {
-				a.Fail(x, Refuse(http.StatusBadRequest, "Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion))
+				a.Fail(x, refusal.Invalid("Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion))
 				return
 			}
 		}
@@ -187,7 +159,7 @@ func (a *API) ServeAPI(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if tooLarge != nil {
-			a.Fail(x, Refuse(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit))
+			a.Fail(x, refusal.New(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit))
 			return
 		}
 		a.mux.ServeHTTP(x, r)
@@ -211,11 +183,14 @@ func (a *API) authenticate(r *http.Request) error {
 	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(want[:], got[:]) == 1 {
 		return nil
 	}
-	message := "The API key is not valid."
 	if scheme == "" {
-		message = "An API key is required: send it as \"Authorization: Bearer <API key>\"."
+		return unauthorized("An API key is required: send it as \"Authorization: Bearer <API key>\".")
 	}
-	return &refusal{http.StatusUnauthorized, message, http.Header{"Www-Authenticate": {"Bearer"}}}
+	return unauthorized("The API key is not valid.")
+}
+
+func unauthorized(message string) error {
+	return &refusal.Error{Status: http.StatusUnauthorized, Message: message, Header: http.Header{"Www-Authenticate": {"Bearer"}}}
 }
 
 // checkCharset refuses what is not UTF-8. Ittybit only recommends a Content-Type, and its own
@@ -224,7 +199,7 @@ func checkCharset(r *http.Request) error {
 	given := r.Header.Get("Content-Type")
 	_, params, err := mime.ParseMediaType(given)
 	if charset := strings.ToLower(params["charset"]); err == nil && charset != "" && charset != "utf-8" {
-		return Refuse(http.StatusUnsupportedMediaType, "The body must be JSON in UTF-8, not %q.", given)
+		return refusal.New(http.StatusUnsupportedMediaType, "The body must be JSON in UTF-8, not %q.", given)
 	}
 	return nil
 }

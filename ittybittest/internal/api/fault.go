@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // Fault is what goes wrong with a request.
@@ -47,7 +49,7 @@ func (x *exchange) serve(act func()) {
 		x.drop()
 	}
 	if f.Status != 0 {
-		x.Fail(x, &refusal{f.Status, cmp.Or(f.Message, http.StatusText(f.Status)), f.Header})
+		x.Fail(x, &refusal.Error{Status: f.Status, Message: cmp.Or(f.Message, http.StatusText(f.Status)), Header: f.Header})
 	} else {
 		act()
 	}

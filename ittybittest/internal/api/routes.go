@@ -15,6 +15,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // handler answers with a value, which becomes JSON, and a status. It is given the body of a POST
@@ -56,7 +57,7 @@ func (a *API) routes() *http.ServeMux {
 		"/tasks/{id}/start", "/automations/{id}/run", "/runs", "/runs/", "/events", "/events/", "/webhooks", "/webhooks/", "/keys", "/keys/",
 		"/connections", "/connections/", "/uploads", "/steps",
 	} {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.Fail(w, engine.NotEmulatedError(r.URL.Path)) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.Fail(w, refusal.NotEmulated(r.URL.Path)) })
 	}
 	return mux
 }
@@ -68,7 +69,7 @@ func (a *API) respond(r *http.Request, h handler) *response {
 	if r.Method == http.MethodPost || r.Method == http.MethodPatch {
 		if err = checkCharset(r); err == nil && len(bytes.TrimSpace(raw)) > 0 { // all fields of several requests are optional
 			if body, err = fields.Parse(raw); err != nil {
-				err = Refuse(http.StatusBadRequest, "The request body %s.", err)
+				err = refusal.Invalid("The request body %s.", err)
 			}
 		}
 	}
@@ -113,7 +114,7 @@ func (p *replies) once(key string, digest [sha256.Size]byte, handle func() (*res
 		return handle()
 	}
 	if len(key) > 255 {
-		return nil, Refuse(http.StatusBadRequest, "Idempotency-Key must not be longer than 255 bytes.")
+		return nil, refusal.Invalid("Idempotency-Key must not be longer than 255 bytes.")
 	}
 	p.mu.Lock() // no handler waits for anything
 	defer p.mu.Unlock()
@@ -123,7 +124,7 @@ func (p *replies) once(key string, digest [sha256.Size]byte, handle func() (*res
 	}
 	if old, ok := p.byKey[key]; ok {
 		if old.digest != digest {
-			return nil, Refuse(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
+			return nil, refusal.New(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
 		}
 		return &response{http.StatusOK, old.resp.header, old.resp.body}, nil
 	}
@@ -243,9 +244,9 @@ func Positive(query url.Values, name string, n *int64, most int64) error {
 	value, err := strconv.ParseInt(query.Get(name), 10, 64)
 	switch {
 	case most > 0 && (err != nil || value < 1 || value > most):
-		return Refuse(http.StatusBadRequest, "%s must be a number from 1 to %d.", name, most)
+		return refusal.Invalid("%s must be a number from 1 to %d.", name, most)
 	case err != nil || value < 1:
-		return Refuse(http.StatusBadRequest, "%s must be a number, 1 or greater.", name)
+		return refusal.Invalid("%s must be a number, 1 or greater.", name)
 	}
 	*n = value
 	return nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 func (a *API) createSignature(_ *http.Request, body fields.Object) (int, any, error) {
@@ -28,7 +29,7 @@ func (a *API) createSignature(_ *http.Request, body fields.Object) (int, any, er
 	}
 	filename, folder := sanitise(texts["filename"]), []string{}
 	if strings.Trim(filename, ".") == "" {
-		return 0, nil, Refuse(http.StatusBadRequest, "filename is required.")
+		return 0, nil, refusal.Invalid("filename is required.")
 	}
 	for part := range strings.SplitSeq(texts["folder"], "/") {
 		if part = sanitise(part); strings.Trim(part, ".") != "" {
@@ -37,12 +38,12 @@ func (a *API) createSignature(_ *http.Request, body fields.Object) (int, any, er
 	}
 	method := cmp.Or(strings.ToLower(texts["method"]), "get")
 	if method != "get" && method != "put" {
-		return 0, nil, Refuse(http.StatusBadRequest, "method must be get or put.")
+		return 0, nil, refusal.Invalid("method must be get or put.")
 	}
 	now := time.Now()
 	expiry := now.Add(time.Hour).Unix()
 	if raw, ok := body.Find("expiry"); ok && (json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix()) {
-		return 0, nil, Refuse(http.StatusBadRequest, "expiry must be a time in the future, in unix seconds.")
+		return 0, nil, refusal.Invalid("expiry must be a time in the future, in unix seconds.")
 	}
 	signed := fmt.Sprintf("%s?expiry=%d&method=%s", strings.Join(append(folder, filename), "/"), expiry, method)
 	signature := sign(a.Key, signed)
@@ -77,11 +78,11 @@ func CheckSigned(key string, u *url.URL, method string) error {
 	expiry, err := strconv.ParseInt(query.Get("expiry"), 10, 64)
 	switch {
 	case !valid || err != nil:
-		return Refuse(http.StatusForbidden, "The signature is not valid.")
+		return refusal.New(http.StatusForbidden, "The signature is not valid.")
 	case given != method:
-		return Refuse(http.StatusForbidden, "The signature is for another method: %q, not %q.", given, method)
+		return refusal.New(http.StatusForbidden, "The signature is for another method: %q, not %q.", given, method)
 	case time.Now().Unix() >= expiry:
-		return Refuse(http.StatusForbidden, "The signature is expired since %s.", time.Unix(expiry, 0).UTC().Format(time.RFC3339))
+		return refusal.New(http.StatusForbidden, "The signature is expired since %s.", time.Unix(expiry, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // ServeStorage uploads and downloads. Who may not is refused before a body is read.
@@ -120,7 +121,7 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request, cut bool) (*blobs.Bo
 	case r.Method != http.MethodPut:
 		return nil, notAllowed(r.Method, "GET, HEAD, PUT")
 	}
-	err := error(&refusal{http.StatusUnauthorized, "An API key or a signature is required.", http.Header{"Www-Authenticate": {"Bearer"}}})
+	err := unauthorized("An API key or a signature is required.")
 	if r.Header.Get("Authorization") != "" {
 		err = a.authenticate(r)
 	} else if signed {
@@ -148,7 +149,7 @@ func parseRange(r *http.Request) (blobs.Range, error) {
 	}
 	span := blobs.Range{Start: n[0], End: n[1], Total: n[2]}
 	if span.Start > span.End || span.End >= span.Total {
-		return span, Refuse(http.StatusBadRequest, "Content-Range must be bytes=<start>-<end>/<total>, with the end included, not %q.", given)
+		return span, refusal.Invalid("Content-Range must be bytes=<start>-<end>/<total>, with the end included, not %q.", given)
 	}
 	if r.ContentLength >= 0 && r.ContentLength != span.Length() {
 		return span, wrongLength(span)
@@ -157,7 +158,7 @@ func parseRange(r *http.Request) (blobs.Range, error) {
 }
 
 func wrongLength(span blobs.Range) error {
-	return Refuse(http.StatusBadRequest, "The body is not the %d bytes that Content-Range says.", span.Length())
+	return refusal.Invalid("The body is not the %d bytes that Content-Range says.", span.Length())
 }
 
 // receive reads a body into the storage.
@@ -184,11 +185,12 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut b
 		err = a.Blobs.Receive(body, from)
 	}
 	var tooLarge *http.MaxBytesError
+	var full *refusal.Error
 	var ofDisk *fs.PathError
 	switch {
 	case errors.As(err, &tooLarge), err == nil && length >= 0 && body.Size != length:
 		err = wrongLength(span)
-	case err != nil && !errors.Is(err, blobs.ErrFull) && !errors.As(err, &ofDisk):
+	case err != nil && !errors.As(err, &full) && !errors.As(err, &ofDisk):
 		err = errAborted // the client has gone
 	}
 	if err != nil {
@@ -217,7 +219,7 @@ func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
 	case blobs.Repeated:
 		if file, err = a.Engine.Files.Get(result.Owner); err != nil {
 			a.Blobs.Delete(result.Owner)
-			return nil, Refuse(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
+			return nil, refusal.New(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
 		}
 		resp = reply(http.StatusCreated, file)
 	case blobs.Completed:

@@ -7,22 +7,19 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // MaxLimit is the highest limit, in bytes: more than a disk has, and far from an overflow.
 const MaxLimit = 1_000_000_000_000_000
 
-// ErrFull is the error of a body for which the limit has no room.
-var ErrFull = errors.New("the storage is full")
-
-// RangeError says why a chunk does not fit to those that are there.
-type RangeError string
-
-// Error implements error.
-func (e RangeError) Error() string { return string(e) }
+// ErrFull is the refusal of a body for which the limit has no room.
+var ErrFull = refusal.New(http.StatusInsufficientStorage, "The storage is full.")
 
 // Store keeps uploads in a directory of its own. Make one with [New].
 type Store struct {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // put stores a body: at is "start-end/total", or whole.
@@ -102,7 +104,7 @@ func TestStore_refusesWhatDoesNotFit(t *testing.T) {
 	defer st.Clear()
 	_, err := put(t, st, "a", Range{2, 3, 8}, "cd")
 	require.NoError(t, err)
-	var conflict RangeError
+	var conflict *refusal.Error
 	for _, span := range []Range{{3, 4, 8}, {2, 3, 9}, {1, 2, 8}} {
 		_, err = put(t, st, "a", span, "xx")
 		require.ErrorAs(t, err, &conflict, span)

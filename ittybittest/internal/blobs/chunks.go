@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sort"
 	"time"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // Range is a range of bytes, both ends included, of a file of Total bytes. That of a whole body
@@ -168,11 +170,11 @@ func (u *upload) conflict(r Range) error {
 		return nil
 	}
 	if u.total != r.Total {
-		return RangeError(fmt.Sprintf("Content-Range says that the file has %d bytes; that of the upload under way has %d.", r.Total, u.total) + restart)
+		return refusal.Invalid("Content-Range says that the file has %d bytes; that of the upload under way has %d."+restart, r.Total, u.total)
 	}
 	i := u.search(r.Start)
 	if i < len(u.parts) && u.parts[i].Start <= r.End && u.parts[i].Range != r {
-		return RangeError(fmt.Sprintf("Content-Range: bytes %v overlap bytes %v, which were stored before.", r, u.parts[i].Range) + restart)
+		return refusal.Invalid("Content-Range: bytes %v overlap bytes %v, which were stored before."+restart, r, u.parts[i].Range)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // automation has the fields that were sent, as they were.
@@ -19,7 +20,7 @@ type automation struct {
 func (e *Engine) CreateAutomation(body fields.Object) (any, error) {
 	for _, name := range []string{"trigger", "workflow"} {
 		if fields.IsNull(body[name]) {
-			return nil, invalid("%s is required.", name)
+			return nil, refusal.Invalid("%s is required.", name)
 		}
 	}
 	e.mu.Lock()
@@ -62,7 +63,7 @@ func (e *Engine) change(a *automation, body fields.Object) error {
 		case "status":
 			var status string
 			if status, err = body.Text("status"); err == nil && status != "active" && status != "paused" {
-				err = invalid("status must be active or paused.")
+				err = refusal.Invalid("status must be active or paused.")
 			}
 		}
 		if err != nil {
@@ -76,13 +77,13 @@ func (e *Engine) change(a *automation, body fields.Object) error {
 func checkTrigger(raw json.RawMessage) error {
 	trigger, err := fields.Parse(raw)
 	if err != nil {
-		return invalid("trigger %s.", err)
+		return refusal.Invalid("trigger %s.", err)
 	}
 	if trigger.String("kind") != "event" {
-		return invalid("trigger.kind must be \"event\".")
+		return refusal.Invalid("trigger.kind must be \"event\".")
 	}
 	if event := trigger.String("event"); event != "media.created" && event != "task.completed" {
-		return invalid("trigger.event must be media.created or task.completed.")
+		return refusal.Invalid("trigger.event must be media.created or task.completed.")
 	}
 	return nil
 }

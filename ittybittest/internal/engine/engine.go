@@ -4,7 +4,6 @@ package engine
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // FilesURL is the address of made-up files. Nothing is served there: .test is a reserved domain.
@@ -113,38 +113,6 @@ func (t Time) MarshalJSON() ([]byte, error) {
 	return []byte(t.UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
 }
 
-// Error is why a request is refused.
-type Error struct {
-	Code    Code
-	Message string
-}
-
-// Code is the kind of an Error.
-type Code int
-
-const (
-	// Invalid is a request that asks for something wrong.
-	Invalid Code = iota
-	// NotFound is a request for something that is not there.
-	NotFound
-	// Conflict is a request that comes at the wrong time.
-	Conflict
-	// NotEmulated is a request for something that Ittybit may have, and documents too little of.
-	NotEmulated
-)
-
-// Error implements error.
-func (e *Error) Error() string { return e.Message }
-
-func invalid(format string, args ...any) error {
-	return &Error{Invalid, fmt.Sprintf(format, args...)}
-}
-
-// NotEmulatedError is the error of something that is not emulated.
-func NotEmulatedError(what string) error {
-	return &Error{NotEmulated, what + " is not emulated by the local Ittybit: see docs/local-server.md."}
-}
-
 // Outcome is what was chosen for a kind of task.
 type Outcome struct {
 	Results []byte `json:",omitempty"` // JSON; nil: the default ones
@@ -164,10 +132,10 @@ func (e *Engine) SetOutcome(kind string, change func(*Outcome)) {
 func (e *Engine) CheckWebhookURL(name, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || !isWebURL(address) {
-		return invalid("%s must be an absolute https URL.", name)
+		return refusal.Invalid("%s must be an absolute https URL.", name)
 	}
 	if u.Scheme == "http" && !e.PlainHTTP(u.Hostname()) {
-		return invalid("%s must be an https URL: plain http is allowed for loopback hosts, and for those of WithWebhookHosts.", name)
+		return refusal.Invalid("%s must be an https URL: plain http is allowed for loopback hosts, and for those of WithWebhookHosts.", name)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // mailbox has the addresses that webhooks went to.
@@ -127,7 +129,7 @@ func TestList_pages(t *testing.T) {
 			assert.EqualValues(t, 4, total)
 		}
 		_, err := e.Media.Get("med_4")
-		assert.Equal(t, &Error{NotFound, `Media "med_4" was not found.`}, err)
+		assert.Equal(t, refusal.New(http.StatusNotFound, `Media "med_4" was not found.`), err)
 		assert.Equal(t, err, e.Media.Delete("med_4"))
 	})
 }

@@ -2,12 +2,14 @@ package engine
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // File is a File as the API shows it. As the input of a task it has no more than an id or a url
@@ -109,7 +111,7 @@ func setFields(body fields.Object, texts map[string]*string, metadata *json.RawM
 	case string(raw) == "[]": // PHP's empty map
 		raw = json.RawMessage("{}")
 	case err != nil:
-		return invalid("metadata %s.", err)
+		return refusal.Invalid("metadata %s.", err)
 	}
 	*metadata = raw
 	return nil
@@ -136,9 +138,9 @@ func (e *Engine) CreateFile(body fields.Object, async bool) (any, error) {
 	case err != nil:
 		return nil, err
 	case address == "":
-		return nil, invalid("url is required.")
+		return nil, refusal.Invalid("url is required.")
 	case !isWebURL(address):
-		return nil, invalid("url must be an absolute http or https URL.")
+		return nil, refusal.Invalid("url must be an absolute http or https URL.")
 	}
 	mediaID, err := body.Text("media_id")
 	if err != nil {
@@ -224,7 +226,7 @@ func (e *Engine) UpdateFile(id string, body fields.Object, move func(id, from, t
 	case changed.isSource():
 		changed.locate(e.StorageURL, extension(address))
 		if err := move(id, pathOf(address), pathOf(changed.URL)); err != nil {
-			return nil, &Error{Conflict, "Something is stored at " + changed.URL + ", or arriving."}
+			return nil, refusal.New(http.StatusConflict, "Something is stored at %s, or arriving.", changed.URL)
 		}
 	}
 	e.mu.Lock()

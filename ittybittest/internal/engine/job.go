@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // Job is a job of the 2026 API as that shows it.
@@ -65,13 +66,13 @@ func (e *Engine) CreateJob(body fields.Object) (any, error) {
 	case err != nil:
 		return nil, err
 	case j.Input == "":
-		return nil, invalid("input is required.")
+		return nil, refusal.Invalid("input is required.")
 	case !isWebURL(j.Input) && !strings.HasPrefix(j.Input, "s3://"):
-		return nil, invalid("input must be an http, https or s3 URL.")
+		return nil, refusal.Invalid("input must be an http, https or s3 URL.")
 	case formatsOfJobs()[j.Kind] == "":
-		return nil, invalid("kind must be one of %s.", strings.Join(slices.Sorted(maps.Keys(formatsOfJobs())), ", "))
+		return nil, refusal.Invalid("kind must be one of %s.", strings.Join(slices.Sorted(maps.Keys(formatsOfJobs())), ", "))
 	case j.Wanted != "" && !strings.HasPrefix(j.Wanted, "s3://"):
-		return nil, invalid("output must be an s3 URL.")
+		return nil, refusal.Invalid("output must be an s3 URL.")
 	case j.WebhookURL != "":
 		if err := e.CheckWebhookURL("webhook_url", j.WebhookURL); err != nil {
 			return nil, err

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"encoding/json"
-	"fmt"
 	"iter"
+	"net/http"
 	"slices"
 	"sync"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // List holds the objects of one resource in the order of their creation.
@@ -60,7 +62,7 @@ func (l *List[T]) add(item T) {
 func (l *List[T]) find(id string) (T, error) {
 	item, ok := l.byID[id]
 	if !ok {
-		return item, &Error{NotFound, fmt.Sprintf("%s %q was not found.", l.name, id)}
+		return item, refusal.New(http.StatusNotFound, "%s %q was not found.", l.name, id)
 	}
 	return item, nil
 }

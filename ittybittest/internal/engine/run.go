@@ -3,11 +3,12 @@ package engine
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // run takes a task from pending to its end, and then runs its next steps. It returns when all of
@@ -105,7 +106,7 @@ func (e *Engine) Control(id string, progress *int, chosen *Outcome, end bool) er
 	e.mu.Lock()
 	t, err := e.Tasks.find(id)
 	if err == nil && t.isFinal() {
-		err = &Error{Conflict, fmt.Sprintf("Task %q has ended: it is %s.", id, t.Status)}
+		err = refusal.New(http.StatusConflict, "Task %q has ended: it is %s.", id, t.Status)
 	}
 	if err == nil && chosen != nil {
 		t.chosen = chosen

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // maxWorkflowDepth is how deep next steps may be nested.
@@ -42,7 +43,7 @@ func (e *Engine) parseSpec(body fields.Object, depth int) (sp spec, err error) {
 		}
 	}
 	if sp.URL != "" && !isWebURL(sp.URL) {
-		return spec{}, invalid("url must be an absolute http or https URL.")
+		return spec{}, refusal.Invalid("url must be an absolute http or https URL.")
 	}
 	if sp.WebhookURL != "" {
 		if err := e.CheckWebhookURL("webhook_url", sp.WebhookURL); err != nil {
@@ -70,7 +71,7 @@ func optionsOf(body fields.Object) fields.Object {
 func (e *Engine) parseWorkflow(raw json.RawMessage) ([]step, error) {
 	steps, err := e.parseSteps("workflow", raw, maxWorkflowDepth)
 	if err == nil && len(steps) == 0 {
-		err = invalid("workflow must have at least one step.")
+		err = refusal.Invalid("workflow must have at least one step.")
 	}
 	return steps, err
 }
@@ -79,10 +80,10 @@ func (e *Engine) parseWorkflow(raw json.RawMessage) ([]step, error) {
 func (e *Engine) parseSteps(where string, raw json.RawMessage, depth int) (steps []step, err error) {
 	var items []json.RawMessage
 	if fields.IsNull(raw) || json.Unmarshal(raw, &items) != nil {
-		return nil, invalid("%s must be an array of steps.", where)
+		return nil, refusal.Invalid("%s must be an array of steps.", where)
 	}
 	if depth == 0 {
-		return nil, invalid("next steps can be nested %d levels deep at most.", maxWorkflowDepth)
+		return nil, refusal.Invalid("next steps can be nested %d levels deep at most.", maxWorkflowDepth)
 	}
 	for _, item := range items {
 		st, err := e.parseStep(where, item, depth)
@@ -97,7 +98,7 @@ func (e *Engine) parseSteps(where string, raw json.RawMessage, depth int) (steps
 func (e *Engine) parseStep(where string, raw json.RawMessage, depth int) (step, error) {
 	body, err := fields.Parse(raw)
 	if err != nil {
-		return step{}, invalid("A workflow step %s.", err)
+		return step{}, refusal.Invalid("A workflow step %s.", err)
 	}
 	sp, err := e.parseSpec(body, depth-1)
 	if err != nil {
@@ -106,11 +107,11 @@ func (e *Engine) parseStep(where string, raw json.RawMessage, depth int) (step, 
 	switch sp.Kind {
 	case "":
 		if where != "next" { // where Ittybit's SDKs let a step have none
-			err = invalid("A workflow step needs a kind.")
+			err = refusal.Invalid("A workflow step needs a kind.")
 		}
 	case "webhook":
 		if err = e.CheckWebhookURL("url", sp.URL); sp.URL == "" {
-			err = invalid("A webhook step needs a url.")
+			err = refusal.Invalid("A webhook step needs a url.")
 		}
 	case "conditions":
 		if sp.Conditions == nil {
@@ -131,14 +132,14 @@ func parseConditions(raw json.RawMessage) ([]condition, error) {
 	}
 	for _, pair := range pairs {
 		if pair.Prop == "" || fields.IsNull(pair.Value) || pair.Value[0] == '{' || pair.Value[0] == '[' {
-			return nil, invalid("Each of conditions needs a prop, and a value that is a string, a number or a boolean.")
+			return nil, refusal.Invalid("Each of conditions needs a prop, and a value that is a string, a number or a boolean.")
 		}
 	}
 	return pairs, nil
 }
 
 func errNoConditions() error {
-	return invalid("conditions must be an array of at least one {prop, value}.")
+	return refusal.Invalid("conditions must be an array of at least one {prop, value}.")
 }
 
 // subject is what the steps of a workflow are about.

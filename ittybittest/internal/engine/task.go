@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // Task is a task as the API and webhooks show it.
@@ -70,15 +72,15 @@ func (e *Engine) CreateTask(body fields.Object) (any, error) {
 	case err != nil:
 		return nil, err
 	case sp.Kind == "":
-		return nil, invalid("kind is required.")
+		return nil, refusal.Invalid("kind is required.")
 	case sp.URL == "" && sp.FileID == "":
-		return nil, invalid("One of url and file_id is required.")
+		return nil, refusal.Invalid("One of url and file_id is required.")
 	case sp.URL != "" && sp.FileID != "":
-		return nil, invalid("Only one of url and file_id is allowed.")
+		return nil, refusal.Invalid("Only one of url and file_id is allowed.")
 	case sp.Kind == "ingest" && sp.URL == "":
-		return nil, invalid("An ingest task needs a url.")
+		return nil, refusal.Invalid("An ingest task needs a url.")
 	case sp.Kind == "conditions" && sp.Conditions == nil:
-		return nil, invalid("A conditions task needs conditions.")
+		return nil, refusal.Invalid("A conditions task needs conditions.")
 	}
 	return e.begin(&task{spec: sp, Task: Task{Options: optionsOf(body)}}), nil
 }
@@ -96,16 +98,16 @@ func (e *Engine) checkKind(what, kind string) error {
 		return nil
 	}
 	if kind == "workflow" || kind == "http" {
-		return NotEmulatedError("A task of kind " + kind)
+		return refusal.NotEmulated("A task of kind " + kind)
 	}
-	return invalid("%s %q is not known: it must be one of %s.", what, kind, strings.Join(slices.Sorted(maps.Keys(kinds())), ", "))
+	return refusal.Invalid("%s %q is not known: it must be one of %s.", what, kind, strings.Join(slices.Sorted(maps.Keys(kinds())), ", "))
 }
 
 // ListTasks gives a page of the tasks.
 func (e *Engine) ListTasks(w Window) ([]any, int64, error) {
 	status, kind := w.Status, w.Kind
 	if status != "" && !slices.Contains(taskStatuses(), status) {
-		return nil, 0, invalid("status must be one of %s.", strings.Join(taskStatuses(), ", "))
+		return nil, 0, refusal.Invalid("status must be one of %s.", strings.Join(taskStatuses(), ", "))
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -173,5 +175,5 @@ func (e *Engine) fileAt(address string) (*File, error) {
 			return f, nil
 		}
 	}
-	return nil, &Error{NotFound, "Not found: " + u.Path + "."}
+	return nil, refusal.New(http.StatusNotFound, "Not found: %s.", u.Path)
 }

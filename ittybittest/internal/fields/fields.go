@@ -10,28 +10,24 @@ import (
 	"maps"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // Object is a JSON object. Nil is JSON's null.
 type Object map[string]json.RawMessage
 
-// Error says what is wrong with a text, such as "must be a JSON object".
-type Error string
-
-// Error implements error.
-func (e Error) Error() string { return string(e) }
-
 // Parse reads one JSON object and nothing after it. Its errors follow the name of the text.
 func Parse(data []byte) (Object, error) {
 	if !utf8.Valid(data) {
-		return nil, Error("is not valid UTF-8")
+		return nil, errors.New("is not valid UTF-8")
 	}
 	var o Object
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(data, &o); errors.As(err, &syntax) {
-		return nil, Error(fmt.Sprintf("is not valid JSON: %v", err))
+		return nil, fmt.Errorf("is not valid JSON: %w", err)
 	} else if err != nil || o == nil {
-		return nil, Error("must be a JSON object")
+		return nil, errors.New("must be a JSON object")
 	}
 	return o, nil
 }
@@ -48,10 +44,10 @@ func (o Object) Has(name string) bool {
 	return ok
 }
 
-// Text returns a string field: "" if it is absent or null.
+// Text returns a string field, "" if it is absent or null, or a refusal if it is no string.
 func (o Object) Text(name string) (text string, err error) {
 	if o.Has(name) && json.Unmarshal(o[name], &text) != nil {
-		return "", Error(name + " must be a string.")
+		return "", refusal.Invalid("%s must be a string.", name)
 	}
 	return text, nil
 }

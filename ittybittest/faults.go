@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
 )
 
 // Faults is what goes wrong, for [Server.SetFaults]. The zero value is
@@ -153,15 +151,13 @@ func (f *faults) spread() (copies int, window time.Duration) {
 	return f.current.Duplicates, f.current.ReorderWindow
 }
 
-func (f *faults) forRequest(r *http.Request) api.Fault {
+func (f *faults) forRequest(r *http.Request) RequestFault {
 	fault, queued, current := pop(f, &f.requests)
 	if !queued && current.Request != nil {
 		fault = current.Request(r)
 	}
-	return api.Fault{
-		Latency: fault.Latency + current.Latency, AnswerLatency: fault.AnswerLatency,
-		Status: fault.Status, Header: fault.Header, Message: fault.Message, Drop: api.Drop(fault.Drop),
-	}
+	fault.Latency += current.Latency
+	return fault
 }
 
 func (f *faults) forDelivery(d Delivery) DeliveryFault {

@@ -26,7 +26,6 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/memnet"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // These are the hosts of a server without sockets. The .test domain is reserved, so a request
@@ -109,7 +108,7 @@ func NewServer(opts ...Option) *Server {
 	s.control = s.controls()
 	s.live.Store(s.newWorld())
 	s.serve(onAPI, s.serveAPI)
-	s.serve(onStorage, func(w http.ResponseWriter, r *http.Request) { s.inWorld(w, r, (*api.API).ServeStorage) })
+	s.serve(onStorage, s.serveStorage)
 	if c.receiver != nil {
 		s.serve(network.Listen(""), s.receive)
 	}
@@ -154,10 +153,10 @@ func (s *Server) newWorld() *world {
 		Changed:     func(task engine.Task) { s.feed.add("task", task) },
 	})
 	w.api = api.New(api.Config{
-		Life: w.life, Engine: w.engine, Blobs: w.blobs, Key: s.APIKey,
+		Engine: w.engine, Blobs: w.blobs, Key: s.APIKey,
 		PublicURL: s.config.publicURL, StorageURL: s.StorageURL,
 		AsyncFiles: s.config.asyncFiles, EmptyUploads: s.config.emptyUploadAnswers,
-		Fault: s.faults.forRequest, Logger: s.config.logger,
+		Logger: s.config.logger,
 	})
 	return w
 }
@@ -170,30 +169,6 @@ func (s *Server) serve(l net.Listener, handler http.HandlerFunc) {
 	}
 	s.servers = append(s.servers, srv)
 	s.life.Go(func() { _ = srv.Serve(l) }) // it ends with the server
-}
-
-// serveAPI answers the API, and under /_local/ the control of this server if that was asked for.
-func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
-	if s.config.control && strings.HasPrefix(r.URL.Path, "/_local/") {
-		s.control.ServeHTTP(w, r)
-		return
-	}
-	if name := hostname(r); s.isForeign(name) {
-		s.live.Load().api.Fail(w, refusal.New(http.StatusForbidden, "The host %q is not this server's: use an IP address or localhost, "+
-			"or name it with WithPublicURLs or WithWebhookHosts.", name))
-		return
-	}
-	s.inWorld(w, r, (*api.API).ServeAPI)
-}
-
-// inWorld answers a request, for which the end of its world waits.
-func (s *Server) inWorld(w http.ResponseWriter, r *http.Request, serve func(*api.API, http.ResponseWriter, *http.Request)) {
-	now := s.live.Load()
-	if !now.life.Enter() {
-		panic(http.ErrAbortHandler)
-	}
-	defer now.life.Leave()
-	serve(now.api, w, r)
 }
 
 // receive is the receiver of a server without sockets, for which Close waits.

@@ -1,10 +1,8 @@
-// Package api answers Ittybit's API and storage over HTTP: routes, keys, pages, idempotency, and
-// where faults strike.
+// Package api answers Ittybit's API and storage over HTTP: routes, keys, pages and idempotency.
 package api
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
@@ -17,12 +15,10 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
@@ -34,7 +30,6 @@ const (
 
 // Config says what an API works on.
 type Config struct {
-	Life         *lifecycle.Life
 	Engine       *engine.Engine
 	Blobs        *blobs.Store
 	Key          string
@@ -42,7 +37,6 @@ type Config struct {
 	StorageURL   string
 	AsyncFiles   bool
 	EmptyUploads bool // their responses have no body
-	Fault        func(*http.Request) Fault
 	Logger       *slog.Logger
 }
 
@@ -120,61 +114,52 @@ func (a *API) failure(err error) *response {
 // Fail answers with an error.
 func (a *API) Fail(w http.ResponseWriter, err error) { a.failure(err).write(w) }
 
-// ServeAPI answers a request to the API. It reads the body first of all, because net/http notices
-// that a client has gone only after that.
-func (a *API) ServeAPI(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{API: a, start: time.Now()}
-	defer a.endWithServer(w)() //nolint:contextcheck // the end of the server, not of the request
+// ReadRequest reads a request to the API, and gives what acts on it; nil if the client has gone,
+// which net/http notices only when the body was read. The body can be read again until then.
+func (a *API) ReadRequest(w http.ResponseWriter, r *http.Request) (act func(http.ResponseWriter)) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
-	rewind := func() { r.Body = io.NopCloser(bytes.NewReader(body)) }
-	rewind()
-	x.ResponseWriter, x.request, x.fault = w, r, a.Fault(r)
-	rewind() // the fault's function may have read it
 	var tooLarge *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLarge) {
-		x.drop() //nolint:contextcheck // it has the request; the client has gone
+		return nil
 	}
-	x.serve(func() { //nolint:contextcheck // it has the request
-		if err := a.authenticate(r); err != nil {
-			a.Fail(x, err)
+	rewind := func() { r.Body = io.NopCloser(bytes.NewReader(body)) }
+	rewind()
+	return func(w http.ResponseWriter) {
+		rewind()
+		err := a.check(r)
+		if err == nil && tooLarge != nil {
+			err = refusal.New(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit)
+		}
+		if err != nil {
+			a.Fail(w, err)
 			return
 		}
-		for _, version := range r.Header.Values("Accept-Version") {
-			if version != "" && version != apiVersion && version != "latest" {
-				a.Fail(x, refusal.Invalid("Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion))
-				return
-			}
-		}
-		handler, pattern := a.mux.Handler(r)
-		if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path {
-			pattern = "" // the mux redirects
-		}
-		if own := httptest.NewRecorder(); pattern == "" { // it gets the form of the API
-			handler.ServeHTTP(own, r)
-			err := nothingAt(r)
-			if own.Code == http.StatusMethodNotAllowed {
-				err = notAllowed(r.Method, own.Header().Get("Allow"))
-			}
-			a.Fail(x, err)
-			return
-		}
-		if tooLarge != nil {
-			a.Fail(x, refusal.New(http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", tooLarge.Limit))
-			return
-		}
-		a.mux.ServeHTTP(x, r)
-	})
+		a.mux.ServeHTTP(w, r)
+	}
 }
 
-// endWithServer lets no slow client keep the server from closing.
-func (a *API) endWithServer(w http.ResponseWriter) (stop func()) {
-	control := http.NewResponseController(w)
-	cancel := context.AfterFunc(a.Life.Context(), func() {
-		// Where it isn't supported, the server's Close does it.
-		_ = control.SetReadDeadline(time.Unix(1, 0))
-		_ = control.SetWriteDeadline(time.Unix(1, 0))
-	})
-	return func() { cancel() }
+// check refuses a request without the key, for another version, or to where nothing is.
+func (a *API) check(r *http.Request) error {
+	if err := a.authenticate(r); err != nil {
+		return err
+	}
+	for _, version := range r.Header.Values("Accept-Version") {
+		if version != "" && version != apiVersion && version != "latest" {
+			return refusal.Invalid("Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion)
+		}
+	}
+	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path { // the mux would redirect
+		return nothingAt(r)
+	}
+	handler, pattern := a.mux.Handler(r)
+	if pattern != "" {
+		return nil
+	}
+	own := httptest.NewRecorder() // what the mux answers by itself gets the form of the API
+	if handler.ServeHTTP(own, r); own.Code == http.StatusMethodNotAllowed {
+		return notAllowed(r.Method, own.Header().Get("Allow"))
+	}
+	return nothingAt(r)
 }
 
 func (a *API) authenticate(r *http.Request) error {

@@ -16,45 +16,43 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
-// ServeStorage uploads and downloads. Who may not is refused before a body is read.
-func (a *API) ServeStorage(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{API: a, ResponseWriter: w, request: r, start: time.Now()}
-	defer a.endWithServer(w)() //nolint:contextcheck // the end of the server, not of the request
-	if allowBrowsers(w, r) {
-		return
-	}
-	x.fault = a.Fault(withoutBody(r))
-	body, err := a.admit(w, r, x.fault.Drop == DropInBody)
-	if body != nil {
-		defer a.Blobs.End(body)
+// ReadUpload checks a request to the storage, and receives the body of a PUT: half of it and no
+// more, if it is to be cut. Who may not upload is refused before a body is read. It gives what acts
+// on the request, nil if the client has gone, and what drops the body.
+func (a *API) ReadUpload(w http.ResponseWriter, r *http.Request, cut bool) (act func(http.ResponseWriter), drop func()) {
+	body, err := a.admit(w, r, cut)
+	drop = func() {
+		if body != nil {
+			a.Blobs.End(body)
+		}
 	}
 	if errors.Is(err, errAborted) {
-		x.drop() //nolint:contextcheck // it has the request
+		return nil, drop
 	}
-	x.serve(func() { //nolint:contextcheck // it has the request
+	return func(w http.ResponseWriter) {
 		var resp *response
 		switch {
 		case err != nil:
 		case body != nil:
 			resp, err = a.store(r, body)
 		default:
-			err = a.open(x, r)
+			err = a.open(w, r)
 		}
 		if err != nil {
 			resp = a.failure(err)
 		}
 		if resp != nil {
-			resp.write(x)
+			resp.write(w)
 		}
-	})
+	}, drop
 }
 
-// errAborted ends a request whose client has gone, or whose server closes.
+// errAborted is the error of a body whose client has gone.
 var errAborted = errors.New("ittybittest: the request was abandoned")
 
-// allowBrowsers lets pages of any site use what they have a signed URL for, and answers the
+// AllowBrowsers lets pages of any site use what they have a signed URL for, and answers the
 // question that a browser asks before. No fault strikes that.
-func allowBrowsers(w http.ResponseWriter, r *http.Request) (answered bool) {
+func AllowBrowsers(w http.ResponseWriter, r *http.Request) (answered bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Access-Control-Expose-Headers", "Accept-Ranges, Content-Length, Content-Range, Retry-After")
@@ -66,13 +64,6 @@ func allowBrowsers(w http.ResponseWriter, r *http.Request) (answered bool) {
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true
-}
-
-// withoutBody is what a fault sees of a request to the storage.
-func withoutBody(r *http.Request) *http.Request {
-	r = r.Clone(r.Context())
-	r.Body = http.NoBody
-	return r
 }
 
 // open serves what a path has: an upload, or what a task ended with.
@@ -105,8 +96,7 @@ func serve(w http.ResponseWriter, r *http.Request, mediaType, name string, modif
 	http.ServeContent(w, r, name, modified, from)
 }
 
-// admit checks a request, and then receives the body of a PUT: half of it and no more, if it is
-// to be cut.
+// admit checks a request, and then receives the body of a PUT.
 func (a *API) admit(w http.ResponseWriter, r *http.Request, cut bool) (*blobs.Body, error) {
 	name := strings.TrimPrefix(r.URL.Path, "/")
 	signed := r.URL.Query().Has("signature")

@@ -37,7 +37,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 			"or name it with WithPublicURLs or WithWebhookHosts.", name))
 		return
 	}
-	x, end := s.begin(w, r)
+	x, end := s.begin(w, r) //nolint:contextcheck // the end of the server, not of the request
 	defer end()
 	act := x.api.ReadRequest(w, r)
 	x.fault = s.faults.forRequest(r)
@@ -49,7 +49,7 @@ func (s *Server) serveStorage(w http.ResponseWriter, r *http.Request) {
 	if api.AllowBrowsers(w, r) {
 		return
 	}
-	x, end := s.begin(w, r)
+	x, end := s.begin(w, r) //nolint:contextcheck // the end of the server, not of the request
 	defer end()
 	seen := r.Clone(r.Context())
 	seen.Body = http.NoBody

@@ -79,18 +79,17 @@ func TestDatabase(t testing.TB, driver, address, createOptions, dropOptions stri
 // RunTests runs tests while servers run for all of them, and gives the exit code. It is for
 // TestMain: each function starts a server, and gives what stops it.
 func RunTests(run func() int, servers ...func(context.Context) (stop func() error, err error)) (code int) {
-	for _, start := range servers {
-		stop, err := start(context.Background())
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "FAIL:", err)
-			return 1
-		}
-		defer func() {
-			if err := stop(); err != nil {
-				fmt.Fprintln(os.Stderr, "FAIL:", err)
-				code = 1
-			}
-		}()
+	if len(servers) == 0 {
+		return run()
 	}
-	return run()
+	stop, err := servers[0](context.Background())
+	if err == nil {
+		code = RunTests(run, servers[1:]...)
+		err = stop()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL:", err)
+		return 1
+	}
+	return code
 }

@@ -37,7 +37,7 @@ func Start(ctx context.Context, options ...string) (*Server, error) {
 	s.Daemon = daemon.Daemon{ // SIGKILL is how it crashes
 		Name: "MariaDB", Owner: "mysql", Unset: "MYSQL", Command: s.serve, StopSignal: syscall.SIGKILL,
 	}
-	err := s.Daemon.Start(ctx, func() *exec.Cmd {
+	err := s.Start(ctx, func() *exec.Cmd {
 		return s.Program(ctx, install, "--no-defaults", "--datadir="+s.Data(), "--auth-root-authentication-method=normal",
 			"--skip-test-db", "--skip-name-resolve")
 	}, nil)

@@ -57,7 +57,7 @@ func start(ctx context.Context, makeData func(*Server) *exec.Cmd) (*Server, erro
 	s.Daemon = daemon.Daemon{
 		Name: "PostgreSQL", Owner: owner, Unset: "PG", Command: s.postgres, Ready: s.isReady, StopSignal: syscall.SIGQUIT,
 	}
-	if err := s.Daemon.Start(ctx, func() *exec.Cmd { return makeData(s) }, nil); err != nil {
+	if err := s.Start(ctx, func() *exec.Cmd { return makeData(s) }, nil); err != nil {
 		return nil, err
 	}
 	return s, nil

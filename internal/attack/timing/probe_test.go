@@ -1,4 +1,4 @@
-package main
+package timing
 
 import (
 	"crypto/hmac"
@@ -69,7 +69,7 @@ func allProbes() ([]*probe, error) {
 func wrongAt(place int, encode func([]byte) string) class {
 	return func(random *rand.Rand, at string, mac []byte) string {
 		bent := append([]byte(nil), mac...)
-		bent[place] ^= byte(1 + random.IntN(255)) //nolint:gosec // below 256
+		bent[place] ^= byte(1 + random.IntN(255))
 		return at + encode(bent)
 	}
 }
@@ -79,7 +79,7 @@ func noneRight(encode func([]byte) string) class {
 	return func(random *rand.Rand, at string, mac []byte) string {
 		bent := append([]byte(nil), mac...)
 		for i := range bent {
-			bent[i] ^= byte(1 + random.IntN(255)) //nolint:gosec // below 256
+			bent[i] ^= byte(1 + random.IntN(255))
 		}
 		return at + encode(bent)
 	}
@@ -93,7 +93,7 @@ const blockSize = 2048
 // before it, says nothing of its class.
 func (p *probe) measure(n int, seed uint64) (a, b []float64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector has its turn between the blocks
-	random := rand.New(rand.NewPCG(seed, 0))         //nolint:gosec // an order, and no secret
+	random := rand.New(rand.NewPCG(seed, 0))
 	at, value, _ := strings.Cut(p.signed, "v1=")
 	mac, _ := hex.DecodeString(value) // SignWebhook writes hex
 	var headers [blockSize]string

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Software: github.com/redis/go-redis/v9 v9.23.0 with its default options, beside github.com/redis/rueidis v1.0.79; redis-server of the
-#   machine's packages, seen with 7.0.15.
-# Expected: a command that was sent and whose reply is lost (the connection breaks, or ReadTimeout passes) gives an error,
-#   as far as it is one that must not run twice; rueidis does so, and repeats only what reads.
+# Software: github.com/redis/go-redis/v9 v9.23.0 with its default options, beside github.com/redis/rueidis v1.0.79;
+#   redis-server of the machine's packages, seen with 7.0.15.
+# Expected: a command that was sent and whose reply is lost (the connection breaks, or ReadTimeout passes) gives an error, as
+#   far as it is one that must not run twice; rueidis does so, and repeats only what reads.
 # Seen: go-redis sends every command again, up to three times (MaxRetries). SetNX has set the key by the first one, finds it
 #   by the second, and returns false and no error, which is what it returns for a key of somebody else.
 # Source: redis/go-redis issue 2985, closed as stale.

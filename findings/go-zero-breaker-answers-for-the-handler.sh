@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Software: github.com/zeromicro/go-zero v1.10.3, package rest, with the configuration that it fills in by itself.
-# Expected: a server's middleware passes every request on to the handler, unless the server is overloaded (Shedding, by CPU) or a
-#   limit is configured; a breaker is for clients, and is no more sensitive to 503 than its name says.
-# Seen: each route has a breaker, on by default, that counts the handler's own 500 and 503 as failures. Of a hundred deliveries,
-#   one after the other, which the handler answers 503 with Retry-After, about twenty reach it. The others are answered 503 by
-#   the breaker, without Retry-After, and so are many good ones that come next, on the same path.
-# Why it matters: a receiver of webhooks asks for a later delivery with 503 while one kind of event can't be handled. Events that it
-#   could handle are then refused unseen, and count as failed attempts with the sender. Switch it off for such a service: Middlewares.Breaker: false.
+# Expected: a server's middleware passes every request on to the handler, unless the server is overloaded (Shedding, by CPU)
+#   or a limit is configured; a breaker is for clients, and is no more sensitive to 503 than its name says.
+# Seen: each route has a breaker, on by default, that counts the handler's own 500 and 503 as failures. Of a hundred
+#   deliveries, one after the other, which the handler answers 503 with Retry-After, about twenty reach it. The others are
+#   answered 503 by the breaker, without Retry-After, and so are many good ones that come next, on the same path.
+# Why it matters: a receiver of webhooks asks for a later delivery with 503 while one kind of event can't be handled. Events
+#   that it could handle are then refused unseen, and count as failed attempts with the sender. Switch it off for such a
+#   service: Middlewares.Breaker: false.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 export GOWORK=off GOFLAGS=-mod=mod

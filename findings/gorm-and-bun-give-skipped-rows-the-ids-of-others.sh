@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Software: gorm.io/gorm v1.31.2 with gorm.io/driver/sqlite v1.6.0, and github.com/uptrace/bun v1.3.0 with sqlitedialect; the same was seen
-#   on PostgreSQL 15 by gorm.io/driver/postgres v1.6.3, pgdialect and pgx v5.13.0.
-# Expected: a slice of rows that is inserted with ON CONFLICT DO NOTHING has the id of each row that was inserted, and none in
-#   those that were skipped; or, where the library can't know which is which, no ids at all.
-# Seen: RETURNING gives the ids of the rows that were inserted, and both hand them out from the beginning of the slice. A row that
-#   was skipped gets the id of another one's; with gorm the last ones, though inserted, have 0. bun cuts the slice to as
+# Software: gorm.io/gorm v1.31.2 with gorm.io/driver/sqlite v1.6.0, and github.com/uptrace/bun v1.3.0 with sqlitedialect; the
+#   same was seen on PostgreSQL 15 by gorm.io/driver/postgres v1.6.3, pgdialect and pgx v5.13.0.
+# Expected: a slice of rows that is inserted with ON CONFLICT DO NOTHING has the id of each row that was inserted, and none
+#   in those that were skipped; or, where the library can't know which is which, no ids at all.
+# Seen: RETURNING gives the ids of the rows that were inserted, and both hand them out from the beginning of the slice. A row
+#   that was skipped gets the id of another one's; with gorm the last ones, though inserted, have 0. bun cuts the slice to as
 #   many as there were ids. No error, and RowsAffected is right.
-# Why it matters: who stores a batch of events so, and then writes what belongs to them by their ids (jobs, tags, an outbox), ties it to
-#   the wrong events as soon as one of the batch was delivered before. Ask for the key as well (RETURNING id, key into a slice of its own), or insert
-#   one at a time.
+# Why it matters: who stores a batch of events so, and then writes what belongs to them by their ids (jobs, tags, an outbox),
+#   ties it to the wrong events as soon as one of the batch was delivered before. Ask for the key as well (RETURNING id, key
+#   into a slice of its own), or insert one at a time.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 export GOWORK=off GOFLAGS=-mod=mod CGO_ENABLED=1

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Software: github.com/rqlite/gorqlite v0.0.0-20261020015727-7224ce2bd419, package stdlib (the database/sql driver for rqlite). A small
-#   HTTP server stands for rqlite: it runs what /db/execute gets on SQLite (modernc.org/sqlite v1.62.0), as rqlite does.
+# Software: github.com/rqlite/gorqlite v0.0.0-20261020015727-7224ce2bd419, package stdlib (the database/sql driver for
+#   rqlite). A small HTTP server stands for rqlite: it runs what /db/execute gets on SQLite (modernc.org/sqlite v1.62.0), as
+#   rqlite does.
 # Expected: Begin fails where a database has no transactions over its API, as database/sql's drivers do for what they can't
-#   do (isolation levels, read-only); or statements are kept until Commit, and sent as one request, which rqlite runs as one transaction.
+#   do (isolation levels, read-only); or statements are kept until Commit, and sent as one request, which rqlite runs as one
+#   transaction.
 # Seen: Begin, Commit and Rollback succeed and do nothing. Each statement is sent, and kept, at once. After Rollback the rows
 #   are there.
-# Why it matters: code that puts an event's key and its handler's writes into one sql.Tx compiles, and passes tests that only commit. A handler
-#   that fails leaves its key behind: the sender's repeat is taken for a duplicate, and the event is lost. WriteParameterized of gorqlite itself sends
-#   several statements as one transaction.
+# Why it matters: code that puts an event's key and its handler's writes into one sql.Tx compiles, and passes tests that only
+#   commit. A handler that fails leaves its key behind: the sender's repeat is taken for a duplicate, and the event is lost.
+#   WriteParameterized of gorqlite itself sends several statements as one transaction.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 export GOWORK=off GOFLAGS=-mod=mod

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Software: github.com/nats-io/nats-server/v2 v2.15.3 with nats.go v1.55.0, JetStream with file storage.
-# Expected: a stream remembers the Nats-Msg-Id of a message for its duplicate window, here an hour, on the disk like the stream
-#   itself, whether or not the message has been consumed meanwhile; and with each message that is deleted it either forgets
-#   the id, or does not.
-# Seen: the ids are kept in memory, and are read from the messages that are still stored when the server starts. In a work queue, which
-#   drops what is acknowledged, an id is a duplicate until the server is restarted, and new afterwards, in the same hour. In a
-#   stream that keeps its messages it stays a duplicate.
+# Expected: a stream remembers the Nats-Msg-Id of a message for its duplicate window, here an hour, on the disk like the
+#   stream itself, whether or not the message has been consumed meanwhile; and with each message that is deleted it either
+#   forgets the id, or does not.
+# Seen: the ids are kept in memory, and are read from the messages that are still stored when the server starts. In a work
+#   queue, which drops what is acknowledged, an id is a duplicate until the server is restarted, and new afterwards, in the
+#   same hour. In a stream that keeps its messages it stays a duplicate.
 # Source: nats-io/nats-server issue 3272, open.
 # Why it matters: who publishes each webhook under its event's id, and lets the window drop the sender's repeats, handles
-#   every event of the last hour that is delivered again a second time after an upgrade of the server. Keep the stream by limits (age)
-#   with a durable consumer, or the keys in the database.
+#   every event of the last hour that is delivered again a second time after an upgrade of the server. Keep the stream by
+#   limits (age) with a durable consumer, or the keys in the database.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 export GOWORK=off GOFLAGS=-mod=mod

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Software: github.com/go-resty/resty/v2 v2.17.2, beside resty.dev/v3 v3.0.0-rc.4; github.com/cristalhq/hedgedhttp v0.9.2.
-# Expected: a request is sent again with its body (a bytes.Reader can be rewound, and net/http does so by itself), or not at all.
+# Expected: a request is sent again with its body (a bytes.Reader can be rewound, and net/http does so by itself), or not at
+#   all.
 # Seen: resty v2 sends its second attempt without one byte, whatever reader was handed to SetBody, and gives back the 200 for
 #   it. v3 gives back the 503. hedgedhttp, which sends a second request when the first one is slow, lets both read the same
 #   reader: the second one of a stream is empty, is answered first, and its 200 is the result. With a length that is known

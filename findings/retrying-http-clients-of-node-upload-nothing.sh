@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Software: axios 1.21.1 with axios-retry 4.5.0, undici 7.30.2 (interceptors.retry), got 14.6.6 (npm), on Node.js.
-# Expected: a body that can be read only once is not sent again: the client gives the 503 or an error back, as got and undici say for
-#   Node's file streams ("Cannot retry with consumed body stream").
+# Expected: a body that can be read only once is not sent again: the client gives the 503 or an error back, as got and undici
+#   say for Node's file streams ("Cannot retry with consumed body stream").
 # Seen: the second request has no body, the server stores an empty file, and the client gives back its 200.
 #   - axios-retry: a file stream, after a 503 (PUT is among the methods that it repeats by default).
-#   - undici's interceptor: an iterable, which is also what fetch makes of every stream that is its body. request with a file stream is refused.
+#   - undici's interceptor: an iterable, which is also what fetch makes of every stream that is its body. request with a file
+#     stream is refused.
 #   - got: an async generator after a 503; a file stream after a redirect with 307, which does not ask whether it was read.
-# Why it matters: signed URLs are uploaded to by PUT, and storage answers 503 and 307 now and then. The file is there, empty, and nobody
-#   is told. Give these clients a Buffer or a Blob, or make the stream anew for each attempt, and send Content-Length: an
-#   empty body can't pass for the file then.
+# Why it matters: signed URLs are uploaded to by PUT, and storage answers 503 and 307 now and then. The file is there, empty,
+#   and nobody is told. Give these clients a Buffer or a Blob, or make the stream anew for each attempt, and send
+#   Content-Length: an empty body can't pass for the file then.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 npm init -y >/dev/null

@@ -2,12 +2,12 @@
 # Software: github.com/riverqueue/river v0.51.2 with riverpgxv5, on PostgreSQL (seen with 15.18): insert middleware and
 #   InsertManyFast.
 # Expected: a middleware for insertion (river.JobInsertMiddlewareDefaults, InsertMany) that returns what the inner call has
-#   returned sees one *rivertype.JobInsertResult for each job; where the fast path can't know them (COPY returns no
-#   rows), an empty slice.
+#   returned sees one *rivertype.JobInsertResult for each job; where the fast path can't know them (COPY returns no rows), an
+#   empty slice.
 # Seen: with InsertManyFast and InsertManyFastTx it is a slice as long as the jobs, of nil pointers, and no error. The types,
 #   and the lengths, are the same as for Insert and InsertMany.
-# Why it matters: a middleware that logs, traces or counts the ids of inserted jobs is well with Insert and InsertMany in every
-#   test, and panics in the first call that takes the fast path; the transaction of the events is rolled back.
+# Why it matters: a middleware that logs, traces or counts the ids of inserted jobs is well with Insert and InsertMany in
+#   every test, and panics in the first call that takes the fast path; the transaction of the events is rolled back.
 set -euo pipefail
 work=$(mktemp -d)
 export PATH=$PATH:$(ls -d /usr/lib/postgresql/*/bin | tail -1)

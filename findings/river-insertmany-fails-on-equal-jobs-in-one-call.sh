@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Software: github.com/riverqueue/river v0.51.2 with riverpgxv5, on PostgreSQL (seen with 15.18): InsertMany and unique jobs.
-# Expected: InsertMany handles unique conflicts, as its documentation says in contrast to InsertManyFast: a job whose equal is
-#   there is skipped, and its result has UniqueSkippedAsDuplicate. Two equal jobs in one call: the second one is skipped.
-# Seen: a job that was there before the call is skipped. Two equal ones in one call fail it as a whole, whether or not the job was
-#   there before: "ON CONFLICT DO UPDATE command cannot affect row a second time" (SQLSTATE 21000). None of the others is
-#   inserted, and a transaction that was handed in (InsertManyTx) is aborted.
+# Expected: InsertMany handles unique conflicts, as its documentation says in contrast to InsertManyFast: a job whose equal
+#   is there is skipped, and its result has UniqueSkippedAsDuplicate. Two equal jobs in one call: the second one is skipped.
+# Seen: a job that was there before the call is skipped. Two equal ones in one call fail it as a whole, whether or not the
+#   job was there before: "ON CONFLICT DO UPDATE command cannot affect row a second time" (SQLSTATE 21000). None of the
+#   others is inserted, and a transaction that was handed in (InsertManyTx) is aborted.
 # Why it matters: who collects deliveries of webhooks for a few milliseconds and enqueues them together meets a delivery and
 #   its repeat in one batch, which then fails for all of them, again each time. Remove equal ones before the call, by the
 #   fields that the uniqueness counts.

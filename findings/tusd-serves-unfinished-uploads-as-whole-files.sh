@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Software: github.com/tus/tusd/v2 v2.9.1, handler with filestore (the reference server of the tus protocol for resumable uploads).
+# Software: github.com/tus/tusd/v2 v2.9.1, handler with filestore (the reference server of the tus protocol for resumable
+#   uploads).
 # Expected: GET of an upload that is not finished is refused, or its status or length says so.
-# Seen: 200, Content-Length of what is there so far, and no field that tells it from a whole file. Of an upload of ten bytes that stands
-#   at four, the four come; later, under the same URL, the ten.
-# Why it matters: the URL is known from the start, and is what gets handed to a media service as the source of a task (or to a CDN,
-#   which keeps it). A job that is made before the upload has ended works on the beginning of the file, and nobody sees an
-#   error. Make it in the server's CompleteUploads notification (post-finish hook), or ask by HEAD whether Upload-Offset is Upload-Length.
+# Seen: 200, Content-Length of what is there so far, and no field that tells it from a whole file. Of an upload of ten bytes
+#   that stands at four, the four come; later, under the same URL, the ten.
+# Why it matters: the URL is known from the start, and is what gets handed to a media service as the source of a task (or to
+#   a CDN, which keeps it). A job that is made before the upload has ended works on the beginning of the file, and nobody
+#   sees an error. Make it in the server's CompleteUploads notification (post-finish hook), or ask by HEAD whether
+#   Upload-Offset is Upload-Length.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 export GOWORK=off GOFLAGS=-mod=mod

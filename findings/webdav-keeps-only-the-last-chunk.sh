@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Software: golang.org/x/net v0.62.0, package webdav (also what WebDAV servers in Go are made of); beside it nginx with its dav
-#   module, of the machine's packages, seen with 1.22.1.
-# Expected: a PUT with Content-Range, a part of a file, writes that part, or is refused: RFC 9110, section 14.5, wants 400 from
-#   servers that can't do it. nginx answers 501.
-# Seen: webdav takes each part for the whole file, and answers 201. After a file was sent in two parts, the second one is the file.
-#   If-None-Match: * (do not overwrite) is not looked at either.
-# Why it matters: uploads in chunks by PUT with Content-Range are what signed URLs of many services take. Who tries a client, or a resumed
-#   upload, against such a server sees nothing but success, and the file is its own end. Compare its size.
+# Software: golang.org/x/net v0.62.0, package webdav (also what WebDAV servers in Go are made of); beside it nginx with its
+#   dav module, of the machine's packages, seen with 1.22.1.
+# Expected: a PUT with Content-Range, a part of a file, writes that part, or is refused: RFC 9110, section 14.5, wants 400
+#   from servers that can't do it. nginx answers 501.
+# Seen: webdav takes each part for the whole file, and answers 201. After a file was sent in two parts, the second one is the
+#   file. If-None-Match: * (do not overwrite) is not looked at either.
+# Why it matters: uploads in chunks by PUT with Content-Range are what signed URLs of many services take. Who tries a client,
+#   or a resumed upload, against such a server sees nothing but success, and the file is its own end. Compare its size.
 set -euo pipefail
 work=$(mktemp -d); server=
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT; cd "$work"

@@ -394,11 +394,9 @@ func (s *AutomationsService) List(ctx context.Context, params AutomationListPara
 	return list[Automation](ctx, s.client, "/automations", params, params.Page, params.Limit, opts)
 }
 
-// All iterates over the automations from the page that params choose to the last one,
-// fetching pages as it goes. An error is yielded alone, and last.
-//
-// To delete them, collect the ids first: what is deleted meanwhile pushes others to pages that
-// were fetched already, and those are passed over.
+// All iterates over the automations from the page that params choose to the last one, fetching
+// pages as it goes. An error is yielded alone, and last. To delete them, collect the ids first: see
+// [Page].
 func (s *AutomationsService) All(ctx context.Context, params AutomationListParams, opts ...RequestOption) iter.Seq2[*Automation, error] {
 	return all(ctx, func() (*Page[Automation], error) { return s.List(ctx, params, opts...) })
 }

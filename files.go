@@ -179,11 +179,8 @@ func (s *FilesService) List(ctx context.Context, params FileListParams, opts ...
 	return list[File](ctx, s.client, "/files", params, params.Page, params.Limit, opts)
 }
 
-// All iterates over the files from the page that params choose to the last one,
-// fetching pages as it goes. An error is yielded alone, and last.
-//
-// To delete them, collect the ids first: what is deleted meanwhile pushes others to pages that
-// were fetched already, and those are passed over.
+// All iterates over the files from the page that params choose to the last one, fetching pages as
+// it goes. An error is yielded alone, and last. To delete them, collect the ids first: see [Page].
 func (s *FilesService) All(ctx context.Context, params FileListParams, opts ...RequestOption) iter.Seq2[*File, error] {
 	return all(ctx, func() (*Page[File], error) { return s.List(ctx, params, opts...) })
 }

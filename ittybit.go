@@ -63,7 +63,9 @@
 package ittybit
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -143,7 +145,7 @@ func NewClient(apiKey string, opts ...ClientOption) (*Client, error) {
 }
 
 func newCore(apiKey string, opts []ClientOption) (*core, error) {
-	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: defaultRetryPolicy()}
+	cfg := clientConfig{baseURL: DefaultBaseURL, apiVersion: APIVersion, retry: RetryPolicy{}.withDefaults()}
 	if err := applyOptions(opts, func(o ClientOption) error { return o.applyClient(&cfg) }); err != nil {
 		return nil, err
 	}
@@ -170,7 +172,7 @@ func newCore(apiKey string, opts []ClientOption) (*core, error) {
 		HTTPClient:     client,
 		SlowHTTPClient: slow,
 		Logger:         cfg.logger,
-		Policy:         cfg.retry.forPipeline(),
+		Policy:         pipeline.Policy(cfg.retry),
 		StatusError:    func(p pipeline.Problem) error { return newAPIError(p) },
 	})
 	return &core{
@@ -397,7 +399,7 @@ func (c *Client) send(ctx context.Context, in call, opts []RequestOption, decode
 		Header: cfg.header, APIVersion: cfg.apiVersion, Creates: in.creates, Slow: in.slow, Decoder: decoder,
 	}
 	if in.method == http.MethodPost {
-		req.IdempotencyKey = cfg.idempotencyKey()
+		req.IdempotencyKey = cmp.Or(cfg.key, rand.Text())
 	}
 	if in.body != nil {
 		if req.Body, err = marshalBody(in.body); err != nil {

@@ -111,11 +111,9 @@ func (s *MediaService) List(ctx context.Context, params MediaListParams, opts ..
 	return list[Media](ctx, s.client, "/media", params, params.Page, params.Limit, opts)
 }
 
-// All iterates over the media objects from the page that params choose to the last one,
-// fetching pages as it goes. An error is yielded alone, and last.
-//
-// To delete them, collect the ids first: what is deleted meanwhile pushes others to pages that
-// were fetched already, and those are passed over.
+// All iterates over the media objects from the page that params choose to the last one, fetching
+// pages as it goes. An error is yielded alone, and last. To delete them, collect the ids first: see
+// [Page].
 func (s *MediaService) All(ctx context.Context, params MediaListParams, opts ...RequestOption) iter.Seq2[*Media, error] {
 	return all(ctx, func() (*Page[Media], error) { return s.List(ctx, params, opts...) })
 }

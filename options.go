@@ -1,7 +1,6 @@
 package ittybit
 
 import (
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -178,8 +177,6 @@ type RetryPolicy struct {
 	RetryAmbiguousPosts bool
 }
 
-func defaultRetryPolicy() RetryPolicy { return RetryPolicy{}.withDefaults() }
-
 func (p RetryPolicy) withDefaults() RetryPolicy {
 	if p.MaxAttempts == 0 {
 		p.MaxAttempts = DefaultMaxAttempts
@@ -192,8 +189,6 @@ func (p RetryPolicy) withDefaults() RetryPolicy {
 	}
 	return p
 }
-
-func (p RetryPolicy) forPipeline() pipeline.Policy { return pipeline.Policy(p) }
 
 // RequestOption changes one call. It stands last on every method. Given to a method that
 // waits, it changes each of the calls made meanwhile.
@@ -242,14 +237,6 @@ func applyOptions[O any](opts []O, apply func(O) error) error {
 		}
 	}
 	return nil
-}
-
-// idempotencyKey gives the caller's key, or a random one of 128 bits or more.
-func (c *requestConfig) idempotencyKey() string {
-	if c.key != "" {
-		return c.key
-	}
-	return rand.Text()
 }
 
 // WithIdempotencyKey sends key instead of a random one with a POST, so that a call can be repeated

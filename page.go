@@ -16,6 +16,9 @@ const maxLimit = 100
 
 // Page is one page of a list. The All methods go from page to page in constant memory, and end
 // with an error where a list has no end: its pages go in circles, or a thousand in a row are empty.
+//
+// What is deleted while its list is read pushes others to pages that were fetched already, and
+// those are passed over: collect the ids first.
 type Page[T any] struct {
 	Items []T
 

@@ -139,10 +139,6 @@ func (v *WebhookVerifier) match(ctx context.Context, body []byte, sig *signature
 	return ErrSignatureMismatch
 }
 
-func (v *WebhookVerifier) verifyRequest(r *http.Request, body []byte) (time.Time, error) {
-	return v.verify(r.Context(), body, signature.Join(r.Header))
-}
-
 // latest gives the keys in use, without a call.
 func (v *WebhookVerifier) latest() *signature.Keys {
 	if v.source != nil {

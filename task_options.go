@@ -383,9 +383,7 @@ func (l Layer) String() string { return printedJSON(l) }
 func (l Layer) GoString() string { return l.String() }
 
 // MarshalJSON implements [json.Marshaler].
-func (l Layer) MarshalJSON() ([]byte, error) {
-	return flattenParams(l, l.preserved, nil, l.Extra)
-}
+func (l Layer) MarshalJSON() ([]byte, error) { return flattenParams(l, l.preserved, nil, l.Extra) }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (l *Layer) UnmarshalJSON(data []byte) error {

@@ -316,7 +316,7 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 		}
 	}()
 	d.BodyBytes = len(body.Bytes())
-	if d.Signed, err = v.verifyRequest(r, body.Bytes()); err != nil {
+	if d.Signed, err = v.verify(r.Context(), body.Bytes(), signature.Join(r.Header)); err != nil {
 		hint := signatureHint(err, body.Bytes(), r.Header)
 		d.refuse(r.Context(), outcomeOfRefusal(err, OutcomeSignatureMalformed), err, hint)
 		if d.StatusCode == http.StatusUnauthorized && d.lines > 0 && d.log.enabled(r.Context(), slog.LevelDebug) {

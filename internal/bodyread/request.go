@@ -17,7 +17,8 @@ import (
 func (r *Reader) ReadRequest(w http.ResponseWriter, req *http.Request, start time.Time, timeout time.Duration) (*Body, error) {
 	deadline := start.Add(timeout)
 	control := http.NewResponseController(w)
-	limited := !serverReadsFaster(req, timeout) && control.SetReadDeadline(deadline) == nil
+	server := serverOf(req).ReadTimeout // of the two deadlines the first one must stay
+	limited := (server <= 0 || server > timeout) && control.SetReadDeadline(deadline) == nil
 	source := req.Body
 	if source == nil { // a request that no server has read
 		source = http.NoBody
@@ -71,13 +72,6 @@ func closeAfterReply(w http.ResponseWriter, r *http.Request, linger time.Duratio
 		w.Header().Set("Connection", "close")
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // where that is supported
-}
-
-// serverReadsFaster reports whether the server's own deadline for the request comes first, and must
-// not be put off.
-func serverReadsFaster(r *http.Request, timeout time.Duration) bool {
-	limit := serverOf(r).ReadTimeout
-	return limit > 0 && limit <= timeout
 }
 
 // serverOf gives the server that r came by, or one without any timeouts.

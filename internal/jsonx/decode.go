@@ -181,11 +181,11 @@ func decodeFloat(text []byte, field reflect.Value) error {
 }
 
 func decodeBool(text []byte, field reflect.Value) error {
-	flag, err := parseBool(text)
-	if err == nil {
-		field.SetBool(flag)
+	if string(text) != "true" && string(text) != "false" {
+		return errors.New("is neither true nor false")
 	}
-	return err
+	field.SetBool(string(text) == "true")
+	return nil
 }
 
 // decodePointer leaves nil where a number is an empty text.

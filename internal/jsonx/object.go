@@ -145,9 +145,7 @@ func FieldNames(t reflect.Type) []string {
 }
 
 // IsNull reports whether value is missing or null.
-func IsNull(value json.RawMessage) bool {
-	return isNull(bytes.TrimSpace(value))
-}
+func IsNull(value json.RawMessage) bool { return isNull(bytes.TrimSpace(value)) }
 
 // IsObject reports whether value starts as a JSON object does.
 func IsObject(value json.RawMessage) bool {

@@ -145,13 +145,6 @@ func Whole[T ~int | ~int64](o *Object, to *T) {
 	}
 }
 
-func parseBool(text []byte) (bool, error) {
-	if string(text) != "true" && string(text) != "false" {
-		return false, errors.New("is neither true nor false")
-	}
-	return string(text) == "true", nil
-}
-
 // Time reads a time as [ParseTime] does.
 func (o *Object) Time(to *time.Time) {
 	if at, err := ParseTime(o.value); err != nil {

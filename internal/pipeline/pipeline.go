@@ -133,7 +133,11 @@ func (p *Pipeline) Do(ctx context.Context, r Request) (Response, error) {
 		return Response{}, err
 	}
 	c.url = req.URL
-	c.chain(p.client(r))
+	client := p.cfg.HTTPClient
+	if r.Slow && p.cfg.SlowHTTPClient != nil {
+		client = p.cfg.SlowHTTPClient
+	}
+	c.chain(client)
 	c.run(req)
 	return c.response, c.failure(ctx)
 }
@@ -148,13 +152,6 @@ func (p *Pipeline) CloseIdleConnections() {
 
 // Redacted gives text without the key and without signatures.
 func (p *Pipeline) Redacted(text string) string { return redact.Text(text, p.cfg.Key()) }
-
-func (p *Pipeline) client(r Request) *http.Client {
-	if r.Slow && p.cfg.SlowHTTPClient != nil {
-		return p.cfg.SlowHTTPClient
-	}
-	return p.cfg.HTTPClient
-}
 
 func transportOf(client *http.Client) http.RoundTripper {
 	if t := client.Transport; t != nil {

@@ -51,7 +51,7 @@ func NewKeys(secrets [][]byte) *Keys {
 	var texts []string
 	k := &Keys{secrets: func() [][]byte { return secrets }, texts: func() []string { return texts }}
 	for _, secret := range secrets {
-		k.pools = append(k.pools, newMACPool(secret))
+		k.pools = append(k.pools, &macPool{sync.Pool{New: func() any { return &macState{mac: hmac.New(sha256.New, secret)} }}})
 		texts = append(texts, string(secret))
 		if !utf8.Valid(secret) { // elsewhere it stands as text, such as in a whsec_ secret
 			texts = append(texts, base64.RawStdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret))
@@ -108,10 +108,6 @@ type macState struct {
 	sum     [sha256.Size]byte
 	given   [sha256.Size]byte
 	scratch [64]byte
-}
-
-func newMACPool(secret []byte) *macPool {
-	return &macPool{sync.Pool{New: func() any { return &macState{mac: hmac.New(sha256.New, secret)} }}}
 }
 
 // match reports whether any signature in h is the MAC of the signed content.

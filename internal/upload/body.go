@@ -26,10 +26,6 @@ type partReader struct {
 	sum  uint32
 }
 
-func newPartBody(part part, tracker *tracker) *partBody {
-	return &partBody{part: part, tracker: tracker}
-}
-
 func (b *partBody) open() io.ReadCloser {
 	b.mu.Lock()
 	defer b.mu.Unlock()

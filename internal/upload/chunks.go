@@ -99,7 +99,7 @@ func (s *session) partOf(i int, body io.ReaderAt, first bool) part {
 	start, length := s.tracker.bounds(i)
 	return part{
 		index: i, start: start, length: length, body: body, first: first,
-		chunk: s.tracker.chunked(), finishes: i == s.tracker.count()-1,
+		chunk: s.tracker.count() > 1, finishes: i == s.tracker.count()-1,
 	}
 }
 

@@ -97,8 +97,6 @@ func (t *tracker) count() int {
 	return int((t.state.Size-1)/t.state.ChunkSize) + 1 // a Size is at least 1
 }
 
-func (t *tracker) chunked() bool { return t.count() > 1 }
-
 func (t *tracker) bounds(i int) (start, length int64) {
 	start = int64(i) * t.state.ChunkSize
 	return start, min(t.state.ChunkSize, t.state.Size-start)

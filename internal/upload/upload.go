@@ -85,7 +85,7 @@ func Do(ctx context.Context, p *pipeline.Pipeline, r Request) (Result, error) {
 	if s.source.at == nil || s.source.size > r.Threshold || r.Resume != "" {
 		err = s.sendChunks(ctx)
 	} else {
-		err = s.sendWhole(ctx)
+		err = s.put(ctx, part{length: s.source.size, body: s.source.section(0, s.source.size), finishes: true, first: true})
 	}
 	s.result.Token = s.tracker.token()
 	return s.result, err
@@ -99,10 +99,6 @@ func PublicURL(target *url.URL) string {
 	plain := *target
 	plain.RawQuery = ""
 	return plain.String()
-}
-
-func (s *session) sendWhole(ctx context.Context) error {
-	return s.put(ctx, part{length: s.source.size, body: s.source.section(0, s.source.size), finishes: true, first: true})
 }
 
 // part is what one PUT sends.
@@ -123,7 +119,7 @@ func (s *session) put(ctx context.Context, part part) error {
 			return err
 		}
 	}
-	body := newPartBody(part, s.tracker)
+	body := &partBody{part: part, tracker: s.tracker}
 	resp, err := s.pipeline.Do(ctx, s.httpRequest(part, body))
 	sum, complete := body.close() // nothing reads the source any more
 	if part.first && s.request.StatusOf(err) == http.StatusExpectationFailed {

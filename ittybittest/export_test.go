@@ -16,6 +16,14 @@ func (s *Server) FaultsLeft() int {
 	return left
 }
 
+// UnderWay is how many deliveries have not ended.
+func (s *Server) UnderWay() int {
+	now := s.live.Load().sender
+	now.mu.Lock()
+	defer now.mu.Unlock()
+	return len(now.underWay)
+}
+
 // FillFeed lets something happen n times.
 func FillFeed(s *Server, n int) {
 	for range n {

@@ -2,6 +2,7 @@ package ittybittest_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -173,6 +174,24 @@ func (h *hanging) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seen = append(h.seen, seen)
+}
+
+func TestFaults_reorderCopies(t *testing.T) {
+	bubble(t, &inbox{}, func(t *testing.T, a api) {
+		a.srv.SetFaults(ittybittest.Faults{Duplicates: 1, ReorderWindow: time.Minute})
+		for _, body := range []string{"first", "second"} {
+			require.NoError(t, a.srv.Redeliver(ittybittest.Delivery{URL: hook, Body: []byte(body)}))
+		}
+		assert.Equal(t, 2, a.srv.UnderWay())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		order := []string{}
+		for _, d := range a.srv.Deliveries() {
+			order = append(order, fmt.Sprint(string(d.Body), d.Copy))
+		}
+		assert.Equal(t, []string{"second1", "second0", "first1", "first0"}, order)
+		assert.Zero(t, a.srv.UnderWay())
+	})
 }
 
 func TestFaults_hangUp(t *testing.T) {

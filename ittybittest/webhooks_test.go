@@ -238,6 +238,9 @@ func TestRedeliver(t *testing.T) {
 		assert.Equal(t, 1, again.Attempt)
 		assert.NotEqual(t, first.Signature, again.Signature)
 		assert.Len(t, in.all(), 2)
+		a.srv.Close()
+		require.ErrorContains(t, a.srv.Redeliver(first), "closed")
+		assert.Len(t, a.srv.Deliveries(), 2)
 	})
 }
 

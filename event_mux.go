@@ -65,7 +65,7 @@ func (m *EventMux) Handle(event EventType, h EventHandler) {
 		panic("ittybit: EventMux: nil handler")
 	}
 	m.register(route{event: event.canonical()}, h)
-	warnOfMisspelling(string(event), eventTypes)
+	warnOfMisspelling(event, eventTypes)
 }
 
 // On registers fn for a type of event.
@@ -100,7 +100,7 @@ func (m *EventMux) onTask(event EventType, kind TaskKind, h EventHandlerFunc) {
 	}
 	if kind != AnyTaskKind {
 		m.register(route{event, kind}, h)
-		warnOfMisspelling(string(kind), taskKinds)
+		warnOfMisspelling(kind, taskKinds)
 		return
 	}
 	m.register(route{event: event}, EventHandlerFunc(func(ctx context.Context, e *Event) error {
@@ -211,31 +211,28 @@ func (m *EventMux) fallback(ctx context.Context, e *Event) error {
 // The names that a misspelling is compared with: those of this SDK, and those of other API
 // versions that the documentation shows.
 var (
-	eventTypes = []string{
-		string(EventMediaCreated), string(EventTaskCreated), string(EventTaskUpdated), string(EventTaskCompleted),
-		string(EventTaskSucceeded), string(EventTaskFailed), string(EventTaskCancelled), "task.canceled", "task.error",
-		string(EventJobSucceeded), string(EventJobFailed), string(EventJobCancelled), "job.queued", "job.processing",
-		"run.created", "run.updated", "run.succeeded", "run.failed", string(EventUnknown),
+	eventTypes = []EventType{
+		EventMediaCreated, EventTaskCreated, EventTaskUpdated, EventTaskCompleted, EventTaskSucceeded, EventTaskFailed,
+		EventTaskCancelled, "task.canceled", "task.error", EventJobSucceeded, EventJobFailed, EventJobCancelled,
+		"job.queued", "job.processing", "run.created", "run.updated", "run.succeeded", "run.failed", EventUnknown,
 	}
-	taskKinds = []string{
-		string(TaskKindIngest), string(TaskKindVideo), string(TaskKindImage), string(TaskKindAudio),
-		string(TaskKindChapters), string(TaskKindSubtitles), string(TaskKindThumbnails), string(TaskKindNSFW),
-		string(TaskKindSpeech), string(TaskKindDescription), string(TaskKindOutline), string(TaskKindPrompt),
-		string(TaskKindWorkflow), string(TaskKindConditions), string(TaskKindHTTP),
-		"adaptive_video", "animation", "summary", "tags", "probe", "import", "export",
+	taskKinds = []TaskKind{
+		TaskKindIngest, TaskKindVideo, TaskKindImage, TaskKindAudio, TaskKindChapters, TaskKindSubtitles, TaskKindThumbnails,
+		TaskKindNSFW, TaskKindSpeech, TaskKindDescription, TaskKindOutline, TaskKindPrompt, TaskKindWorkflow,
+		TaskKindConditions, TaskKindHTTP, "adaptive_video", "animation", "summary", "tags", "probe", "import", "export",
 	}
 )
 
 // warnOfMisspelling logs that name is nearly a known name, but for its case or one letter.
-func warnOfMisspelling(name string, known []string) {
+func warnOfMisspelling[T ~string](name T, known []T) {
 	if slices.Contains(known, name) {
 		return
 	}
-	lower := strings.ToLower(strings.TrimSpace(name))
+	lower := strings.ToLower(strings.TrimSpace(string(name)))
 	for _, other := range known {
-		if oneLetterApart(lower, other) {
+		if oneLetterApart(lower, string(other)) {
 			slog.Default().Warn("ittybit: EventMux: a handler was registered for a name that looks misspelled",
-				slog.String("name", name), slog.String("did_you_mean", other))
+				slog.String("name", string(name)), slog.String("did_you_mean", string(other)))
 			return
 		}
 	}

@@ -203,36 +203,33 @@ func (c *Client) String() string { return fmt.Sprintf("ittybit.Client(%s)", c.ba
 // GoString is String, so that %#v prints no key either.
 func (c *Client) GoString() string { return c.String() }
 
-// parseBaseURL takes https URLs, and http ones for this machine and the insecure hosts only:
-// over plain HTTP the key could be read on its way.
 func parseBaseURL(text string, insecure insecureHosts) (*url.URL, error) {
-	base, err := url.Parse(strings.TrimRight(text, "/"))
-	if err != nil {
-		return nil, &ParamError{Param: "base URL", Reason: "cannot be parsed: want a URL such as " + DefaultBaseURL}
+	base, err := insecure.parse("base URL", strings.TrimRight(text, "/"), DefaultBaseURL)
+	if err == nil && (base.User != nil || base.RawQuery != "" || base.Fragment != "") {
+		err = &ParamError{Param: "base URL", Reason: "must be a scheme, a host and perhaps a path, nothing else"}
 	}
-	if reason := insecure.refuse(base, DefaultBaseURL); reason != "" {
-		return nil, &ParamError{Param: "base URL", Reason: reason}
-	}
-	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
-		return nil, &ParamError{Param: "base URL", Reason: "must be a scheme, a host and perhaps a path, nothing else"}
-	}
-	return base, nil
+	return base, err
 }
 
 // insecureHosts are the developer's own hosts, which may be reached by plain http.
 type insecureHosts []string
 
-// refuse says what is wrong with a URL that must be absolute https, or http on this machine or
-// one of the hosts. It is empty where nothing is.
-func (h insecureHosts) refuse(u *url.URL, example string) string {
+// parse reads a URL that must be absolute https, or http on this machine or one of the hosts: over
+// plain HTTP a key could be read on its way.
+func (h insecureHosts) parse(param, text, example string) (*url.URL, error) {
+	refuse := func(reason string) (*url.URL, error) { return nil, &ParamError{Param: param, Reason: reason} }
+	u, err := url.Parse(text)
+	if err != nil {
+		return refuse("cannot be parsed: want one such as " + example)
+	}
 	host := strings.ToLower(u.Hostname())
 	switch {
 	case host == "":
-		return "must be absolute, such as " + example
+		return refuse("must be absolute, such as " + example)
 	case u.Scheme == "https", u.Scheme == "http" && (isLoopback(host) || slices.Contains(h, host)):
-		return ""
+		return u, nil
 	default:
-		return "must be https:// (plain http:// is for this machine, and for the hosts of WithInsecureHosts)"
+		return refuse("must be https:// (plain http:// is for this machine, and for the hosts of WithInsecureHosts)")
 	}
 }
 
@@ -244,18 +241,11 @@ func isLoopback(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// checkWebhookURL refuses URLs that Ittybit would refuse: "HTTP URLs will be
-// rejected", says its webhooks documentation.
+// checkWebhookURL refuses URLs that Ittybit would refuse: "HTTP URLs will be rejected", says its
+// webhooks documentation.
 func (h insecureHosts) checkWebhookURL(param, text string) error {
-	const example = "https://your-app.com/ittybit-webhook"
-	u, err := url.Parse(text)
-	if err != nil {
-		return &ParamError{Param: param, Reason: "cannot be parsed: want a URL such as " + example}
-	}
-	if reason := h.refuse(u, example); reason != "" {
-		return &ParamError{Param: param, Reason: reason}
-	}
-	return nil
+	_, err := h.parse(param, text, "https://your-app.com/ittybit-webhook")
+	return err
 }
 
 // defaultHTTPClient waits for the headers of a response until a timeout.

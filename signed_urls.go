@@ -223,12 +223,9 @@ func parseDomain(param, domain string, insecure insecureHosts) (*url.URL, error)
 	if !strings.Contains(text, "://") {
 		text = "https://" + text
 	}
-	origin, err := url.Parse(strings.TrimSuffix(text, "/"))
+	origin, err := insecure.parse(param, strings.TrimSuffix(text, "/"), "you.ittybit.net")
 	if err != nil {
-		return nil, &ParamError{Param: param, Reason: "is not a domain, such as you.ittybit.net"}
-	}
-	if reason := insecure.refuse(origin, "you.ittybit.net"); reason != "" {
-		return nil, &ParamError{Param: param, Reason: reason}
+		return nil, err
 	}
 	if origin.User != nil || origin.Path != "" || origin.RawQuery != "" || origin.ForceQuery || origin.Fragment != "" {
 		return nil, &ParamError{Param: param, Reason: "must be a domain, such as you.ittybit.net, and nothing else"}

@@ -200,12 +200,9 @@ func (o ThumbnailsOptions) check(insecureHosts) error {
 }
 
 func (o SubtitlesOptions) check(insecureHosts) error { return notNegative("Confidence", o.Confidence) }
-
-func (o ChaptersOptions) check(insecureHosts) error { return notNegative("Confidence", o.Confidence) }
-
-func (SpeechOptions) check(insecureHosts) error { return nil }
-
-func (IngestOptions) check(insecureHosts) error { return nil }
+func (o ChaptersOptions) check(insecureHosts) error  { return notNegative("Confidence", o.Confidence) }
+func (SpeechOptions) check(insecureHosts) error      { return nil }
+func (IngestOptions) check(insecureHosts) error      { return nil }
 
 func (o ConditionsOptions) check(insecure insecureHosts) error {
 	if len(o.Conditions) == 0 {

@@ -319,12 +319,9 @@ func parseSignedUpload(text string, insecure insecureHosts) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) {
 		return nil, &ParamError{Param: "SignedURL", Reason: reason}
 	}
-	target, err := url.Parse(text)
+	target, err := insecure.parse("SignedURL", text, "one that SignURL makes")
 	if err != nil {
-		return refuse("cannot be parsed")
-	}
-	if reason := insecure.refuse(target, "one that SignURL makes"); reason != "" {
-		return refuse(reason)
+		return nil, err
 	}
 	query := target.Query()
 	expiry, expiryErr := strconv.ParseInt(query.Get("expiry"), 10, 64) // one that is not a number is left to Ittybit

@@ -74,7 +74,14 @@ func (s *Source) Keys(ctx context.Context) (*Keys, error) {
 	} else {
 		s.wait(ctx, s.begin(ctx, refreshInterval, false))
 	}
-	return s.last()
+	switch now := s.current.Load(); {
+	case now == nil:
+		return nil, ErrNoSecrets
+	case now.keys == nil:
+		return nil, fmt.Errorf("%w: %w", ErrNoSecrets, errtext.Bare(now.err))
+	default:
+		return now.keys, nil
+	}
 }
 
 // Renew gives keys that are newer than tried, which a signature did not match, or nil. It asks
@@ -104,17 +111,6 @@ func (s *Source) Texts() []string {
 		return nil
 	}
 	return append(slices.Clone(now.keys.Texts()), now.previous.Texts()...)
-}
-
-func (s *Source) last() (*Keys, error) {
-	now := s.current.Load()
-	switch {
-	case now == nil:
-		return nil, ErrNoSecrets
-	case now.keys == nil:
-		return nil, fmt.Errorf("%w: %w", ErrNoSecrets, errtext.Bare(now.err))
-	}
-	return now.keys, nil
 }
 
 // begin starts a call, unless one is in flight or the last was started less than interval ago.

@@ -287,7 +287,7 @@ func (e *Event) readTask(task *Task) {
 	e.Task, e.err = task, task.err
 	_, end := task.meaning()
 	e.Type = cmp.Or(taskEndType(end), EventTaskUpdated)
-	e.CreatedAt = firstNonZero(task.Completed, task.Updated, task.Created)
+	e.CreatedAt = cmp.Or(task.Completed, task.Updated, task.Created)
 	e.subject = e.findSubject()
 }
 
@@ -298,7 +298,7 @@ func (e *Event) readMedia(body []byte) {
 		return
 	}
 	e.Media, e.Type, e.err = media, EventMediaCreated, media.err
-	e.CreatedAt = firstNonZero(media.Created, media.Updated)
+	e.CreatedAt = cmp.Or(media.Created, media.Updated)
 	e.subject = e.findSubject()
 }
 
@@ -309,7 +309,7 @@ func (e *Event) readJob(body []byte) {
 		return
 	}
 	e.Job, e.Type, e.err = job, EventType("job."+job.Status), job.err
-	e.CreatedAt = firstNonZero(job.Finished, job.Updated, job.Created)
+	e.CreatedAt = cmp.Or(job.Finished, job.Updated, job.Created)
 	e.subject = e.findSubject()
 }
 
@@ -321,7 +321,7 @@ func (e *Event) readEvent(event *Task, createdAt time.Time, data json.RawMessage
 		return nil
 	}
 	e.ID, e.Type = event.ID, kind
-	e.CreatedAt = firstNonZero(createdAt, event.Created)
+	e.CreatedAt = cmp.Or(createdAt, event.Created)
 	errs := eventFields(scanned)
 	var dataErr error
 	if prefix, _, _ := strings.Cut(string(kind), "."); data != nil {
@@ -396,13 +396,4 @@ func EventFromTask(task *Task) *Event {
 	}
 	e.readTask(task)
 	return e
-}
-
-func firstNonZero(times ...time.Time) time.Time {
-	for _, t := range times {
-		if !t.IsZero() {
-			return t
-		}
-	}
-	return time.Time{}
 }

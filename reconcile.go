@@ -1,6 +1,7 @@
 package ittybit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -391,7 +392,7 @@ func (r *reconciliation) request(ctx context.Context, do func() error) error {
 // handle hands the event of a task on, and reports whether the task stays open. Its error is that
 // of ctx, which ended before the event was handled.
 func (r *reconciliation) handle(ctx context.Context, task *Task) (keep bool, err error) {
-	ended := firstNonZero(task.Completed, task.Updated, task.Created)
+	ended := cmp.Or(task.Completed, task.Updated, task.Created)
 	switch rank, _ := task.meaning(); {
 	case rank == rankUnknown && !ended.IsZero() && time.Since(ended) >= unknownStatusFor:
 		r.report.Unknown++

@@ -226,8 +226,10 @@ func (t *Task) objectID() string { return t.ID }
 func (t *Task) fromJSON(data []byte) error {
 	*t = Task{}
 	wire := taskWire{Task: t}
-	err := wire.read(data)
-	return t.keep(data, "task", t.ID, err)
+	object := jsonx.NewObject(data)
+	wire.scan(&object)
+	wire.finish(&object)
+	return t.keep(data, "task", t.ID, object.Err())
 }
 
 // taskWire is a task that is being read: what is nested waits here, for in the payload of
@@ -239,13 +241,6 @@ type taskWire struct {
 	data                                   json.RawMessage // of an event
 
 	createdAt, startedAt, updatedAt, finishedAt time.Time // of other API versions
-}
-
-func (w *taskWire) read(data []byte) error {
-	object := jsonx.NewObject(data)
-	w.scan(&object)
-	w.finish(&object)
-	return object.Err()
 }
 
 // scan goes through the fields once. What is nested stays as it is.
@@ -316,8 +311,8 @@ func (w *taskWire) scan(o *jsonx.Object) {
 // rest is there all the same.
 func (w *taskWire) finish(o *jsonx.Object) {
 	t := w.Task
-	t.Created, t.Started = firstNonZero(t.Created, w.createdAt), firstNonZero(t.Started, w.startedAt)
-	t.Updated, t.Completed = firstNonZero(t.Updated, w.updatedAt), firstNonZero(t.Completed, w.finishedAt)
+	t.Created, t.Started = cmp.Or(t.Created, w.createdAt), cmp.Or(t.Started, w.startedAt)
+	t.Updated, t.Completed = cmp.Or(t.Updated, w.updatedAt), cmp.Or(t.Completed, w.finishedAt)
 	t.Results = orNil(t.Results)
 	t.rawInput, t.rawOutput = orNil(w.input), orNil(w.output)
 	t.Options = decodeTaskOptions(t.Kind, w.options)

@@ -2,7 +2,6 @@
 package redact
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -20,9 +19,6 @@ const Mark = "REDACTED"
 var signature = regexp.MustCompile(`(?i)((?:signature|\bv1)[ \t]*(?:=|%3d|%253d|\\+u003d)[ \t]*)(?:[^"&\\\s<>'%,;#)]|%(?:2[0-57-9a-f]|[013-9a-f][0-9a-f]))+` +
 	`|(\\*"(?:ittybit-signature|signature|v1)\\*"\s*:\s*\\*")(?:[^"\\]|\\[^"])+` +
 	`|(ittybit-signature:[ \t]*)[0-9a-z+/_-]{40,}`)
-
-// mask is what signature's matches become.
-const mask = "${1}${2}${3}" + Mark
 
 // URL gives u without user info, the secrets and the values of signatures.
 func URL(u *url.URL, secrets ...string) string {
@@ -56,27 +52,24 @@ func Text(s string, secrets ...string) string {
 	if !mayHoldSignature(s) {
 		return s
 	}
-	return signature.ReplaceAllString(s, mask)
+	return signature.ReplaceAllString(s, "${1}${2}${3}"+Mark)
 }
 
 // Bytes is Text for bytes. It never changes b.
 func Bytes(b []byte, secrets ...string) []byte {
-	for _, secret := range spellings(secrets) {
-		b = bytes.ReplaceAll(b, []byte(secret), []byte(Mark))
+	if b == nil {
+		return nil
 	}
-	if !mayHoldSignature(b) {
-		return b
-	}
-	return signature.ReplaceAll(b, []byte(mask))
+	return []byte(Text(string(b), secrets...))
 }
 
 // mayHoldSignature rules most texts out at a tenth of the regular expression's cost.
-func mayHoldSignature[T string | []byte](text T) bool {
+func mayHoldSignature(text string) bool {
 	for i := 0; i+1 < len(text); i++ {
 		switch first, second := text[i]|0x20, text[i+1]|0x20; {
 		case first == 'v' && text[i+1] == '1':
 			return true
-		case first == 's' && second == 'i' && len(text) >= i+len("signature") && strings.EqualFold(string(text[i:i+len("signature")]), "signature"):
+		case first == 's' && second == 'i' && len(text) >= i+len("signature") && strings.EqualFold(text[i:i+len("signature")], "signature"):
 			return true
 		}
 	}

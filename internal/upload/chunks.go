@@ -77,7 +77,7 @@ func (s *session) inParallel(ctx context.Context, chunks []int, do func(context.
 func (s *session) compare(ctx context.Context, i int) error {
 	start, length := s.tracker.bounds(i)
 	sum, _ := s.tracker.sum(i)
-	return compare(ctx, io.NewSectionReader(s.source.section(start, length), 0, length), sum)
+	return compare(ctx, s.source.section(start, length), sum)
 }
 
 // sendOnce sends chunk i unless that has been done.

@@ -65,7 +65,7 @@ func extent(seeker io.Seeker) (start, end int64, seekable bool, err error) {
 }
 
 // section is a part of a source that can be read anywhere.
-func (s *source) section(start, length int64) io.ReaderAt {
+func (s *source) section(start, length int64) *io.SectionReader {
 	return io.NewSectionReader(s.at, s.base+start, length)
 }
 

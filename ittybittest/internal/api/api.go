@@ -148,7 +148,8 @@ func (a *API) check(r *http.Request) error {
 			return refusal.Invalid("Accept-Version %q is not supported: use %q or \"latest\".", version, apiVersion)
 		}
 	}
-	if clean := path.Clean(r.URL.Path); clean != r.URL.Path && clean+"/" != r.URL.Path { // the mux would redirect
+	clean := path.Clean(r.URL.Path)
+	if clean != r.URL.Path && clean+"/" != r.URL.Path { // the mux would redirect
 		return nothingAt(r)
 	}
 	handler, pattern := a.mux.Handler(r)

@@ -67,7 +67,8 @@ func (a *API) respond(r *http.Request, h handler) *response {
 	body := fields.Object{}
 	raw, err := io.ReadAll(r.Body)
 	if r.Method == http.MethodPost || r.Method == http.MethodPatch {
-		if err = checkCharset(r); err == nil && len(bytes.TrimSpace(raw)) > 0 { // all fields of several requests are optional
+		err = checkCharset(r)
+		if err == nil && len(bytes.TrimSpace(raw)) > 0 { // all fields of several requests are optional
 			if body, err = fields.Parse(raw); err != nil {
 				err = refusal.Invalid("The request body %s.", err)
 			}

@@ -1,5 +1,6 @@
-// Package fields reads and writes JSON objects, each field as it was sent. The local Ittybit decodes
-// nothing into the client's types, so that client and server can't agree on the same mistake.
+// Package fields reads and writes JSON objects, each field as it was sent. The local Ittybit
+// decodes nothing into the client's types, so that client and server can't agree on the same
+// mistake.
 package fields
 
 import (

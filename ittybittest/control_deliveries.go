@@ -1,11 +1,13 @@
 package ittybittest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ittybit/ittybit-go"
@@ -68,9 +70,7 @@ func (s *Server) controlDeliveries(r *http.Request) (int, any, error) {
 	}
 	limit = min(limit, 1000)
 	state := DeliveryState(query.Get("state"))
-	switch state {
-	case "", DeliveryDone, DeliveryFailed, DeliveryWaiting:
-	default:
+	if !slices.Contains([]DeliveryState{"", DeliveryDone, DeliveryFailed, DeliveryWaiting}, state) {
 		return 0, nil, refusal.Invalid("state must be delivered, failed or waiting.")
 	}
 	status := query.Get("status")
@@ -207,10 +207,29 @@ func (s *Server) controlCancel(r *http.Request) (int, any, error) {
 }
 
 type askedEvent struct {
-	URL, Event, Kind, Message string
-	Progress                  int
-	Results, Body             json.RawMessage
-	Wait                      bool
+	URL, Event, Message string
+	Kind                ittybit.TaskKind
+	Progress            int
+	Results, Body       json.RawMessage
+	Wait                bool
+}
+
+// fixtures make the payload of the event with that name.
+func fixtures() map[string]func(askedEvent) []byte {
+	return map[string]func(asked askedEvent) []byte{
+		"task.completed": func(asked askedEvent) []byte {
+			if asked.Results == nil {
+				return TaskCompleted(asked.Kind, nil)
+			}
+			return TaskCompleted(asked.Kind, asked.Results)
+		},
+		"task.failed":    func(asked askedEvent) []byte { return TaskFailed(asked.Kind, asked.Message) },
+		"task.cancelled": func(asked askedEvent) []byte { return TaskCancelled(asked.Kind) },
+		"task.updated":   func(asked askedEvent) []byte { return TaskUpdated(asked.Kind, asked.Progress) },
+		"media.created":  func(asked askedEvent) []byte { return MediaCreated(asked.Message) },
+		"job.succeeded":  func(asked askedEvent) []byte { return JobSucceeded(string(asked.Kind)) },
+		"job.failed":     func(asked askedEvent) []byte { return JobFailed(string(asked.Kind), asked.Message) },
+	}
 }
 
 // controlEvent sends a webhook with a payload of the caller's, or a fixture.
@@ -221,19 +240,15 @@ func (s *Server) controlEvent(r *http.Request, asked askedEvent) (int, any, erro
 	if err := s.live.Load().engine.CheckWebhookURL("url", asked.URL); err != nil {
 		return 0, nil, err
 	}
-	body := bytes.Clone(asked.Body)
-	if (asked.Event == "") == (asked.Body == nil) {
+	payload, known := fixtures()[asked.Event]
+	switch {
+	case (asked.Event == "") == (asked.Body == nil):
 		return 0, nil, refusal.Invalid("Exactly one of event (a fixture) and body is required.")
+	case known:
+		asked.Body = payload(asked)
+	case asked.Event != "":
+		all := strings.Join(slices.Sorted(maps.Keys(fixtures())), ", ")
+		return 0, nil, refusal.Invalid("There is no fixture %q: use one of %s.", asked.Event, all)
 	}
-	if asked.Event != "" {
-		var results any
-		if asked.Results != nil {
-			results = asked.Results
-		}
-		var err error
-		if body, err = fixture(asked.Event, asked.Kind, results, asked.Message, asked.Progress); err != nil {
-			return 0, nil, err
-		}
-	}
-	return s.send(r, asked.URL, body, "", asked.Wait)
+	return s.send(r, asked.URL, asked.Body, "", asked.Wait)
 }

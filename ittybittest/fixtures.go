@@ -6,7 +6,6 @@ import (
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // TaskCompleted is the payload of a completed task's webhook, for tests that call a handler:
@@ -99,27 +98,4 @@ func EventOf(kind ittybit.EventType, payload []byte) []byte {
 		Data      fields.Object     `json:"data"`
 		CreatedAt int64             `json:"created_at"`
 	}{randomID("evt"), "event", kind, data, time.Now().Unix()})
-}
-
-// fixture is the payload with the name of its event.
-func fixture(event, kind string, results any, message string, progress int) ([]byte, error) {
-	taskKind := ittybit.TaskKind(kind)
-	switch event {
-	case "task.completed":
-		return TaskCompleted(taskKind, results), nil
-	case "task.failed":
-		return TaskFailed(taskKind, message), nil
-	case "task.cancelled":
-		return TaskCancelled(taskKind), nil
-	case "task.updated":
-		return TaskUpdated(taskKind, progress), nil
-	case "media.created":
-		return MediaCreated(message), nil
-	case "job.succeeded":
-		return JobSucceeded(kind), nil
-	case "job.failed":
-		return JobFailed(kind, message), nil
-	}
-	return nil, refusal.Invalid("There is no fixture %q: use one of task.completed, task.failed, task.cancelled, "+
-		"task.updated, media.created, job.succeeded and job.failed.", event)
 }

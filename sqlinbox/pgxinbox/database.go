@@ -1,11 +1,11 @@
 package pgxinbox
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,22 +14,22 @@ import (
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
 )
 
-// database runs the inbox's statements in a pool. None of them has a name on the server.
+// database runs the inbox's statements in a pool, in the pool's own mode.
 type database struct {
 	pool  *pgxpool.Pool
-	begin string
+	begin pgx.TxOptions
 }
 
-func beginStatement(level sql.IsolationLevel) string {
+func txOptions(level sql.IsolationLevel) pgx.TxOptions {
 	switch level {
 	case sql.LevelDefault:
-		return "BEGIN"
+		return pgx.TxOptions{}
 	case sql.LevelReadUncommitted, sql.LevelReadCommitted:
-		return "BEGIN ISOLATION LEVEL READ COMMITTED"
+		return pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
 	case sql.LevelRepeatableRead, sql.LevelSnapshot:
-		return "BEGIN ISOLATION LEVEL REPEATABLE READ"
+		return pgx.TxOptions{IsoLevel: pgx.RepeatableRead}
 	case sql.LevelSerializable:
-		return "BEGIN ISOLATION LEVEL SERIALIZABLE"
+		return pgx.TxOptions{IsoLevel: pgx.Serializable}
 	}
 	panic(fmt.Sprintf("pgxinbox: WithIsolation: PostgreSQL has no level %v", level))
 }
@@ -38,7 +38,7 @@ func (d *database) Pool() any { return d.pool }
 
 // Query implements [core.Database].
 func (d *database) Query(ctx context.Context, s core.Statement, scan func(core.Row) error) error {
-	rows, err := d.pool.Query(ctx, s.SQL, unnamed(s.Args)...)
+	rows, err := d.pool.Query(ctx, s.SQL, s.Args...)
 	if err != nil {
 		return core.WithCause(ctx, err)
 	}
@@ -53,9 +53,6 @@ func (d *database) Query(ctx context.Context, s core.Statement, scan func(core.R
 	}
 	return nil
 }
-
-// unnamed gives the arguments of a statement that is sent together with them.
-func unnamed(args []any) []any { return append([]any{pgx.QueryExecModeExec}, args...) }
 
 // ProbeStatements implements [core.Database].
 func (d *database) ProbeStatements(ctx context.Context) error {
@@ -85,7 +82,7 @@ func (d *database) Begin(ctx context.Context, first func() core.Statement) (core
 		if err != nil {
 			return nil, 0, core.Failed("getting a connection", core.WithCause(ctx, err))
 		}
-		t := &transaction{conn: conn, handler: &handlerTx{conn: conn.Conn()}}
+		t := &transaction{conn: conn}
 		rows, err := t.start(ctx, d.begin, first())
 		if err == nil {
 			return t, rows, nil
@@ -100,79 +97,57 @@ func (d *database) Begin(ctx context.Context, first func() core.Statement) (core
 
 // transaction is a transaction on a connection of the pool.
 type transaction struct {
-	conn    *pgxpool.Conn
-	handler *handlerTx
-	ended   bool
+	conn  *pgxpool.Conn
+	tx    handlerTx
+	ended bool
 }
 
-func (t *transaction) Value() any { return t.handler }
+func (t *transaction) Value() any { return &t.tx }
 
-// start begins the transaction and runs its first statement, in one round trip where no row is
-// asked for.
-func (t *transaction) start(ctx context.Context, begin string, s core.Statement) (int64, error) {
-	if s.SQL == "" || s.Into != nil {
-		if _, err := t.conn.Exec(ctx, begin, pgx.QueryExecModeSimpleProtocol); err != nil {
-			return 0, err
-		}
-		return t.Run(ctx, s)
+// start begins the transaction and runs its first statement, in one round trip.
+func (t *transaction) start(ctx context.Context, begin pgx.TxOptions, s core.Statement) (rows int64, err error) {
+	batch := new(pgx.Batch)
+	batch.BeginTx(begin)
+	if s.SQL != "" {
+		batch.Queue(s.SQL, s.Args...)
 	}
-	values, formats, err := encode(s.Args)
-	if err != nil {
+	results := t.conn.SendBatch(ctx, batch)
+	t.tx.Tx = results.Tx()
+	defer func() { err = cmp.Or(err, results.Close()) }()
+	if _, err := results.Exec(); err != nil || s.SQL == "" {
 		return 0, err
 	}
-	batch := new(pgconn.Batch)
-	batch.ExecParams(begin, nil, nil, nil, nil)
-	batch.ExecParams(s.SQL, values, nil, formats, nil)
-	results, err := t.conn.Conn().PgConn().ExecBatch(ctx, batch).ReadAll()
-	if err != nil {
-		return 0, err
-	}
-	return results[len(results)-1].CommandTag.RowsAffected(), nil
-}
-
-// encode gives arguments as PostgreSQL takes them without being asked for their types.
-func encode(args []any) (values [][]byte, formats []int16, err error) {
-	for _, arg := range args {
-		format := int16(pgx.TextFormatCode)
-		var value []byte
-		switch v := arg.(type) {
-		case nil:
-		case string:
-			value = []byte(v)
-		case []byte:
-			value, format = v, pgx.BinaryFormatCode
-		case time.Time:
-			value = []byte(v.Format("2006-01-02 15:04:05.999999Z07:00"))
-		case int, int64:
-			value = fmt.Append(nil, v)
-		default:
-			return nil, nil, fmt.Errorf("pgxinbox: no encoding for %T", arg)
-		}
-		values, formats = append(values, value), append(formats, format)
-	}
-	return values, formats, nil
+	return result(s, results.Exec, results.QueryRow)
 }
 
 // Run implements [core.Tx].
 func (t *transaction) Run(ctx context.Context, s core.Statement) (int64, error) {
-	switch {
-	case s.SQL == "":
+	if s.SQL == "" {
 		return 0, nil
-	case s.Into != nil:
-		err := t.conn.QueryRow(ctx, s.SQL, unnamed(s.Args)...).Scan(s.Into...)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return 0, nil
-		}
-		if err != nil {
-			return 0, core.WithCause(ctx, err)
-		}
-		return 1, nil
 	}
-	tag, err := t.conn.Exec(ctx, s.SQL, unnamed(s.Args)...)
+	rows, err := result(s,
+		func() (pgconn.CommandTag, error) { return t.conn.Exec(ctx, s.SQL, s.Args...) },
+		func() pgx.Row { return t.conn.QueryRow(ctx, s.SQL, s.Args...) })
 	if err != nil {
 		return 0, core.WithCause(ctx, err)
 	}
-	return tag.RowsAffected(), nil
+	return rows, nil
+}
+
+// result gives what [core.Tx]'s Run does, from one of the two ways to run a statement.
+func result(s core.Statement, exec func() (pgconn.CommandTag, error), queryRow func() pgx.Row) (int64, error) {
+	if s.Into == nil {
+		tag, err := exec()
+		return tag.RowsAffected(), err
+	}
+	err := queryRow().Scan(s.Into...)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return 1, nil
 }
 
 var (
@@ -184,17 +159,15 @@ var (
 func (t *transaction) Commit() error {
 	ctx, cancel := context.WithTimeout(context.Background(), core.CleanupTimeout)
 	defer cancel()
-	rolledBack := t.handler.rolledBack
-	t.handler.closed, t.ended = true, true
+	t.ended = true
+	var err error
 	switch {
-	case rolledBack:
-		return core.Failed("committing", errRolledBack)
+	case t.tx.rolledBack:
+		err = errRolledBack
 	case !t.conn.Conn().IsClosed() && t.conn.Conn().PgConn().TxStatus() == outsideTransaction:
-		return core.Failed("committing", errEnded)
-	}
-	tag, err := t.conn.Exec(ctx, "COMMIT", pgx.QueryExecModeSimpleProtocol)
-	if err == nil && tag.String() == "ROLLBACK" { // what PostgreSQL makes of it where a statement has failed
-		err = pgx.ErrTxCommitRollback
+		err = errors.Join(errEnded, t.tx.Tx.Rollback(ctx))
+	default:
+		err = t.tx.Tx.Commit(ctx)
 	}
 	if err != nil {
 		return core.Failed("committing", err)
@@ -207,17 +180,13 @@ const outsideTransaction = 'I'
 
 // Rollback implements [core.Tx].
 func (t *transaction) Rollback() error {
-	if t.ended {
+	if t.ended || t.tx.rolledBack {
 		return nil
 	}
-	t.handler.closed, t.ended = true, true
-	if t.handler.rolledBack {
-		return nil
-	}
+	t.ended = true
 	ctx, cancel := context.WithTimeout(context.Background(), core.CleanupTimeout)
 	defer cancel()
-	_, err := t.conn.Exec(ctx, "ROLLBACK", pgx.QueryExecModeSimpleProtocol)
-	return err
+	return t.tx.Tx.Rollback(ctx)
 }
 
 // Close implements [core.Tx].

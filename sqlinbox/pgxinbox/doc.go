@@ -17,9 +17,9 @@
 //
 //   - A delivery takes three round trips to the server: BEGIN with the key, a statement of the
 //     handler's, and COMMIT. Through database/sql they are four.
-//   - The inbox's own statements use no named statement, so that they work through a pooler in
-//     transaction mode (PgBouncer, Supabase's) whatever the pool's setting is. A handler's
-//     statements are run as the pool's configuration says: there, give default_query_exec_mode=exec
-//     in the connection's URL. [Inbox.Check] finds where it is missing.
+//   - The inbox's statements are run as the pool's configuration says, like the handlers' own:
+//     prepared under a name, where it says nothing. A pooler in transaction mode (PgBouncer,
+//     Supabase's) needs default_query_exec_mode=exec in the connection's URL. [Inbox.Check] finds
+//     where it is missing.
 //   - A handler that ended the transaction by SQL of its own is noticed, and the event comes again.
 package pgxinbox

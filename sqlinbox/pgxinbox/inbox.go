@@ -32,7 +32,7 @@ func New(pool *pgxpool.Pool, opts ...sqlinbox.Option) *Inbox {
 	if cfg.NoSync {
 		panic("pgxinbox: WithoutSync: only for SQLite: set synchronous_commit in PostgreSQL")
 	}
-	in, err := core.New(&database{pool, beginStatement(cfg.Isolation)}, core.Postgres, cfg)
+	in, err := core.New(&database{pool, txOptions(cfg.Isolation)}, core.Postgres, cfg)
 	if err != nil {
 		panic("pgxinbox: " + err.Error())
 	}

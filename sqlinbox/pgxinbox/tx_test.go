@@ -168,3 +168,32 @@ func TestInbox_sharesItsTableWithSqlinbox(t *testing.T) {
 		require.ErrorIs(t, sqlinbox.New(db, sqlinbox.Postgres).Wrap(nothing).HandleEvent(t.Context(), event(t)), ittybit.ErrAlreadyHandled)
 	}
 }
+
+// The inbox's statements, and what they store, are the same however the pool runs statements.
+func TestInbox_runsInThePoolsMode(t *testing.T) {
+	pool := openPool(t)
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			own, err := pgxpool.New(t.Context(), pool.Config().ConnString()+"&default_query_exec_mode="+mode)
+			require.NoError(t, err)
+			defer own.Close()
+			in := pgxinbox.New(own, sqlinbox.WithName(mode), sqlinbox.WithPayloads())
+			require.NoError(t, in.Check(t.Context()))
+			nothing := ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error { return nil })
+			h := in.Wrap(nothing)
+			require.NoError(t, h.HandleEvent(t.Context(), event(t)))
+			require.ErrorIs(t, h.HandleEvent(t.Context(), event(t)), ittybit.ErrAlreadyHandled)
+			var payload string
+			result, err := in.Replay(t.Context(), ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
+				payload = string(e.RawJSON())
+				return nil
+			}), sqlinbox.ReplayParams{})
+			require.NoError(t, err)
+			assert.Equal(t, 1, result.Handled)
+			assert.JSONEq(t, string(event(t).RawJSON()), payload)
+			pruned, err := in.Prune(t.Context(), sqlinbox.MinPruneAge)
+			require.NoError(t, err)
+			assert.Zero(t, pruned)
+		})
+	}
+}

@@ -66,7 +66,7 @@ type Database interface {
 	// Pool is what the database was made of. Two that have the same one are the same.
 	Pool() any
 	// ProbeStatements runs one statement with an argument on two connections, each of which is then
-	// closed, in the way in which handlers' statements are run.
+	// closed.
 	ProbeStatements(ctx context.Context) error
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
@@ -69,20 +68,4 @@ func BenchmarkTasksGet(b *testing.B) {
 		benchmark(b, "over="+name+"/by=http.Client", len(documentedTask), byHand)
 		benchmark(b, "over="+name+"/by=Tasks.Get", len(documentedTask), ours)
 	}
-}
-
-// Tasks.Get retries, and keeps what it does not know: that may take so many allocations more.
-func TestAllocations_ofTasksGet(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector adds allocations")
-	}
-	byHand, ours := gets(t, "http://127.0.0.1", &http.Client{Transport: memoryTransport{}})
-	count := func(run func() error) float64 {
-		return testing.AllocsPerRun(50, func() {
-			if err := run(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	assert.LessOrEqual(t, count(ours), count(byHand)+20)
 }

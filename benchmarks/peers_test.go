@@ -241,27 +241,3 @@ func TestPeers_acceptWhatIsSignedAndRefuseAFlippedByte(t *testing.T) {
 		}
 	}
 }
-
-func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector adds allocations")
-	}
-	for _, size := range sizes() {
-		verify, parse := map[string]float64{}, map[string]float64{}
-		for _, p := range peers(t) {
-			body := p.payload(size.bytes)
-			for counts, prepare := range map[*map[string]float64]func([]byte) check{&verify: p.verify, &parse: p.parse} {
-				run := prepare(body)
-				(*counts)[p.name] = testing.AllocsPerRun(20, func() {
-					if err := run(body); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-		}
-		assert.Zero(t, verify["ittybit-go"], size.name)
-		for _, name := range []string{"baseline", "stripe-go", "openai-go"} { // those that parse
-			assert.LessOrEqual(t, parse["ittybit-go"], parse[name], "%s, %s", size.name, name)
-		}
-	}
-}

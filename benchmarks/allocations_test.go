@@ -1,0 +1,44 @@
+//go:build !race
+
+package benchmarks
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
+	for _, size := range sizes() {
+		verify, parse := map[string]float64{}, map[string]float64{}
+		for _, p := range peers(t) {
+			body := p.payload(size.bytes)
+			for counts, prepare := range map[*map[string]float64]func([]byte) check{&verify: p.verify, &parse: p.parse} {
+				run := prepare(body)
+				(*counts)[p.name] = testing.AllocsPerRun(20, func() {
+					if err := run(body); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		assert.Zero(t, verify["ittybit-go"], size.name)
+		for _, name := range []string{"baseline", "stripe-go", "openai-go"} { // those that parse
+			assert.LessOrEqual(t, parse["ittybit-go"], parse[name], "%s, %s", size.name, name)
+		}
+	}
+}
+
+// Tasks.Get retries, and keeps what it does not know: that may take so many allocations more.
+func TestAllocations_ofTasksGet(t *testing.T) {
+	byHand, ours := gets(t, "http://127.0.0.1", &http.Client{Transport: memoryTransport{}})
+	count := func(run func() error) float64 {
+		return testing.AllocsPerRun(50, func() {
+			if err := run(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	assert.LessOrEqual(t, count(ours), count(byHand)+20)
+}

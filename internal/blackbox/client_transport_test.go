@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -151,6 +152,20 @@ func TestRedirect_callersCheckRedirectIsAsked(t *testing.T) {
 	assert.Equal(t, 302, apiError.StatusCode)
 }
 
+// onWarning is a log that calls a function for each line at Warn.
+type onWarning func()
+
+func (f onWarning) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (f onWarning) Handle(context.Context, slog.Record) error {
+	f()
+	return nil
+}
+
+func (f onWarning) WithAttrs([]slog.Attr) slog.Handler { return f }
+
+func (f onWarning) WithGroup(string) slog.Handler { return f }
+
 // A pool that the caller shares with the client outlives everything that makes
 // go-retryablehttp close idle connections.
 func TestClient_failingRequestsLeaveTheCallersPoolOpen(t *testing.T) {
@@ -188,16 +203,16 @@ func TestClient_failingRequestsLeaveTheCallersPoolOpen(t *testing.T) {
 		"refused POST": func() error { _, err := refused.Tasks.Create(t.Context(), apiNSFW); return err },
 		"5xx":          func() error { _, err := client.Tasks.Get(t.Context(), "broken"); return err },
 		"context ended in a wait": func() error {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err := client.Tasks.Get(ctx, "busy")
+			_, err := client.Tasks.Get(ctx, "busy") // which asks for more, and is not waited for
 			return err
 		},
 		"context cancelled in a wait": func() error {
 			ctx, cancel := context.WithCancel(t.Context())
-			stop := time.AfterFunc(20*time.Millisecond, cancel)
-			defer stop.Stop()
-			_, err := client.Tasks.Get(ctx, "busy")
+			defer cancel()
+			log := ittybit.WithLogger(slog.New(onWarning(cancel))) // there is a line when a wait begins
+			_, err := apitest.Client(t, server.URL, ittybit.WithHTTPClient(shared), log).Tasks.Get(ctx, "busy")
 			return err
 		},
 	} {

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Software: github.com/nats-io/nats-server/v2 v2.15.3 with nats.go v1.55.0, JetStream with file storage.
 # Expected: a stream remembers the Nats-Msg-Id of a message for its duplicate window, here an hour, on the disk like the
-#   stream itself, whether or not the message has been consumed meanwhile; and with each message that is deleted it either
-#   forgets the id, or does not.
+#   stream itself, whether or not the message has been consumed meanwhile.
 # Seen: the ids are kept in memory, and are read from the messages that are still stored when the server starts. In a work
 #   queue, which drops what is acknowledged, an id is a duplicate until the server is restarted, and new afterwards, in the
 #   same hour. In a stream that keeps its messages it stays a duplicate.

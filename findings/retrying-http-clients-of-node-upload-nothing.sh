@@ -8,8 +8,7 @@
 #     stream is refused.
 #   - got: an async generator after a 503; a file stream after a redirect with 307, which does not ask whether it was read.
 # Why it matters: signed URLs are uploaded to by PUT, and storage answers 503 and 307 now and then. The file is there, empty,
-#   and nobody is told. Give these clients a Buffer or a Blob, or make the stream anew for each attempt, and send
-#   Content-Length: an empty body can't pass for the file then.
+#   and nobody is told. Give these clients a Buffer or a Blob, or make the stream anew for each attempt.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 npm init -y >/dev/null

@@ -102,7 +102,8 @@ type deliveryLog struct {
 // refusal is a delivery that nobody has signed, and what may help its sender.
 type refusal struct {
 	Delivery
-	hint string
+	level slog.Level
+	hint  string
 }
 
 func newDeliveryLog(logger *slog.Logger, secrets func() []string) *deliveryLog {
@@ -125,17 +126,17 @@ func (l *deliveryLog) enabled(ctx context.Context, level slog.Level) (enabled bo
 func (l *deliveryLog) redacted(text string) string { return redact.Text(text, l.secrets()...) }
 
 // admit gives the number of refusals that the line of this one stands for: 0, where it has none.
-func (l *deliveryLog) admit(ctx context.Context, d *Delivery, hint string) int {
-	if !l.enabled(ctx, outcomes[d.Outcome].level) {
+func (l *deliveryLog) admit(ctx context.Context, d *delivery) int {
+	if !l.enabled(ctx, d.level) {
 		return 0
 	}
-	return l.unsigned.Admit(d.Outcome, refusal{*d, hint})
+	return l.unsigned.Admit(d.Outcome, refusal{d.Delivery, d.level, d.hint})
 }
 
 // write writes the line of a delivery, at Debug with the payload, or with the explanation of a
 // signature that was refused.
 func (l *deliveryLog) write(ctx context.Context, d *delivery) {
-	level, hint := outcomes[d.Outcome].level, d.hint
+	level, hint := d.level, d.hint
 	if d.Event != nil {
 		l.fields.report(ctx, &d.Event.decoded)
 	}
@@ -175,7 +176,7 @@ func (l *deliveryLog) write(ctx context.Context, d *delivery) {
 func (l *deliveryLog) writeSum(last *refusal, count int) {
 	attrs := []slog.Attr{slog.String("outcome", string(last.Outcome)), slog.Int("status", last.StatusCode)}
 	attrs = l.appendReason(l.appendSender(attrs, &last.Delivery), last.Err, last.hint, count)
-	loggerOrDefault(l.logger).LogAttrs(context.Background(), outcomes[last.Outcome].level, "ittybit: webhook", attrs...)
+	loggerOrDefault(l.logger).LogAttrs(context.Background(), last.level, "ittybit: webhook", attrs...)
 }
 
 func (l *deliveryLog) appendSender(attrs []slog.Attr, d *Delivery) []slog.Attr {
@@ -290,7 +291,7 @@ func forwardedFor(header http.Header) string {
 // notify writes the log line of an event that [Reconcile] has handed on, and calls the observer.
 // What was handled before is of interest only at Debug.
 func (r *reconciliation) notify(ctx context.Context, d Delivery, stack []byte) {
-	level := outcomes[d.Outcome].level
+	_, level, _ := d.Outcome.about()
 	if d.Outcome == OutcomeDuplicate || d.Outcome == OutcomeIgnored {
 		level = slog.LevelDebug
 	}

@@ -273,6 +273,7 @@ type delivery struct {
 	retryAfter  time.Duration
 	verified    bool
 	payload     []byte // of a verified one
+	level       slog.Level
 	hint        string // what to do
 	explanation string // of a signature that was refused
 	stack       []byte // of a panic
@@ -287,9 +288,9 @@ func newDelivery(log *deliveryLog, r *http.Request) *delivery {
 }
 
 func (d *delivery) setResult(outcome Outcome, err error) {
-	about := outcomes[outcome]
-	d.Outcome, d.StatusCode, d.Err, d.hint = outcome, about.status, err, about.hint
-	if about.status == http.StatusServiceUnavailable && d.retryAfter == 0 {
+	d.Outcome, d.Err = outcome, err
+	d.StatusCode, d.level, d.hint = outcome.about()
+	if d.StatusCode == http.StatusServiceUnavailable && d.retryAfter == 0 {
 		d.retryAfter = retryAfterBusy
 	}
 }
@@ -299,7 +300,7 @@ func (d *delivery) setResult(outcome Outcome, err error) {
 func (d *delivery) refuse(ctx context.Context, outcome Outcome, err error, hint string) {
 	d.setResult(outcome, err)
 	d.hint = cmp.Or(hint, d.hint)
-	d.lines = d.log.admit(ctx, &d.Delivery, d.hint)
+	d.lines = d.log.admit(ctx, d)
 }
 
 // readVerified gives the body, if it arrives within the limits and was signed. Otherwise it gives

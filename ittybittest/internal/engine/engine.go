@@ -4,6 +4,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -43,8 +44,12 @@ type Engine struct {
 	state
 }
 
+// stateFormat changes with the form of state.
+const stateFormat = 2
+
 // state is what a snapshot keeps.
 type state struct {
+	Format      int
 	ProjectID   string
 	Tasks       *List[*task]
 	Automations *List[*automation]
@@ -59,7 +64,7 @@ type state struct {
 func New(c Config) *Engine {
 	e := &Engine{Config: c}
 	e.state = state{
-		ProjectID: c.NewID("proj"), Samples: map[string][]byte{}, Outcomes: map[string]Outcome{},
+		Format: stateFormat, ProjectID: c.NewID("proj"), Samples: map[string][]byte{}, Outcomes: map[string]Outcome{},
 		Tasks:       newList(&e.mu, "Task", func(t *task) string { return t.ID }, func(t *task) any { return t.Task }),
 		Automations: newList(&e.mu, "Automation", func(a *automation) string { return a.ID }, showAutomation),
 		Media:       newList(&e.mu, "Media", func(m *Media) string { return m.ID }, func(m *Media) any { return m.show() }),
@@ -81,8 +86,12 @@ func (e *Engine) Snapshot() ([]byte, error) {
 func (e *Engine) Load(data []byte) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.Format = 0
 	if err := json.Unmarshal(data, &e.state); err != nil {
 		return err
+	}
+	if e.Format != stateFormat {
+		return errors.New("it was saved by another version of ittybittest")
 	}
 	for _, f := range e.Files.all() {
 		if m, err := e.Media.find(f.MediaID); err == nil {

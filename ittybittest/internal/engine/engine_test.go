@@ -106,7 +106,8 @@ func TestEngine_loadsItsSnapshotAndGoesOn(t *testing.T) {
 		task, err := e.Tasks.Get("task_1")
 		require.NoError(t, err)
 		assert.Equal(t, "completed", task.(Task).Status)
-		require.Error(t, New(e.Config).Load([]byte(`{"Tasks":[{"id":"task_1","Spec":{"Kind":5}}]}`)))
+		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Format":2,"Tasks":[{"id":"task_1","Spec":{"Kind":5}}]}`)), "Kind")
+		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Tasks":[{"ID":"task_1"}]}`)), "another version")
 	})
 }
 

@@ -146,7 +146,11 @@ func (d *Daemon) Resume(ctx context.Context) error {
 		return err
 	}
 	detach(cmd) // an interrupt from the terminal is for the program, which then stops the server
-	output := new(lastBytes)
+	output, err := os.Create(filepath.Join(d.Dir, "output"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = output.Close() }() // the server has it open, too
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", d.Name, err)
@@ -164,7 +168,8 @@ func (d *Daemon) Resume(ctx context.Context) error {
 			_ = cmd.Process.Kill()
 			<-running.exited
 		}
-		return fmt.Errorf("starting %s: %w: %s", d.Name, err, tail(output.bytes()))
+		text, _ := os.ReadFile(output.Name()) // to say more, where there is more
+		return fmt.Errorf("starting %s: %w: %s", d.Name, err, tail(text))
 	}
 	d.process = running
 	return nil
@@ -227,28 +232,6 @@ func Find(program string) (string, bool) {
 func IsProgram(file string) bool {
 	info, err := os.Stat(file)
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
-}
-
-// lastBytes keeps the end of what is written to it.
-type lastBytes struct {
-	mu   sync.Mutex
-	kept []byte
-}
-
-func (l *lastBytes) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.kept = append(l.kept, p...)
-	if over := len(l.kept) - logTail; over > 0 {
-		l.kept = slices.Delete(l.kept, 0, over)
-	}
-	return len(p), nil
-}
-
-func (l *lastBytes) bytes() []byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.kept)
 }
 
 // tail gives the end of a command's output, for an error.

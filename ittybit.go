@@ -318,7 +318,7 @@ func (c *Client) Do(ctx context.Context, method, path string, params, result any
 	in := call{method: method, creates: method == http.MethodPost}
 	u, err := url.Parse(path)
 	if err != nil || !strings.HasPrefix(path, "/") || u.Host != "" || u.Fragment != "" || hasDotSegment(u.Path) {
-		return &ParamError{Param: "path", Reason: "must be one below the base URL, such as /jobs"}
+		return &ParamError{Param: "path", Reason: "must begin with a slash and be below the base URL, such as /jobs"}
 	}
 	in.path, in.query = u.EscapedPath(), u.Query()
 	switch method {

@@ -377,7 +377,7 @@ func checkedSecrets(fetch func(context.Context) ([]string, error)) func(context.
 			return nil, err
 		}
 		if len(checked.secrets) == 0 {
-			return nil, errors.New("it gave no secrets")
+			return nil, errors.New("the function returned no secrets")
 		}
 		return checked.secrets, nil
 	}

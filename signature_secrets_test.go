@@ -167,7 +167,7 @@ func TestWithSecretsFunc_keepsTheLastGoodOnes(t *testing.T) {
 		logged  string // empty: nothing
 	}{
 		"fails":               {err: broken, logged: "the manager is away, and says REDACTED"},
-		"gives nothing":       {logged: "it gave no secrets"},
+		"gives nothing":       {logged: "the function returned no secrets"},
 		"gives an empty one":  {secrets: []string{""}, logged: "is empty"},
 		"one of two is empty": {secrets: []string{newKey, ""}, logged: "is empty"},
 		"white space":         {secrets: []string{newKey + "\n"}, logged: "has white space around it"},

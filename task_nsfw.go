@@ -99,7 +99,7 @@ func (r *NSFWResults) inferVerdict(categories json.RawMessage) (found, said bool
 		named := slices.ContainsFunc(r.Categories, func(category string) bool { return strings.TrimSpace(category) != "" })
 		found = found || named
 		if list, isList := jsonx.Elements(categories); !named && (!isList || len(list) > 0) {
-			errs = errs.Add("categories", errors.New("names none, and is no empty list"))
+			errs = errs.Add("categories", errors.New("names no category, and is not an empty list"))
 		}
 	}
 	for category, severity := range r.Severity {

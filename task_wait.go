@@ -224,7 +224,7 @@ func handlePollFailure(ctx context.Context, t *target, outage *poll.Outage, err 
 }
 
 func outageError(outage *poll.Outage, err error) error {
-	return fmt.Errorf("ittybit: nothing has succeeded for %v, see WithMaxOutage: %w", outage.Lasts().Round(time.Second), errtext.Bare(err))
+	return fmt.Errorf("ittybit: no request has succeeded for %v (WithMaxOutage sets the limit): %w", outage.Lasts().Round(time.Second), errtext.Bare(err))
 }
 
 // withLastFailure adds to the error of a context why the last poll had failed, if it had.

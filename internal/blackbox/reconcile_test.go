@@ -300,7 +300,7 @@ func TestReconcile_outlivesAnOutage(t *testing.T) {
 						assert.Len(t, next.handled, 46, name)
 						return
 					}
-					require.ErrorContains(t, err, "nothing has succeeded for 10m", name)
+					require.ErrorContains(t, err, "no request has succeeded for 10m", name)
 					assert.Equal(t, []string{"task_900"}, report.Checkpoint.Open, name)
 					report, err = reconcile(t, client, next, ittybit.ReconcileParams{Checkpoint: reconcileStored(t, report.Checkpoint)}, ittybit.WithMaxOutage(2*time.Minute))
 					require.NoError(t, err, name)

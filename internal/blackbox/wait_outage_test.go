@@ -83,7 +83,7 @@ func TestWait_outlivesAnOutage(t *testing.T) {
 					client, seen := waitAway(t, away, failure)
 					start := time.Now()
 					task, err := wait(client)
-					require.ErrorContains(t, err, "nothing has succeeded for 10m")
+					require.ErrorContains(t, err, "no request has succeeded for 10m")
 					require.NotNil(t, task)
 					assert.InDelta(t, 14, task.Progress, 1, "the last state")
 					assert.GreaterOrEqual(t, time.Since(start), 25*time.Minute)
@@ -259,7 +259,7 @@ func TestWaitAll_outlivesAnOutage(t *testing.T) {
 				for task, err := range client.Tasks.WaitAll(t.Context(), apitest.TaskIDs(tasks)) {
 					var unfinished *ittybit.UnfinishedError
 					require.ErrorAs(t, err, &unfinished)
-					require.ErrorContains(t, err, "nothing has succeeded for 10m")
+					require.ErrorContains(t, err, "no request has succeeded for 10m")
 					ids = append(ids, unfinished.IDs...)
 					require.NotNil(t, task)
 					assert.Equal(t, task.ID, unfinished.IDs[0])

@@ -19,7 +19,7 @@ func TestLog_writesALineForEachTry(t *testing.T) {
 		refused, response(500, "x"), response(200, "{}"))
 	require.NoError(t, err)
 	assert.Equal(t, 3, strings.Count(lines.String(), `level=DEBUG msg="ittybit: request"`))
-	assert.Equal(t, 2, strings.Count(lines.String(), `level=WARN msg="ittybit: trying again"`))
+	assert.Equal(t, 2, strings.Count(lines.String(), `level=WARN msg="ittybit: retrying the request"`))
 	for _, want := range []string{
 		"method=GET url=https://api.example/v1/tasks/task_1 attempt=1", `error="connection cut"`,
 		"attempt=2", "status=500", "attempt=3", "status=200", "duration=", "wait=",

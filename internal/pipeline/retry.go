@@ -336,7 +336,7 @@ func (c *call) scheduleRetry(ctx context.Context) bool {
 	}
 	c.waiting, c.retrying.RetryWaitMin = true, wait
 	if logger := c.pipeline.cfg.Logger; logger != nil {
-		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: trying again",
+		logger.LogAttrs(ctx, slog.LevelWarn, "ittybit: retrying the request",
 			slog.String("method", c.request.Method),
 			slog.String("url", redact.URL(c.url, c.secrets()...)),
 			slog.Int("attempt", c.response.Attempts),

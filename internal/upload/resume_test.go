@@ -204,7 +204,7 @@ func TestUpload_noticesAServerThatTakesAChunkForTheFile(t *testing.T) {
 		Domain: server.URL, Filename: "x.mp4", Body: bytes.NewReader(uploadBytes(1, 5000)), Threshold: 1, ChunkSize: uploadKiB,
 	})
 	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
-	require.ErrorContains(t, err, "904 bytes in place of 5000")
+	require.ErrorContains(t, err, "904 bytes, not 5000")
 	assert.Empty(t, uploadFailure(t, err), "there is nothing to go on from")
 	assert.Equal(t, "file_1", result.File.ID, "it is there, and somebody may have to delete it")
 }

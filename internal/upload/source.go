@@ -29,7 +29,7 @@ func newSource(body io.Reader, size int64) (*source, error) {
 	if seeker, ok := body.(io.Seeker); ok {
 		start, end, seekable, err := extent(seeker)
 		if err != nil {
-			return nil, &InputError{Param: "Body", Reason: "can't be read: " + err.Error()}
+			return nil, &InputError{Param: "Body", Reason: "cannot be read: " + err.Error()}
 		}
 		if seekable {
 			known = end - start
@@ -108,5 +108,5 @@ func bodyError(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("ittybit: Body has fewer bytes than its Size: %w", err)
 	}
-	return fmt.Errorf("ittybit: Body can't be read: %w", err)
+	return fmt.Errorf("ittybit: Body cannot be read: %w", err)
 }

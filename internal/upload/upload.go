@@ -142,7 +142,7 @@ func (s *session) put(ctx context.Context, part part) error {
 	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
 		return fmt.Errorf("%w: PUT %s: the response to the last chunk was 202, as if others were missing", ErrIncomplete, s.publicURL())
 	case part.finishes && s.size != 0 && s.size != s.source.size:
-		return fmt.Errorf("%w: PUT %s: the file has %d bytes in place of %d, says the response", ErrIncomplete, s.publicURL(), s.size, s.source.size)
+		return fmt.Errorf("%w: PUT %s: the response says that the file has %d bytes, not %d", ErrIncomplete, s.publicURL(), s.size, s.source.size)
 	case errors.Is(err, ErrUnconfirmed):
 		return err
 	case !part.finishes:

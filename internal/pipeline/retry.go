@@ -78,7 +78,7 @@ func (c *call) secrets() []string { return append(redact.Signatures(c.url), c.pi
 func (c *call) chain(base *http.Client) {
 	c.traced = traced{next: transportOf(base), trace: &c.trace, creates: c.request.Creates}
 	if !c.request.Anonymous {
-		c.traced.authenticator = authenticator{origin: c.url, bearer: c.pipeline.bearer}
+		c.traced.origin, c.traced.bearer = c.url, c.pipeline.bearer
 	}
 	c.logged = logged{next: &c.traced, call: c}
 	c.httpClient = *base

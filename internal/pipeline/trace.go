@@ -124,7 +124,8 @@ type traced struct {
 	next    http.RoundTripper
 	trace   *atomic.Pointer[wireTrace]
 	creates bool
-	authenticator
+	origin  *url.URL // nil: the call is anonymous
+	bearer  Secret   // what carries the key in its header
 }
 
 // attempt is one on its way through the transport. What it needs is one piece of memory.
@@ -158,7 +159,8 @@ func (t *traced) RoundTrip(req *http.Request) (*http.Response, error) {
 		a.hooks.WroteHeaderField = a.wroteField
 	}
 	ctx = httptrace.WithClientTrace(ctx, &a.hooks)
-	req = guarded(req.WithContext(ctx), &a.wireTrace)
+	req = req.WithContext(ctx)
+	guard(req, &a.wireTrace)
 	// A caller's transport may change its request in place, though it must not.
 	a.url, req.Header = *req.URL, req.Header.Clone()
 	req.URL = &a.url
@@ -200,16 +202,15 @@ func (a *attempt) Close() error {
 	return err
 }
 
-// guarded makes a body that is read once more fail where the request must not be sent again: its
+// guard makes a body that is read once more fail where the request must not be sent again: its
 // headers may go out before the end of the context is seen, but never all of it.
-func guarded(req *http.Request, trace *wireTrace) *http.Request {
+func guard(req *http.Request, trace *wireTrace) {
 	if rewind := req.GetBody; rewind != nil && req.Body != nil {
 		req.GetBody = func() (io.ReadCloser, error) {
 			body, err := rewind()
 			return &guardedBody{body, trace}, err
 		}
 	}
-	return req
 }
 
 type guardedBody struct {

@@ -16,7 +16,8 @@ cat >nginx.conf <<CONF
 daemon off; pid $work/pid; error_log stderr crit;
 events {}
 http {
-	access_log off; client_body_temp_path $work/body;
+	access_log off; client_body_temp_path $work/body; proxy_temp_path $work/proxy; fastcgi_temp_path $work/fastcgi;
+	uwsgi_temp_path $work/uwsgi; scgi_temp_path $work/scgi;
 	server { listen 127.0.0.1:$port; root $work/files; dav_methods PUT; }
 }
 CONF

@@ -23,6 +23,8 @@ const (
 	// maxWait is how long an item waits for the runs that are under way: after it, they are held
 	// up by something, and those who wait go without them.
 	maxWait = 25 * time.Millisecond
+	// gatherTime is how long an item waits for others that are expected: less than a commit takes.
+	gatherTime = 2 * time.Millisecond
 	// maxBatchTime leaves an item that a batch failed the time to be run again by itself.
 	maxBatchTime = ittybit.DefaultProcessingTimeout / 2
 	// lockTimeout is how long a batch waits for a lock, in PostgreSQL's notation. Somebody may hold
@@ -30,13 +32,18 @@ const (
 	lockTimeout = "50ms"
 )
 
-// batcher runs items that arrive at the same time together. An item that finds few runs under way
-// is run at once, by itself as a rule. Those that arrive meanwhile are the next batch.
+// batcher runs items that arrive at the same time together. An item that finds few runs under way,
+// and that nobody is expected beside, is run at once, by itself as a rule. Those that arrive
+// meanwhile are the next batch.
 type batcher[T, R any] struct {
 	alone    func(context.Context, T) (R, error)
 	together func(context.Context, []T) ([]R, error) // all or nothing; a result for each
 	bytes    func(T) int
 	same     func(a, b T) bool // may be in one batch
+
+	// expected gives how many items may be about to come, those that wait included. Fewer wait for
+	// the others, for gatherTime at most. Nil: nobody waits for items to come.
+	expected func() int
 
 	maxWait, maxTime time.Duration
 
@@ -76,15 +83,16 @@ type batch struct {
 // that an error is always the item's own. When ctx ends, the others go on, and what becomes of the
 // item is not known.
 func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
-	w, first := b.enter(item)
-	if first {
+	w, wait := b.enter(item)
+	if wait == 0 {
 		runtime.Gosched() // to those who are about to enter, too
 		if b.startAlone(w) {
 			defer b.next()
 			return b.alone(ctx, item)
 		}
+		wait = b.maxWait
 	}
-	overdue := time.NewTimer(b.maxWait)
+	overdue := time.NewTimer(wait)
 	defer overdue.Stop()
 	for {
 		select {
@@ -94,25 +102,33 @@ func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 			}
 			return result.value, nil
 		case <-overdue.C:
-			b.startWith(w)
+			late := wait == b.maxWait
+			b.startWith(w, late)
+			if !late {
+				wait = b.maxWait
+				overdue.Reset(b.maxWait - gatherTime)
+			}
 		case <-ctx.Done():
 			return b.leave(ctx, w)
 		}
 	}
 }
 
-// enter has an item wait. It reports whether few runs are under way, so that the item is to start
-// one.
-func (b *batcher[T, R]) enter(item T) (w *waiter[T, R], first bool) {
+// enter has an item wait. It gives how long at most, or 0 where few runs are under way and nothing
+// else is expected, so that the item is to start one.
+func (b *batcher[T, R]) enter(item T) (w *waiter[T, R], wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w = &waiter[T, R]{item: item, done: make(chan batchResult[R], 1)}
 	b.waiting = append(b.waiting, w)
-	if b.running >= maxRuns {
-		return w, false
+	switch {
+	case b.running >= maxRuns:
+		return w, b.maxWait
+	case b.expected != nil && len(b.waiting) < b.expected():
+		return w, gatherTime
 	}
 	b.running++
-	return w, true
+	return w, 0
 }
 
 // startAlone starts what w has entered for. It reports whether w is alone, and to be run by its
@@ -141,11 +157,12 @@ func (b *batcher[T, R]) next() {
 	}
 }
 
-// startWith starts a batch beside those under way, if the turn of w has still not come.
-func (b *batcher[T, R]) startWith(w *waiter[T, R]) {
+// startWith starts a batch, if the turn of w has still not come: beside many others only if it is
+// late.
+func (b *batcher[T, R]) startWith(w *waiter[T, R], late bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for w.batch == nil {
+	for w.batch == nil && (late || b.running < maxRuns) {
 		b.start()
 	}
 }

@@ -75,6 +75,46 @@ func TestBatcher_whoeverComesWhileRunsAreUnderWayIsInOneBatch(t *testing.T) {
 	})
 }
 
+func TestBatcher_waitsForThoseThatAreExpected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(func(context.Context, []string) error { return nil })
+		expected := 3
+		r.expected = func() int { return expected }
+		begin := time.Now()
+		do := func(item string, after time.Duration) {
+			go func() {
+				_, err := r.do(t.Context(), item)
+				assert.NoError(t, err)
+				assert.Equal(t, after, time.Since(begin), item)
+			}()
+			synctest.Wait()
+		}
+		do("a", time.Millisecond)
+		do("b", time.Millisecond)
+		time.Sleep(time.Millisecond)
+		assert.Empty(t, r.runs)
+		do("c", time.Millisecond)
+		assert.Equal(t, [][]string{{"a", "b", "c"}}, r.runs)
+
+		// Who does not come is not waited for.
+		do("d", time.Millisecond+gatherTime)
+		time.Sleep(gatherTime)
+		synctest.Wait()
+		assert.Equal(t, []string{"d"}, r.runs[1])
+
+		// While many runs are under way, those that wait do so for as long as they would anyway.
+		r.hold()
+		r.maxWait = maxWait
+		do("e", time.Millisecond+gatherTime+maxWait)
+		expected = 1
+		time.Sleep(maxWait - time.Millisecond)
+		do("f", time.Millisecond+gatherTime+maxWait)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		assert.Equal(t, []string{"e", "f"}, r.runs[2])
+	})
+}
+
 func TestBatcher_aFailedBatchIsRunAgainOneByOne(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"an error":           func() error { return errBad },

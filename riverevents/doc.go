@@ -92,4 +92,9 @@
 // by default, or longer where Config.JobTimeout is. Set Config.RescueStuckJobsAfter to a little
 // more than the longest that handlers may take, and Config.JobTimeout or [WithTimeout] to that. A
 // worker without a timeout (-1) is never rescued, so don't use one.
+//
+// Where jobs wait and workers are free all the same, set Config.FetchPollInterval to what a handler
+// takes, and Config.FetchCooldown to no more than that: of jobs that end together, River 0.51 asks
+// for new ones in the place of the first only, and then not before another job ends, or the
+// interval, 1 s by default, is over. Marks that are committed together end their jobs together.
 package riverevents

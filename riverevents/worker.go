@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -98,6 +99,7 @@ func Worker(next ittybit.EventHandler, opts ...WorkerOption) river.Worker[Args] 
 	}
 	// A worker may be that of several clients.
 	w.loads.same = func(a, b *run) bool { return a.client == b.client }
+	w.marks.expected = func() int { return int(w.active.Load()) }
 	w.marks.same = func(a, b mark) bool { return a.run.client == b.run.client }
 	for _, opt := range opts {
 		opt.applyWorker(w)
@@ -114,6 +116,7 @@ type worker struct {
 	unordered bool
 	logger    *slog.Logger
 	observer  func(context.Context, Attempt)
+	active    atomic.Int64 // jobs under way, whose marks may be about to come
 	loads     *batcher[*run, loaded]
 	marks     *batcher[mark, bool]
 }
@@ -124,6 +127,8 @@ func (w *worker) Timeout(*river.Job[Args]) time.Duration { return w.timeout }
 // Work implements river.Worker.
 func (w *worker) Work(ctx context.Context, job *river.Job[Args]) error {
 	start := time.Now()
+	w.active.Add(1)
+	defer w.active.Add(-1)
 	// Unless something else is said of it below, the handler panicked or ended its goroutine.
 	attempt := Attempt{Outcome: ittybit.OutcomePanicked, Job: job, Last: job.Attempt >= job.MaxAttempts, Err: errPanicked}
 	defer func() {

@@ -3,9 +3,12 @@ package riverevents_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,4 +91,55 @@ func TestOutage_nothingIsAcknowledgedWithoutAJobAndEverythingIsHandledAfterIt(t 
 	mu.Lock()
 	defer mu.Unlock()
 	t.Logf("%d events; outcomes of deliveries: %v", 3*perPhase, outcomes)
+}
+
+// River completes jobs from its memory when the server is back after a crash. What it completes was
+// marked before, and the mark must have been on the disk: with synchronous_commit off it is lost.
+func TestOutage_noJobIsCompletedWhoseMarkIsLost(t *testing.T) {
+	t.Parallel() // it has a server of its own
+	const events, crashes = 200, 2
+	server := pgtest.Server(t)
+	q := openQueue(t, server.URL(), "")
+	var called atomic.Int64
+	q.workWith(&river.Config{JobTimeout: crashRescueAfter, RescueStuckJobsAfter: crashRescueAfter},
+		ittybit.EventHandlerFunc(func(context.Context, *ittybit.Event) error {
+			called.Add(1)
+			return nil
+		}))
+	enqueue := riverevents.Enqueue(q.client)
+	var all sync.WaitGroup
+	ctx, cancel := context.WithTimeout(t.Context(), 2*waitLimit)
+	defer cancel()
+	for worker := range 8 {
+		all.Go(func() {
+			for n := worker; n < events; n += 8 {
+				e := taskEvent(t, fmt.Sprintf("task_%d", n), "completed")
+				for ctx.Err() == nil { // until it is acknowledged
+					if err := enqueue.HandleEvent(ctx, e); err == nil || errors.Is(err, ittybit.ErrAlreadyHandled) {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
+	}
+	const lost = "SELECT count(*) FROM river_job j JOIN ittybit_river_event e ON e.key = j.args->>'key' " +
+		"WHERE j.state = 'completed' AND e.outcome IS NULL"
+	for n := range crashes {
+		for called.Load() < int64(events*(n+1)/(crashes+2)) {
+			require.NoError(t, ctx.Err(), "the handlers were not called")
+			time.Sleep(time.Millisecond)
+		}
+		require.NoError(t, server.Pause())
+		require.NoError(t, server.Resume(ctx))
+		assert.Zero(t, value[int](q, lost))
+	}
+	all.Wait()
+	const completed = "SELECT count(*) FROM river_job WHERE state = 'completed'"
+	for value[int](q, completed) < events/2 { // what was running at a crash is rescued after a while
+		require.NoError(t, ctx.Err(), "acknowledged events were not handled: %v", states(q))
+		time.Sleep(50 * time.Millisecond)
+	}
+	assert.Zero(t, value[int](q, lost))
+	t.Logf("%d events, %d crashes of PostgreSQL, %d calls", events, crashes, called.Load())
 }

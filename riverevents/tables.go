@@ -194,7 +194,7 @@ func tablesOf(client *river.Client[pgx.Tx]) tables {
 // Subjects are locked in one order, and waited for no longer than $9; for events nobody waits. So
 // two of these can't wait for each other, nor for a handler's transaction that waits for them.
 func markEvents(event, subject string) string {
-	return `WITH timeout AS MATERIALIZED (SELECT set_config('lock_timeout', $9, true) || set_config('synchronous_commit', 'off', true) AS value),
+	return `WITH timeout AS MATERIALIZED (SELECT set_config('lock_timeout', $9, true) AS value),
 subjects AS (
     INSERT INTO ` + subject + ` AS s (name, subject, newest)
     SELECT a.name, a.subject, a.after FROM timeout, unnest($5::text[], $6::text[], $8::text[]) AS a (name, subject, after)
@@ -205,10 +205,10 @@ subjects AS (
     RETURNING s.name, s.subject, s.newest),
 wanted AS (
     SELECT DISTINCT ON (a.name, a.key) a.name, a.key, a.outcome, a.n
-    FROM timeout, unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS a (name, key, outcome, subject, n)
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS a (name, key, outcome, subject, n)
     LEFT JOIN subjects s ON s.name = a.name AND s.subject = a.subject
     LEFT JOIN unnest($5::text[], $6::text[], $8::text[]) AS b (name, subject, after) ON b.name = a.name AND b.subject = a.subject
-    WHERE timeout.value <> '' AND (a.subject = '' OR s.newest = b.after)
+    WHERE a.subject = '' OR s.newest = b.after
     ORDER BY a.name, a.key, a.n),
 locked AS MATERIALIZED (
     SELECT e.name, e.key FROM ` + event + ` e WHERE (e.name, e.key) IN (SELECT w.name, w.key FROM wanted w) FOR UPDATE SKIP LOCKED),

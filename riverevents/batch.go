@@ -83,9 +83,11 @@ type batch struct {
 // that an error is always the item's own. When ctx ends, the others go on, and what becomes of the
 // item is not known.
 func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
-	w, wait := b.enter(item)
+	w, wait, others := b.enter(item)
 	if wait == 0 {
-		runtime.Gosched() // to those who are about to enter, too
+		if others {
+			runtime.Gosched() // to those who are about to enter, too
+		}
 		if b.startAlone(w) {
 			defer b.next()
 			return b.alone(ctx, item)
@@ -115,20 +117,20 @@ func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 }
 
 // enter has an item wait. It gives how long at most, or 0 where few runs are under way and nothing
-// else is expected, so that the item is to start one.
-func (b *batcher[T, R]) enter(item T) (w *waiter[T, R], wait time.Duration) {
+// else is expected, so that the item is to start one, and whether others are under way then.
+func (b *batcher[T, R]) enter(item T) (w *waiter[T, R], wait time.Duration, others bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w = &waiter[T, R]{item: item, done: make(chan batchResult[R], 1)}
 	b.waiting = append(b.waiting, w)
 	switch {
 	case b.running >= maxRuns:
-		return w, b.maxWait
+		return w, b.maxWait, true
 	case b.expected != nil && len(b.waiting) < b.expected():
-		return w, gatherTime
+		return w, gatherTime, true
 	}
 	b.running++
-	return w, 0
+	return w, 0, b.running > 1
 }
 
 // startAlone starts what w has entered for. It reports whether w is alone, and to be run by its

@@ -143,3 +143,24 @@ func TestDecodeValue_isDecodeOfOneField(t *testing.T) {
 	require.NoError(t, DecodeValue([]byte(`["a"]`), &texts))
 	assert.Equal(t, []string{"a"}, texts)
 }
+
+// listed is an object that lists have pointers to.
+type listed struct{ text string }
+
+func (l *listed) UnmarshalJSON(text []byte) error {
+	l.text = string(text)
+	return nil
+}
+
+func TestDecodeObjects_replacesWhatWasThere(t *testing.T) {
+	got := []*listed{{"old"}}
+	require.NoError(t, DecodeObjects([]byte(`null`), &got, IsNull))
+	assert.Equal(t, []*listed{{"old"}}, got, "null changes nothing")
+	require.NoError(t, DecodeObjects([]byte(`[{},null]`), &got, IsNull))
+	assert.Equal(t, []*listed{{"{}"}}, got)
+	require.NoError(t, DecodeObjects([]byte(`[]`), &got, IsNull))
+	assert.Equal(t, []*listed{}, got, "empty, and not nil")
+	err := DecodeObjects([]byte(`[`+strings.Repeat(`{},`, maxObjects)+`{}]`), &got, IsNull)
+	require.ErrorIs(t, err, errTooMany)
+	assert.Len(t, got, maxObjects, "the first ones are kept")
+}

@@ -47,7 +47,7 @@ func ParseTime(data []byte) (time.Time, error) {
 	}
 	// The common spelling, without an allocation.
 	if at := (time.Time{}); len(data) > 1 && at.UnmarshalText(data[1:len(data)-1]) == nil {
-		return at, nil
+		return plainZero(at), nil
 	}
 	text, err := unquote(data)
 	switch {
@@ -58,10 +58,19 @@ func ParseTime(data []byte) (time.Time, error) {
 	}
 	for _, layout := range isoLayouts {
 		if at, err := time.Parse(layout, text); err == nil {
-			return at, nil
+			return plainZero(at), nil
 		}
 	}
 	return parseUnix(text)
+}
+
+// plainZero gives the zero time without the zone that it may have: some services write it for no
+// time, with +00:00, and then it is not equal to time.Time{}.
+func plainZero(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Time{}
+	}
+	return at
 }
 
 // parseUnix reads seconds or milliseconds, whole or with a fraction.

@@ -83,8 +83,11 @@ func (s *Server) Load(r io.Reader) error {
 }
 
 func (w *world) load(archive *tar.Reader) error {
-	for {
+	for found := false; ; {
 		header, err := archive.Next()
+		if err == io.EOF && !found { // nothing would be read as an empty state
+			return fmt.Errorf("ittybittest: not a snapshot: it has no %s", snapshotState)
+		}
 		if err == io.EOF {
 			return nil
 		}
@@ -92,6 +95,7 @@ func (w *world) load(archive *tar.Reader) error {
 			return fmt.Errorf("ittybittest: not a snapshot: %w", err)
 		}
 		if header.Name == snapshotState {
+			found = true
 			state, err := io.ReadAll(archive)
 			if err == nil {
 				err = w.engine.Load(state)

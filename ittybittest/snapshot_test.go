@@ -58,6 +58,7 @@ func TestSnapshot_isLoadedElsewhere(t *testing.T) {
 
 		media, deliveries := len(a.list("/media")), len(a.srv.Deliveries())
 		require.Error(t, a.srv.Load(strings.NewReader("not a snapshot")))
+		require.ErrorContains(t, a.srv.Load(strings.NewReader("")), "state.json")
 		assert.Len(t, a.list("/media"), media, "it is what it was")
 		require.NoError(t, a.srv.Load(bytes.NewReader(saved.Bytes())))
 		assert.Len(t, a.list("/media"), media-1)

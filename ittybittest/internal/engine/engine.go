@@ -84,14 +84,17 @@ func (e *Engine) Snapshot() ([]byte, error) {
 // Load takes the state of a snapshot into an engine that is new. Tasks and jobs that were under
 // way start again.
 func (e *Engine) Load(data []byte) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.Format = 0
-	if err := json.Unmarshal(data, &e.state); err != nil {
+	var saved struct{ Format int }
+	if err := json.Unmarshal(data, &saved); err != nil {
 		return err
 	}
-	if e.Format != stateFormat {
+	if saved.Format != stateFormat { // before the rest, which may have any form
 		return errors.New("it was saved by another version of ittybittest")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := json.Unmarshal(data, &e.state); err != nil {
+		return err
 	}
 	for _, f := range e.Files.all() {
 		if m, err := e.Media.find(f.MediaID); err == nil {

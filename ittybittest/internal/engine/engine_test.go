@@ -108,6 +108,7 @@ func TestEngine_loadsItsSnapshotAndGoesOn(t *testing.T) {
 		assert.Equal(t, "completed", task.(Task).Status)
 		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Format":2,"Tasks":[{"id":"task_1","Spec":{"Kind":5}}]}`)), "Kind")
 		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Tasks":[{"ID":"task_1"}]}`)), "another version")
+		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Format":1,"Tasks":"of another form"}`)), "another version")
 	})
 }
 

@@ -46,6 +46,11 @@ func (e *Engine) report(t *task, payload []byte) {
 func (e *Engine) advance(t *task, progress int) []byte {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.setProgress(t, progress)
+}
+
+// setProgress is advance for a caller that holds e.mu.
+func (e *Engine) setProgress(t *task, progress int) []byte {
 	t.Status, t.Progress, t.Updated = "processing", progress, now()
 	e.Changed(t.Task)
 	return fields.Encode(t.Task)
@@ -111,12 +116,16 @@ func (e *Engine) Control(id string, progress *int, chosen *Outcome, end bool) er
 	if err == nil && chosen != nil {
 		t.chosen = chosen
 	}
+	var payload []byte
+	if err == nil && progress != nil { // before it can end: what has ended is not processing again
+		payload = e.setProgress(t, *progress)
+	}
 	e.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if progress != nil {
-		e.report(t, e.advance(t, *progress))
+	if payload != nil {
+		e.report(t, payload)
 	}
 	if end {
 		t.finish()

@@ -71,7 +71,7 @@ func serve(cmd *cobra.Command, s *settings, f *serveFlags) error {
 	defer srv.Close()
 	state := &savedState{srv: srv, dir: f.data}
 	if err := state.load(); err != nil {
-		return failed("%s: %w", state.path(), err)
+		return failed("%s cannot be loaded (move it away to start without it): %w", state.path(), err)
 	}
 	if f.faults != "" {
 		if err := s.control(cmd.Context(), "http://"+f.bound, http.MethodPut, "/_local/faults", strings.NewReader(f.faults), nil); err != nil {

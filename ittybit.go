@@ -220,7 +220,7 @@ func (h insecureHosts) parse(param, text, example string) (*url.URL, error) {
 	refuse := func(reason string) (*url.URL, error) { return nil, &ParamError{Param: param, Reason: reason} }
 	u, err := url.Parse(text)
 	if err != nil {
-		return refuse("cannot be parsed: want one such as " + example)
+		return refuse("cannot be parsed: want, for example, " + example)
 	}
 	host := strings.ToLower(u.Hostname())
 	switch {

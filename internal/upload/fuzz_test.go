@@ -149,7 +149,7 @@ func (p *fuzzedPuts) RoundTrip(req *http.Request) (*http.Response, error) {
 	var start, end, total int64
 	if text := req.Header.Get("Content-Range"); text != "" {
 		if _, err := fmt.Sscanf(text, "bytes=%d-%d/%d", &start, &end, &total); err != nil || end-start+1 != int64(len(data)) {
-			return nil, fmt.Errorf("an odd Content-Range: %s", text)
+			return nil, fmt.Errorf("an unexpected Content-Range: %s", text)
 		}
 	}
 	p.mu.Lock()

@@ -107,8 +107,8 @@ func TestUpload_givesTheTaskThatMakesTheFile(t *testing.T) {
 
 // What the file's response says counts for nothing where the file can't have been sent.
 func TestUpload_aFileWithAFieldThatCannotBeDecodedIsTreatedLikeAnyOther(t *testing.T) {
-	const odd = `{"id":"file_1","filesize":%s,"created":"yesterday"}`
-	for name, response := range map[string]string{"odd": odd, "junk": "<html>"} {
+	const partial = `{"id":"file_1","filesize":%s,"created":"yesterday"}`
+	for name, response := range map[string]string{"partial": partial, "junk": "<html>"} {
 		for _, threshold := range []int64{0, 1} {
 			hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				_, _ = io.WriteString(w, response) // nothing of the body was asked for
@@ -128,7 +128,7 @@ func TestUpload_aFileWithAFieldThatCannotBeDecodedIsTreatedLikeAnyOther(t *testi
 	}
 
 	storage := newUploadStorage(t)
-	storage.setHook(uploadResponse(0, -1, http.StatusCreated, strings.Replace(odd, "%s", "3", 1)))
+	storage.setHook(uploadResponse(0, -1, http.StatusCreated, strings.Replace(partial, "%s", "3", 1)))
 	result, err := uploadClient(t).Files.Upload(t.Context(), ittybit.UploadParams{Domain: storage.URL, Filename: "x.mp4", Body: strings.NewReader("seven b")})
 	require.ErrorIs(t, err, ittybit.ErrUploadIncomplete)
 	require.NotNil(t, result)

@@ -65,7 +65,7 @@ func TestSignedURLsCreate_readsTheDocumentedResponse(t *testing.T) {
 	}
 }
 
-func TestSignedURLsCreate_anResponseWithoutAURLIsAnError(t *testing.T) {
+func TestSignedURLsCreate_aResponseWithoutAURLIsAnError(t *testing.T) {
 	for _, body := range []string{`{}`, `{"signature":"` + signedSecret + `"}`, `{"url":""}`, `{"url":null}`, `{"data":{"filename":"a"}}`, `[]`, ``} {
 		client, _ := apiFake(t, apiAlways(200, body), clientQuick)
 		signed, err := client.SignedURLs.Create(t.Context(), ittybit.SignedURLCreateParams{Filename: "beach.mp4"})

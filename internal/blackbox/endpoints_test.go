@@ -304,7 +304,7 @@ func endpointRaw(t *testing.T, got any) json.RawMessage {
 	return value.Interface().(interface{ RawJSON() json.RawMessage }).RawJSON()
 }
 
-func TestEndpoints_anResponseThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
+func TestEndpoints_aResponseThatIsNoneIsAnErrorNeverAZeroValue(t *testing.T) {
 	noObject := []string{``, `null`, `{}`, `[]`, `"x"`, `7`, `<html>`, `{"id":null}`, `{"id":""}`, `{"id":7}`, `{"object":"task","kind":"video","filename":"x"}`, `{"message":"ok"}`,
 		`{"meta":{"type":"error"},"data":null,"error":{"message":"odd"}}`, `{"data":{}}`, `{"data":[]}`, `{"data":{"id":7}}`}
 	noList := []string{``, `null`, `{}`, `"x"`, `<html>`, `{"data":null}`, `{"data":{}}`, `[null]`, `["x"]`, `[{}]`, `[[]]`, `[{"id":7}]`, `{"data":[{"id":""}]}`,

@@ -150,7 +150,7 @@ func TestResponses_aFieldOfAnotherTypeIsNeverASilentZero(t *testing.T) {
 	}
 }
 
-func TestResponses_timesOfEveryGeneration(t *testing.T) {
+func TestResponses_timesOfEveryAPIVersion(t *testing.T) {
 	want := time.Date(2025, 1, 1, 1, 23, 45, 0, time.UTC)
 	aliases := map[string][]string{"created": {"created_at"}, "updated": {"updated_at"}, "started": {"started_at"}, "completed": {"finished_at"}}
 	times := 0

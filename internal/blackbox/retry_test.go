@@ -270,7 +270,7 @@ func TestRetry_idempotentCallsAreRepeatedAfterEveryPassingFailure(t *testing.T) 
 	}
 }
 
-func TestRetry_undecodableResponseToGetAreNotRepeated(t *testing.T) {
+func TestRetry_undecodableResponsesToGetAreNotRepeated(t *testing.T) {
 	server, seen := apitest.Server(t, apitest.Respond(200, `<html>`))
 	_, err := apitest.Client(t, server.URL).Tasks.Get(t.Context(), "task_1")
 	require.ErrorContains(t, err, "cannot use the response (status 200)")

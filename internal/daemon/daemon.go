@@ -53,9 +53,9 @@ type process struct {
 	exited chan struct{} // closed when it has ended
 }
 
-// Start makes a folder, runs the command that prepares it, where there is one, and starts the server
-// on a free port, for which configure is called first, where it is given. What has failed leaves
-// nothing.
+// Start makes a folder, runs the command that prepares it, where there is one, and starts the
+// server on a free port, for which configure is called first, where it is given. What has failed
+// leaves nothing.
 func (d *Daemon) Start(ctx context.Context, prepare func() *exec.Cmd, configure func() error) (err error) {
 	if d.Dir, err = os.MkdirTemp("", "ittybit-"+strings.ToLower(d.Name)+"-"); err != nil {
 		return err

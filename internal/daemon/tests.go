@@ -35,8 +35,8 @@ func ForTest[S io.Closer](t testing.TB, requireVariable string, start func(conte
 	return server
 }
 
-// ForAllTests is for TestMain: it starts a server, if one is installed, and sets the variable to its
-// address, unless the variable holds another one. The function stops it again.
+// ForAllTests is for TestMain: it starts a server, if one is installed, and sets the variable to
+// its address, unless the variable holds another one. The function stops it again.
 func ForAllTests[S io.Closer](
 	ctx context.Context, variable string, start func(context.Context) (S, error), address func(S) string,
 ) (stop func() error, err error) {

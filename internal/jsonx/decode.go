@@ -347,8 +347,8 @@ func DecodeValue(text []byte, to any) error {
 }
 
 // DecodeObjects decodes a list of objects into the slice of pointers that to points to. The
-// elements that skip names are left out, and so are, with an error, others that are no objects. Of more
-// than 10,000 elements the first ones are decoded, and the error says that there are more.
+// elements that skip names are left out, and so are, with an error, others that are no objects. Of
+// more than 10,000 elements the first ones are decoded, and the error says that there are more.
 func DecodeObjects(text []byte, to any, skip func(json.RawMessage) bool) error {
 	if IsNull(text) {
 		return nil

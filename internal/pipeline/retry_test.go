@@ -335,7 +335,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 func (zeros) Close() error               { return nil }
 
-func TestRetry_boundsWhatIsReadOfAnResponse(t *testing.T) {
+func TestRetry_boundsWhatIsReadOfAResponse(t *testing.T) {
 	endless := func(status int) roundTrip {
 		return func(req *http.Request) (*http.Response, error) {
 			resp, err := response(status, "")(req)

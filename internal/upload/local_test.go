@@ -185,7 +185,7 @@ func TestUpload_againstTheLocalIttybit_triesAgainAfterFaults(t *testing.T) {
 	}
 }
 
-func TestUpload_againstTheLocalIttybit_takesEmptyResponse(t *testing.T) {
+func TestUpload_againstTheLocalIttybit_takesEmptyResponses(t *testing.T) {
 	local := ittybittest.NewServer(ittybittest.WithEmptyUploadAnswers())
 	defer local.Close()
 	uploader, err := ittybit.NewUploader(uploadQuick)

@@ -20,7 +20,7 @@ import (
 	"github.com/ittybit/ittybit-go"
 )
 
-func TestUpload_anResponseThatDescribesNoFileIsNoConfirmation(t *testing.T) {
+func TestUpload_aResponseThatDescribesNoFileIsNoConfirmation(t *testing.T) {
 	data := uploadBytes(21, 3*uploadKiB+1)
 	for body, why := range map[string]string{
 		`<html>Sign in to the hotel's network</html>`: "invalid character",
@@ -71,7 +71,7 @@ func TestUpload_anResponseThatDescribesNoFileIsNoConfirmation(t *testing.T) {
 	}
 }
 
-func TestUpload_anResponseWithoutWordsIsAConfirmation(t *testing.T) {
+func TestUpload_aResponseWithoutWordsIsAConfirmation(t *testing.T) {
 	for _, body := range []string{"", " \r\n\t", "null", " null\n"} {
 		for _, threshold := range []int64{0, 1} {
 			storage := newUploadStorage(t)

@@ -59,7 +59,7 @@ func TestUpload_sendsAPlainReaderOfOneChunkWithOnePut(t *testing.T) {
 	assert.Equal(t, data, storage.file("/dir/x.mp4"))
 }
 
-func TestUpload_takesAnResponseThatSaysNothing(t *testing.T) {
+func TestUpload_takesAResponseThatSaysNothing(t *testing.T) {
 	storage := newUploadStorage(t)
 	storage.setHook(uploadResponse(0, -1, http.StatusOK, ""))
 	signed, err := ittybit.SignURL(clientKey, ittybit.SignURLParams{Domain: storage.URL, Path: "dir/x.mp4", Expiry: time.Now().Add(time.Hour), Method: ittybit.SignedURLMethodPut})

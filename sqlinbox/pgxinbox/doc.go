@@ -16,8 +16,8 @@
 // and an inbox of the other may share a table. What differs:
 //
 //   - A delivery takes three round trips to the server, once its connection has prepared the
-//     statements: BEGIN with the key, a statement of the handler's, and COMMIT. Through database/sql
-//     they are four.
+//     statements: BEGIN with the key, a statement of the handler's, and COMMIT. Through
+//     database/sql they are four.
 //   - The inbox's statements are run as the pool's configuration says, like the handlers' own:
 //     prepared under a name, where it says nothing. A pooler in transaction mode (PgBouncer,
 //     Supabase's) needs default_query_exec_mode=exec in the connection's URL. [Inbox.Check] finds

@@ -1,13 +1,14 @@
-// Package timing looks for a difference in the time that WebhookVerifier.Verify takes, which hangs on
-// where a signature is wrong: who can measure such a difference can find a signature byte by byte.
+// Package timing looks for a difference in the time that WebhookVerifier.Verify takes, which hangs
+// on where a signature is wrong: who can measure such a difference can find a signature byte by
+// byte.
 //
 //	ITTYBIT_TEST_TIMING=1000000 go test -count=1 -v -timeout=1h -run=TestVerify ./internal/attack/timing
 //
-// For each pair of classes of headers it measures single calls in random order, crops the slow ones,
-// which belong to the machine and not to the code, and compares the means by Welch's t test, as
-// dudect does. A |t| above 10 is a leak; one below 4.5 is none that so many measurements can show.
-// Two pairs are controls, without which the others would say nothing: a pair of the same class must
-// show nothing, and a comparison that ends at the first wrong byte must be found out.
+// For each pair of classes of headers it measures single calls in random order, crops the slow
+// ones, which belong to the machine and not to the code, and compares the means by Welch's t test,
+// as dudect does. A |t| above 10 is a leak; one below 4.5 is none that so many measurements can
+// show. Two pairs are controls, without which the others would say nothing: a pair of the same
+// class must show nothing, and a comparison that ends at the first wrong byte must be found out.
 package timing
 
 import (
@@ -31,7 +32,8 @@ const (
 )
 
 // measurementsVariable says how many calls of each class are measured. A million, on an idle
-// machine, give a result that means something; without it they are so few that the result is chance.
+// machine, give a result that means something; without it they are so few that the result is
+// chance.
 const measurementsVariable = "ITTYBIT_TEST_TIMING"
 
 func TestVerify_takesTheSameTimeWhereverASignatureIsWrong(t *testing.T) {

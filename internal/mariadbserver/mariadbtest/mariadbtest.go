@@ -1,6 +1,6 @@
 // Package mariadbtest gives tests a MariaDB database of their own. The test registers the driver:
-// it imports github.com/go-sql-driver/mysql, which the root module does not depend on. Where MariaDB
-// is not installed, tests are skipped, or fail if ITTYBIT_TEST_REQUIRE_MARIADB is set.
+// it imports github.com/go-sql-driver/mysql, which the root module does not depend on. Where
+// MariaDB is not installed, tests are skipped, or fail if ITTYBIT_TEST_REQUIRE_MARIADB is set.
 package mariadbtest
 
 import (

@@ -247,7 +247,8 @@ func WithListeners(api, storage net.Listener) Option {
 
 // WithPublicURLs sets the addresses at which others reach the API and the storage, such as
 // "http://ittybit:8080" in docker compose: [Server].URL and StorageURL, links, and the urls of
-// files have them. They have no trailing slash. [Server.Client] connects directly all the same.
+// files have them, and the API takes requests to that name. They have no trailing slash.
+// [Server.Client] connects directly all the same.
 func WithPublicURLs(api, storage string) Option {
 	return option(func(c *config) {
 		c.publicURL, c.publicStorageURL = strings.TrimSuffix(api, "/"), strings.TrimSuffix(storage, "/")
@@ -255,7 +256,8 @@ func WithPublicURLs(api, storage string) Option {
 }
 
 // WithWebhookHosts names hosts besides those of the loopback interface that webhooks are
-// delivered to, also by plain http, such as "app" of docker compose. A port is no part of it.
+// delivered to, also by plain http, such as "app" of docker compose. The API takes requests to
+// these names, too. A port is no part of it.
 func WithWebhookHosts(hosts ...string) Option {
 	return option(func(c *config) { c.webhookHosts = append(c.webhookHosts, hosts...) })
 }

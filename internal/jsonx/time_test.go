@@ -49,7 +49,7 @@ func TestTime_isZeroWhereThereIsNone(t *testing.T) {
 	} {
 		got, err := ParseTime([]byte(text))
 		require.NoError(t, err, text)
-		assert.True(t, got == time.Time{}, text) //nolint:revive // without a zone, too: cmp.Or compares so
+		assert.Equal(t, time.Time{}, got, "%s: without a zone, too", text)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
@@ -78,9 +79,10 @@ func query(ctx context.Context, from querier, s core.Statement, scan func(core.R
 
 // transaction is a transaction that its first statement was run in.
 type transaction struct {
-	tx     *sql.Tx
-	cancel context.CancelFunc // ends its context, and so the transaction
-	ended  bool
+	tx       *sql.Tx
+	cancel   context.CancelFunc // ends its context, and so the transaction
+	prepared map[string]*sql.Stmt
+	ended    bool
 	// mayHang says that the driver's Commit and Rollback end with no context.
 	mayHang bool
 	// hanging gives what one of them gives at last, where that was not waited for.
@@ -133,11 +135,35 @@ func (t *transaction) Run(ctx context.Context, s core.Statement) (int64, error) 
 		}
 		return 1, nil
 	}
-	result, err := t.tx.ExecContext(ctx, s.SQL, s.Args...)
+	result, err := t.exec(ctx, s)
 	if err != nil {
 		return 0, core.WithCause(ctx, err)
 	}
 	return result.RowsAffected()
+}
+
+// exec prepares a statement that is run again. The end of the transaction closes it.
+func (t *transaction) exec(ctx context.Context, s core.Statement) (_ sql.Result, err error) {
+	if !s.Again {
+		return t.tx.ExecContext(ctx, s.SQL, s.Args...)
+	}
+	statement := t.prepared[s.SQL]
+	if statement == nil {
+		if statement, err = t.tx.PrepareContext(ctx, s.SQL); err != nil {
+			return nil, err
+		}
+		if t.prepared == nil {
+			t.prepared = make(map[string]*sql.Stmt)
+		}
+		t.prepared[s.SQL] = statement
+	}
+	result, err := statement.ExecContext(ctx, s.Args...)
+	if err != nil && strings.HasPrefix(err.Error(), "sql: expected ") {
+		// go-libsql says of prepared statements that they have no parameters $1, and database/sql,
+		// which counts, does not call it.
+		return t.tx.ExecContext(ctx, s.SQL, s.Args...)
+	}
+	return result, err
 }
 
 // Commit implements [core.Tx].

@@ -50,6 +50,8 @@ type Statement struct {
 	SQL  string // empty: nothing is to be done
 	Args []any
 	Into []any // what its first row is scanned into; nil where its rows don't matter
+	// Again says that the transaction will run it again. Such a statement has no Into.
+	Again bool
 }
 
 // Row is a row that a query has found.

@@ -244,6 +244,7 @@ func (m *member) handle(ctx context.Context) {
 // exec runs a statement of the inbox's own, and reports whether that worked. It does not end with
 // ctx, at which SQLite would roll the other members back too; and it waits for no lock.
 func (m *member) exec(ctx context.Context, s Statement) (rows int64, ok bool) {
+	s.Again = true // for the other members
 	rows, err := m.group.tx.Run(context.WithoutCancel(ctx), s)
 	if err != nil {
 		m.fail()

@@ -195,7 +195,7 @@ func TestErrors_nameThePackageOnce(t *testing.T) {
 		"discarded":   ittybit.Discard(ittybit.ErrNotFound),
 		"retry later": ittybit.RetryLater(time.Second, ittybit.ErrNotFound),
 		"a claim":     handler.HandleEvent(t.Context(), ittybit.EventFromTask(&ittybit.Task{ID: "task_1"})),
-		"no secrets":  noSecrets.Verify([]byte(`{}`), ittybit.SignWebhook("x", time.Now(), []byte(`{}`))),
+		"no secrets":  noSecrets.Verify([]byte(`{}`), ittybit.SignWebhook("ittybit_test_key_0123456789", time.Now(), []byte(`{}`))),
 		"a response":  clientFor(t, list.URL).Do(t.Context(), http.MethodGet, "/x", nil, new(ittybit.Event)),
 		"an outage":   outage,
 		"unfinished":  unfinished,

@@ -83,11 +83,8 @@ type batch struct {
 // that an error is always the item's own. When ctx ends, the others go on, and what becomes of the
 // item is not known.
 func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
-	w, wait, others := b.enter(item)
+	w, wait := b.enter(item)
 	if wait == 0 {
-		if others {
-			runtime.Gosched() // to those who are about to enter, too
-		}
 		if b.startAlone(w) {
 			defer b.next()
 			return b.alone(ctx, item)
@@ -117,20 +114,25 @@ func (b *batcher[T, R]) do(ctx context.Context, item T) (R, error) {
 }
 
 // enter has an item wait. It gives how long at most, or 0 where few runs are under way and nothing
-// else is expected, so that the item is to start one, and whether others are under way then.
-func (b *batcher[T, R]) enter(item T) (w *waiter[T, R], wait time.Duration, others bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// else is expected, so that the item is to start one.
+func (b *batcher[T, R]) enter(item T) (w *waiter[T, R], wait time.Duration) {
 	w = &waiter[T, R]{item: item, done: make(chan batchResult[R], 1)}
+	b.mu.Lock()
 	b.waiting = append(b.waiting, w)
+	others := b.running > 0
 	switch {
 	case b.running >= maxRuns:
-		return w, b.maxWait, true
+		wait = b.maxWait
 	case b.expected != nil && len(b.waiting) < b.expected():
-		return w, gatherTime, true
+		wait = gatherTime
+	default:
+		b.running++
 	}
-	b.running++
-	return w, 0, b.running > 1
+	b.mu.Unlock()
+	if wait == 0 && others {
+		runtime.Gosched() // to those who are about to enter, too
+	}
+	return w, wait
 }
 
 // startAlone starts what w has entered for. It reports whether w is alone, and to be run by its

@@ -6,11 +6,12 @@
 //		return err
 //	}
 //
-//	handler := inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+//	handle := func(ctx context.Context, e *ittybit.Event) error {
 //		_, err := sqlinbox.Tx(ctx).ExecContext(ctx,
 //			"UPDATE uploads SET checked = true WHERE task_id = $1", e.Task.ID)
 //		return err
-//	}))
+//	}
+//	handler := inbox.Wrap(ittybit.EventHandlerFunc(handle))
 //	webhook, err := ittybit.NewWebhookHandler(apiKey, handler)
 //
 // # What is guaranteed

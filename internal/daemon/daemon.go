@@ -22,7 +22,7 @@ import (
 const (
 	startTimeout = time.Minute
 	stopTimeout  = 30 * time.Second
-	portTries    = 5
+	portAttempts = 5
 	logTail      = 2 << 10 // bytes of a failed command's output that an error shows
 )
 
@@ -96,7 +96,7 @@ func (d *Daemon) Program(ctx context.Context, path string, args ...string) *exec
 
 // startOnFreePort uses another port where another process has taken the first.
 func (d *Daemon) startOnFreePort(ctx context.Context, configure func() error) (err error) {
-	for range portTries {
+	for range portAttempts {
 		if d.Port, err = freePort(ctx); err != nil {
 			return err
 		}

@@ -7,9 +7,10 @@
 //	if err := errors.Join(inbox.Migrate(ctx), inbox.Check(ctx)); err != nil {
 //		return err
 //	}
-//	handler := inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, e *ittybit.Event) error {
+//	handle := func(ctx context.Context, e *ittybit.Event) error {
 //		return queries.WithTx(pgxinbox.Tx(ctx)).MarkChecked(ctx, e.Task.ID)
-//	}))
+//	}
+//	handler := inbox.Wrap(ittybit.EventHandlerFunc(handle))
 //	webhook, err := ittybit.NewWebhookHandler(apiKey, handler)
 //
 // The table, the guarantees and the options are those of package [sqlinbox], and an inbox of one

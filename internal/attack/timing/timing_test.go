@@ -2,7 +2,8 @@
 // on where a signature is wrong: who can measure such a difference can find a signature byte by
 // byte.
 //
-//	ITTYBIT_TEST_TIMING=1000000 go test -count=1 -v -timeout=1h -run=TestVerify ./internal/attack/timing
+//	ITTYBIT_TEST_TIMING=1000000 \
+//	  go test -count=1 -v -timeout=1h -run=TestVerify ./internal/attack/timing
 //
 // For each pair of classes of headers it measures single calls in random order, crops the slow
 // ones, which belong to the machine and not to the code, and compares the means by Welch's t test,

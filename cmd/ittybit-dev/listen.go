@@ -50,8 +50,8 @@ It asks the API for tasks that have ended, and posts each to --forward-to and to
 Ittybit would: signed with the API key, and again until it is confirmed with status 200. It begins
 when it says so, with the tasks of the last day that are under way; --since begins earlier. Started
 again with the same API, key and --forward-to, it goes on where it was, and --since has no effect:
-remove the directory of --state to begin anew. What no list of tasks shows can't be seen:
-media.created, and progress.`,
+remove the directory of --state to begin anew. Ctrl-C ends it after the attempt that is under way,
+a second one at once. What no list of tasks shows can't be seen: media.created, and progress.`,
 		Example: `  ITTYBIT_API_KEY=ittybit_… ittybit-dev listen --forward-to http://localhost:3000/ittybit-webhook
   ittybit-dev listen --forward-to http://localhost:3000/ittybit-webhook --since 2h`,
 		Args: cobra.NoArgs,
@@ -313,24 +313,25 @@ type attempt struct {
 	DurationMS float64           `json:"duration_ms"`
 }
 
-// deliverDue makes an attempt for each event that is due, in the order of their ends.
+// deliverDue makes an attempt for each event that is due, in the order of their ends. An attempt that
+// is under way when ctx ends is finished, and recorded: the next run would repeat it otherwise.
 func (l *listener) deliverDue(ctx context.Context) error {
 	events, err := l.state.due(time.Now())
 	if err != nil {
 		return failed("%w", err)
 	}
 	for _, found := range events {
-		a, err := l.deliver(ctx, found)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a, err := l.deliver(context.WithoutCancel(ctx), found)
 		if err != nil {
 			return err
 		}
 		wait := min(time.Second<<min(found.attempts, 16), maxListenWait)
-		switch {
-		case a.Status == http.StatusOK:
+		if a.Status == http.StatusOK {
 			err = l.state.delivered(found.key)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		default:
+		} else {
 			err = l.state.postpone(found.key, time.Now().Add(wait))
 		}
 		if err != nil {
@@ -343,7 +344,8 @@ func (l *listener) deliverDue(ctx context.Context) error {
 	return nil
 }
 
-// deliver posts an event, also one that can't be read here: the receiver is to see it.
+// deliver posts an event, also one that can't be read here: the receiver is to see it. The client's
+// timeout bounds it.
 func (l *listener) deliver(ctx context.Context, found foundEvent) (attempt, error) {
 	a := attempt{Time: time.Now(), Key: found.key, Attempt: found.attempts + 1}
 	if event, err := ittybit.ParseEvent(found.body); err == nil && event.Task != nil {
@@ -365,13 +367,13 @@ func (l *listener) deliver(ctx context.Context, found foundEvent) (attempt, erro
 	if err != nil {
 		record.Err = cmp.Or(errors.Unwrap(err), err) // without the URL and its query
 		a.Error = record.Err.Error()
-		l.recorder.add(found.key, record) //nolint:contextcheck // in memory, and when ctx has ended, too
+		l.recorder.add(found.key, record) //nolint:contextcheck // in memory
 		return a, nil
 	}
 	record.StatusCode, record.ResponseHeader = resp.StatusCode, resp.Header
 	record.ResponseBody, _ = io.ReadAll(io.LimitReader(resp.Body, maxShownBody)) // only the status counts
 	_ = resp.Body.Close()                                                        // as above
-	l.recorder.add(found.key, record)                                            //nolint:contextcheck // as above
+	l.recorder.add(found.key, record)                                            //nolint:contextcheck // in memory
 	a.Status = resp.StatusCode
 	return a, nil
 }

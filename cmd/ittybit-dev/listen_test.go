@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,6 +99,74 @@ func TestListen_deliversWhatEndsFromNowOn(t *testing.T) {
 	stop()
 	assert.Equal(t, []string{underWay, next, missed}, in.ids())
 	assert.Empty(t, srv.Deliveries(), "nobody asked Ittybit for webhooks")
+}
+
+// Ctrl-C lets the attempt that is under way end, so that the next run does not repeat it.
+func TestListen_finishesTheAttemptUnderWay(t *testing.T) {
+	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			srv, client := apiServer(t, time.Millisecond)
+			create(t, client)
+			create(t, client)
+			state, posts, respond := t.TempDir(), make(chan struct{}, 4), make(chan struct{})
+			to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				posts <- struct{}{}
+				<-respond
+				w.WriteHeader(status)
+			}))
+			t.Cleanup(to.Close)
+			args := []string{"listen", "--url", srv.URL, "--forward-to", to.URL, "--state", state, "--since", "1h", "--every", "20ms", "--console-addr", ""}
+			process := startProcess(t, args...)
+			<-posts
+			require.NoError(t, process.cmd.Process.Signal(os.Interrupt))
+			select {
+			case <-process.ended:
+				t.Error("it ended before the attempt")
+			case <-time.After(200 * time.Millisecond): // longer can't make it fail
+			}
+			close(respond)
+			<-process.ended
+			assert.Zero(t, process.cmd.ProcessState.ExitCode())
+			assert.Empty(t, posts, "a second attempt was begun")
+			assert.Equal(t, 1, strings.Count(process.String(), fmt.Sprint("(nsfw): ", status)), process.String())
+
+			kept, _, err := openListenState(t.Context(), state, stateSource(srv.URL, defaultKey, to.URL))
+			require.NoError(t, err)
+			t.Cleanup(func() { assert.NoError(t, kept.Close()) })
+			left, err := kept.due(time.Now().Add(time.Hour))
+			require.NoError(t, err)
+			var attempts []int
+			for _, found := range left {
+				attempts = append(attempts, found.attempts)
+			}
+			want := map[int][]int{http.StatusOK: {0}, http.StatusServiceUnavailable: {0, 1}}[status]
+			assert.ElementsMatch(t, want, attempts)
+		})
+	}
+}
+
+// A second Ctrl-C ends it at once.
+func TestListen_endsAtASecondInterrupt(t *testing.T) {
+	srv, client := apiServer(t, time.Millisecond)
+	create(t, client)
+	posts, respond := make(chan struct{}, 1), make(chan struct{})
+	to := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		posts <- struct{}{}
+		<-respond
+	}))
+	t.Cleanup(to.Close)
+	t.Cleanup(func() { close(respond) })
+	process := startProcess(t, "listen", "--url", srv.URL, "--forward-to", to.URL, "--state", t.TempDir(), "--since", "1h", "--console-addr", "")
+	<-posts
+	for ended := false; !ended; { // the first ones may arrive together
+		require.NoError(t, process.cmd.Process.Signal(os.Interrupt))
+		select {
+		case <-process.ended:
+			ended = true
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	assert.Equal(t, -1, process.cmd.ProcessState.ExitCode(), "by the signal")
 }
 
 func TestListen_since(t *testing.T) {

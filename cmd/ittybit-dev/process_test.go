@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -19,10 +16,7 @@ const asCommand = "ITTYBIT_DEV_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-		stop()
-		os.Exit(code)
+		main()
 	}
 	for _, name := range []string{"ITTYBIT_URL", "ITTYBIT_STORAGE_URL", "ITTYBIT_API_KEY", "ITTYBIT_LOCAL_PASSWORD"} {
 		_ = os.Unsetenv(name) // a developer's shell may have them

@@ -45,6 +45,9 @@ type batcher[T, R any] struct {
 	// the others, for gatherTime at most. Nil: nobody waits for items to come.
 	expected func() int
 
+	// failed is called for a batch whose items are about to be run one by one. It may be nil.
+	failed func(ctx context.Context, items int, err error)
+
 	maxWait, maxTime time.Duration
 
 	mu      sync.Mutex
@@ -208,6 +211,9 @@ func (b *batcher[T, R]) run(run *batch, members []*waiter[T, R]) {
 			err = fmt.Errorf("riverevents: the batch panicked: %v", reason)
 		}
 		defer close(run.ended)
+		if err != nil && b.failed != nil {
+			b.failed(run.ctx, len(members), err)
+		}
 		for i, w := range members {
 			result := batchResult[R]{err: err}
 			if err == nil {

@@ -172,3 +172,9 @@ func explain(err error) error {
 
 const poolerFix = "the connection goes through a pooler in transaction mode (such as PgBouncer or Supabase's), " +
 	"where named prepared statements fail: add default_query_exec_mode=exec to the connection's URL"
+
+// isLockTimeout reports whether somebody else held a lock for longer than a batch waits.
+func isLockTimeout(err error) bool {
+	of, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && of.Code == "55P03" // lock_not_available
+}

@@ -1,8 +1,10 @@
 package riverevents_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -26,12 +28,14 @@ func TestFaults_ofABatchOfMarks(t *testing.T) {
 	var mu sync.Mutex
 	calls := map[string]int{}
 	attempts := make(chan riverevents.Attempt, 64)
+	var log bytes.Buffer // read when the client has stopped
 	worker := riverevents.Worker(ittybit.EventHandlerFunc(func(_ context.Context, e *ittybit.Event) error {
 		mu.Lock()
 		defer mu.Unlock()
 		calls[e.Task.ID]++
 		return nil
-	}), riverevents.WithObserver(func(_ context.Context, a riverevents.Attempt) { attempts <- a }))
+	}), riverevents.WithObserver(func(_ context.Context, a riverevents.Attempt) { attempts <- a }),
+		riverevents.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	workers := river.NewWorkers()
 	river.AddWorker(workers, worker)
 	client := newClient(t, s.connect(t, q.url), &river.Config{
@@ -39,9 +43,10 @@ func TestFaults_ofABatchOfMarks(t *testing.T) {
 		FetchCooldown: 5 * time.Millisecond, FetchPollInterval: 20 * time.Millisecond, RetryPolicy: soon{},
 	})
 	require.NoError(t, client.Start(context.WithoutCancel(t.Context())))
-	defer func() { assert.NoError(t, client.StopAndCancel(context.WithoutCancel(t.Context()))) }()
+	stop := sync.OnceValue(func() error { return client.StopAndCancel(context.WithoutCancel(t.Context())) })
+	defer func() { assert.NoError(t, stop()) }()
 
-	rounds := 0
+	rounds, strikes := 0, 0
 	for _, kind := range allFaults() {
 		loading, holdLoads := riverevents.Loads(worker, kind.batchTime())
 		marking, holdMarks := riverevents.Marks(worker, kind.batchTime())
@@ -75,11 +80,17 @@ func TestFaults_ofABatchOfMarks(t *testing.T) {
 			if !struck {
 				break
 			}
+			strikes++
 		}
 	}
 	assert.GreaterOrEqual(t, rounds, (2+1)*len(allFaults()), "what is read, and the marks")
 	const completed = "SELECT count(*) FROM river_job WHERE state = 'completed'"
 	require.Eventually(t, func() bool { return value[int](q, completed) == 3*rounds }, waitLimit, 50*time.Millisecond, "River completes them")
+	require.NoError(t, stop())
+	assert.Equal(t, strikes, strings.Count(log.String(), "level=WARN"), "%s", &log)
+	for _, doing := range []string{"reading the states", "marking"} {
+		assert.Contains(t, log.String(), doing+` of several jobs together failed; each goes on alone" jobs=3 error=`)
+	}
 }
 
 // A handler's transaction holds a task's row for as long as the handler takes. Events of other

@@ -53,7 +53,8 @@ func WithoutStaleCheck() WorkerOption {
 
 // WithLogger logs a line for each attempt: at Info what is well, at Warn what is tried again,
 // at Error what needs somebody: what was discarded, or has failed for the last time, or
-// panicked, or could not be read. Payloads are logged at Debug only. The signatures of signed
+// panicked, or could not be read. A statement for several jobs that failed, so that each goes on by
+// itself, is a line at Warn, or at Debug where somebody else held a lock. Payloads are logged at Debug only. The signatures of signed
 // URLs are masked in all lines; the worker knows no key. The default, and nil, is no log.
 func WithLogger(logger *slog.Logger) WorkerOption {
 	return workerOption(func(w *worker) { w.logger = logger })
@@ -101,6 +102,7 @@ func Worker(next ittybit.EventHandler, opts ...WorkerOption) river.Worker[Args] 
 	w.loads.same = func(a, b *run) bool { return a.client == b.client }
 	w.marks.expected = func() int { return int(w.active.Load()) }
 	w.marks.same = func(a, b mark) bool { return a.run.client == b.run.client }
+	w.loads.failed, w.marks.failed = w.logBatch("reading the states"), w.logBatch("marking")
 	for _, opt := range opts {
 		opt.applyWorker(w)
 	}
@@ -291,6 +293,24 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 		attrs = append(attrs, slog.String("payload", redacted(string(a.Job.Args.Payload))))
 	}
 	w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
+}
+
+// logBatch gives what writes a line for a batch that failed. Its jobs go on one by one, which may be
+// well, and is slow. That somebody else holds a lock is to be expected now and then.
+func (w *worker) logBatch(doing string) func(context.Context, int, error) {
+	return func(ctx context.Context, jobs int, err error) {
+		level := slog.LevelWarn
+		if isLockTimeout(err) {
+			level = slog.LevelDebug
+		}
+		if w.logger == nil {
+			return
+		}
+		recoverPanic(func() {
+			w.logger.LogAttrs(ctx, level, "ittybit: "+doing+" of several jobs together failed; each goes on alone",
+				slog.Int("jobs", jobs), slog.String("error", redacted(explain(err).Error())))
+		})
+	}
 }
 
 func (a *Attempt) level() slog.Level {

@@ -92,6 +92,7 @@ func TestTask_validation(t *testing.T) {
 		`{"kind":""}`:             "kind is required",
 		`{"kind":null,"url":"x"}`: "url must be",
 		`{"kind":7}`:              "kind must be a string",
+		`{"ref":1,"url":2}`:       "url must be a string", // the same one each time
 		`{"kind":"nfsw","url":"https://example.com/a.png"}`: `"nfsw" is not known`,
 		`{"kind":"nsfw"}`:            "One of url and file_id is required",
 		`{"kind":"nsfw","url":null}`: "One of url and file_id is required",

@@ -99,6 +99,26 @@ func TestStore_halfAChunkSpoilsNothing(t *testing.T) {
 	assert.Equal(t, "goodfilm", read(t, st, "a"))
 }
 
+func TestStore_leavesNoFileOfAChunkThatCannotBeCopied(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	st := New(100)
+	defer st.Clear()
+	b, err := st.Begin("a", Range{4, 7, 8}, 4)
+	require.NoError(t, err)
+	require.NoError(t, st.Receive(b, strings.NewReader("film")))
+	require.NoError(t, os.Remove(b.path))
+	require.NoError(t, os.Mkdir(b.path, 0o700)) // can be opened, and not be read
+	_, err = st.Commit(b, "video/mp4", nil)
+	require.Error(t, err)
+	st.End(b)
+	files, err := os.ReadDir(st.dir)
+	require.NoError(t, err)
+	assert.Empty(t, files)
+	assert.Empty(t, st.Names())
+	_, err = put(t, st, "a", Range{0, 3, 8}, "good")
+	require.NoError(t, err)
+}
+
 func TestStore_refusesWhatDoesNotFit(t *testing.T) {
 	st := New(10)
 	defer st.Clear()

@@ -142,7 +142,10 @@ func (e *entry) place(r Range, b *Body) (*upload, error) {
 		return nil, err
 	}
 	_, err = io.Copy(io.NewOffsetWriter(to, r.Start), from)
-	return u, errors.Join(err, to.Close())
+	if err = errors.Join(err, to.Close()); err != nil && u != e.upload {
+		remove(u.path)
+	}
+	return u, err
 }
 
 func (e *entry) dropUpload() {

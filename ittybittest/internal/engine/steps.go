@@ -34,11 +34,14 @@ type condition struct {
 // levels deep. The caller holds e.mu.
 func (e *Engine) parseSpec(body fields.Object, depth int) (sp spec, err error) {
 	var unused string
-	for name, target := range map[string]*string{
-		"kind": &sp.Kind, "url": &sp.URL, "file_id": &sp.FileID, "webhook_url": &sp.WebhookURL,
-		"filename": &unused, "folder": &unused, "ref": &unused, "description": &unused,
+	for _, field := range []struct {
+		name string
+		into *string
+	}{
+		{"kind", &sp.Kind}, {"url", &sp.URL}, {"file_id", &sp.FileID}, {"webhook_url", &sp.WebhookURL},
+		{"filename", &unused}, {"folder", &unused}, {"ref", &unused}, {"description", &unused},
 	} {
-		if *target, err = body.Text(name); err != nil {
+		if *field.into, err = body.Text(field.name); err != nil {
 			return spec{}, err
 		}
 	}

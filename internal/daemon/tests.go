@@ -51,7 +51,10 @@ func ForAllTests[S io.Closer](
 	if err != nil {
 		return nil, err
 	}
-	return server.Close, os.Setenv(variable, address(server))
+	if err := os.Setenv(variable, address(server)); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return server.Close, nil
 }
 
 // TestDatabase makes a database, which is gone after the test, and gives its name. The statements

@@ -88,8 +88,8 @@ func TestFaults_ofABatchOfMarks(t *testing.T) {
 	require.Eventually(t, func() bool { return value[int](q, completed) == 3*rounds }, waitLimit, 50*time.Millisecond, "River completes them")
 	require.NoError(t, stop())
 	assert.Equal(t, strikes, strings.Count(log.String(), "level=WARN"), "%s", &log)
-	for _, doing := range []string{"reading the states", "marking"} {
-		assert.Contains(t, log.String(), doing+` of several jobs together failed; each goes on alone" jobs=3 error=`)
+	for _, statement := range []string{"load", "mark"} {
+		assert.Contains(t, log.String(), `a statement for several jobs failed; each goes on alone" statement=`+statement+` jobs=3 error=`)
 	}
 }
 

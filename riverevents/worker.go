@@ -102,7 +102,7 @@ func Worker(next ittybit.EventHandler, opts ...WorkerOption) river.Worker[Args] 
 	w.loads.same = func(a, b *run) bool { return a.client == b.client }
 	w.marks.expected = func() int { return int(w.active.Load()) }
 	w.marks.same = func(a, b mark) bool { return a.run.client == b.run.client }
-	w.loads.failed, w.marks.failed = w.logBatch("reading the states"), w.logBatch("marking")
+	w.loads.failed, w.marks.failed = w.logBatch("load"), w.logBatch("mark")
 	for _, opt := range opts {
 		opt.applyWorker(w)
 	}
@@ -297,7 +297,7 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 
 // logBatch gives what writes a line for a batch that failed. Its jobs go on one by one, which may be
 // well, and is slow. That somebody else holds a lock is to be expected now and then.
-func (w *worker) logBatch(doing string) func(context.Context, int, error) {
+func (w *worker) logBatch(statement string) func(context.Context, int, error) {
 	return func(ctx context.Context, jobs int, err error) {
 		level := slog.LevelWarn
 		if isLockTimeout(err) {
@@ -307,8 +307,8 @@ func (w *worker) logBatch(doing string) func(context.Context, int, error) {
 			return
 		}
 		recoverPanic(func() {
-			w.logger.LogAttrs(ctx, level, "ittybit: "+doing+" of several jobs together failed; each goes on alone",
-				slog.Int("jobs", jobs), slog.String("error", redacted(explain(err).Error())))
+			w.logger.LogAttrs(ctx, level, "ittybit: a statement for several jobs failed; each goes on alone",
+				slog.String("statement", statement), slog.Int("jobs", jobs), slog.String("error", redacted(explain(err).Error())))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package jsonx
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -19,25 +20,17 @@ const maxObjects = 10_000
 
 var (
 	timeType     = reflect.TypeFor[time.Time]()
-	rawType      = reflect.TypeFor[json.RawMessage]()
-	anyMapType   = reflect.TypeFor[map[string]any]()
-	textsType    = reflect.TypeFor[[]string]()
-	textMapType  = reflect.TypeFor[map[string]string]()
 	unmarshalers = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// decodeField decodes the text of a value, which is not null, into a field.
-type decodeField func(text []byte, field reflect.Value) error
-
 // structField is a field that JSON may have.
 type structField struct {
-	index  int
-	other  bool // the name is not the tag's own
-	decode decodeField
+	index int
+	other bool // the name is not the tag's own
 }
 
-// decoders has, for each type of struct, its fields by their names in JSON.
-var decoders sync.Map // reflect.Type to map[string]structField
+// structs has, for each type of struct, its fields by their names in JSON.
+var structs sync.Map // reflect.Type to map[string]structField
 
 // Decode decodes text, a JSON object that is known to be valid, into the struct that to points
 // to, as leniently as [Object] does: a field that can't be decoded is left as it is, and named
@@ -54,7 +47,7 @@ func Decode(text []byte, to any) error {
 		if !known || field.other && set[field.index] || IsNull(object.Value()) {
 			continue
 		}
-		if err := field.decode(object.Value(), target.Field(field.index)); err != nil {
+		if err := decodeValue(object.Value(), target.Field(field.index)); err != nil {
 			object.Fail(err)
 		} else if !field.other {
 			set[field.index] = true
@@ -64,7 +57,7 @@ func Decode(text []byte, to any) error {
 }
 
 func fieldsOf(t reflect.Type) map[string]structField {
-	if known, ok := decoders.Load(t); ok {
+	if known, ok := structs.Load(t); ok {
 		return known.(map[string]structField) //nolint:errcheck // nothing else is stored
 	}
 	fields := make(map[string]structField)
@@ -73,13 +66,12 @@ func fieldsOf(t reflect.Type) map[string]structField {
 		if name == "" {
 			continue
 		}
-		decode := decoderOf(t.Field(i).Type)
-		fields[name] = structField{i, false, decode}
+		fields[name] = structField{index: i}
 		if t.Field(i).Type == timeType {
-			fields[otherTimeName(name)] = structField{i, true, decode}
+			fields[otherTimeName(name)] = structField{index: i, other: true}
 		}
 	}
-	known, _ := decoders.LoadOrStore(t, fields)
+	known, _ := structs.LoadOrStore(t, fields)
 	return known.(map[string]structField) //nolint:errcheck // nothing else is stored
 }
 
@@ -100,138 +92,116 @@ func otherTimeName(name string) string {
 	return name + "_at"
 }
 
-func decoderOf(t reflect.Type) decodeField {
-	switch {
-	case t == timeType:
-		return decodeTime
-	case t == rawType:
-		return func(text []byte, field reflect.Value) error {
-			field.SetBytes(text)
-			return nil
-		}
-	case t == anyMapType:
-		return decodeAnyMap
-	case t == textsType:
-		return decodeTexts
-	case t == textMapType:
-		return decodeTextMap
-	case t.Kind() == reflect.Slice && t.Elem().Implements(unmarshalers):
-		return func(text []byte, list reflect.Value) error { return decodeObjects(text, list, IsNull) }
-	case t.Kind() == reflect.Slice && reflect.PointerTo(t.Elem()).Implements(unmarshalers):
-		return decodeElements
-	case reflect.PointerTo(t).Implements(unmarshalers):
-		return decodeAny
+// DecodeValue decodes text into what to points to, as [Decode] does with a field of its type.
+func DecodeValue(text []byte, to any) error {
+	if IsNull(text) {
+		return nil
 	}
-	switch t.Kind() {
-	case reflect.String:
-		return decodeString
-	case reflect.Int, reflect.Int64:
-		return decodeInt
-	case reflect.Float64:
-		return decodeFloat
-	case reflect.Bool:
-		return decodeBool
-	case reflect.Pointer:
-		if slices.Contains([]reflect.Kind{reflect.Int, reflect.Float64, reflect.Bool}, t.Elem().Kind()) {
-			return decodePointer
-		}
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Struct {
-			return decodeStructs
-		}
-	}
-	return decodeAny
+	return decodeValue(text, reflect.ValueOf(to).Elem())
 }
 
-func decodeTime(text []byte, field reflect.Value) error {
-	at, err := ParseTime(text)
-	if err == nil && !at.IsZero() {
-		field.Set(reflect.ValueOf(at))
-	}
-	return err
-}
-
-func decodeString(text []byte, field reflect.Value) error {
-	value, err := unquote(text)
-	if err == nil {
-		field.SetString(value)
-	}
-	return err
-}
-
-func decodeInt(text []byte, field reflect.Value) error {
-	number, found, err := ParseInt(text)
-	switch {
-	case err != nil:
+// decodeValue decodes text, which is not null, into to.
+func decodeValue(text []byte, to reflect.Value) error {
+	switch p := to.Addr().Interface().(type) {
+	case *time.Time:
+		at, err := ParseTime(text)
+		if err == nil && !at.IsZero() {
+			*p = at
+		}
 		return err
-	case field.OverflowInt(number):
-		return errOutOfRange
-	case found:
-		field.SetInt(number)
+	case *json.RawMessage:
+		*p = text
+		return nil
+	case *map[string]any:
+		value, err := DecodeAnyMap(text)
+		if err == nil {
+			*p = value
+		}
+		return err
+	case *[]string:
+		return decodeTexts(text, p)
+	case *map[string]string:
+		return decodeTextMap(text, p)
+	case json.Unmarshaler:
+		return DecodeObject(text, p)
 	}
-	return nil
-}
-
-func decodeFloat(text []byte, field reflect.Value) error {
-	number, found, err := ParseFloat(text)
-	if err == nil && found {
-		field.SetFloat(number)
+	switch to.Kind() {
+	case reflect.String:
+		value, err := unquote(text)
+		if err == nil {
+			to.SetString(value)
+		}
+		return err
+	case reflect.Int, reflect.Int64:
+		number, found, err := ParseInt(text)
+		if err == nil && to.OverflowInt(number) {
+			return errOutOfRange
+		}
+		if err == nil && found {
+			to.SetInt(number)
+		}
+		return err
+	case reflect.Float64:
+		number, found, err := ParseFloat(text)
+		if err == nil && found {
+			to.SetFloat(number)
+		}
+		return err
+	case reflect.Bool:
+		if string(text) != "true" && string(text) != "false" {
+			return errors.New("is neither true nor false")
+		}
+		to.SetBool(string(text) == "true")
+		return nil
+	case reflect.Pointer:
+		return decodePointer(text, to)
+	case reflect.Slice:
+		return decodeSlice(text, to)
+	case reflect.Struct:
+		return Decode(text, to.Addr().Interface())
+	default:
+		return DecodeObject(text, to.Addr().Interface())
 	}
-	return err
-}
-
-func decodeBool(text []byte, field reflect.Value) error {
-	if string(text) != "true" && string(text) != "false" {
-		return errors.New("is neither true nor false")
-	}
-	field.SetBool(string(text) == "true")
-	return nil
 }
 
 // decodePointer leaves nil where a number is an empty text.
-func decodePointer(text []byte, field reflect.Value) error {
-	elem := field.Type().Elem()
-	if elem.Kind() != reflect.Bool && isNull(unquoted(text)) {
-		return nil
+func decodePointer(text []byte, to reflect.Value) error {
+	elem := to.Type().Elem()
+	switch elem.Kind() {
+	case reflect.Int, reflect.Float64:
+		if isNull(unquoted(text)) {
+			return nil
+		}
+	case reflect.Bool:
+	default:
+		return DecodeObject(text, to.Addr().Interface())
 	}
 	value := reflect.New(elem)
-	err := decoderOf(elem)(text, value.Elem())
+	err := decodeValue(text, value.Elem())
 	if err == nil {
-		field.Set(value)
+		to.Set(value)
 	}
 	return err
 }
 
 // decodeTexts decodes a list of strings, or one string. It leaves out null, and the one string that
 // is empty.
-func decodeTexts(text []byte, field reflect.Value) error {
-	texts := []string{}
+func decodeTexts(text []byte, to *[]string) error {
 	if one, err := unquote(text); err == nil {
-		if one != "" {
-			texts = append(texts, one)
+		*to = []string{one}
+		if one == "" {
+			*to = []string{}
 		}
-		field.Set(reflect.ValueOf(texts))
 		return nil
 	}
-	elements, ok := Elements(text)
-	if !ok {
+	if !bytes.HasPrefix(text, []byte("[")) {
 		return errors.New("is neither a string nor a list of strings")
 	}
-	var errs FieldErrors
-	for i, element := range elements {
-		if IsNull(element) {
-			continue
-		}
-		one, err := unquote(element)
-		errs = errs.Add(fmt.Sprintf("[%d]", i), err)
-		texts = append(texts, one)
-	}
-	field.Set(reflect.ValueOf(texts))
-	return errs.orNil()
+	return decodeList(text, reflect.ValueOf(to).Elem(), math.MaxInt, decodeElement)
 }
 
 // decodeTextMap decodes an object of strings, and leaves out null.
-func decodeTextMap(text []byte, field reflect.Value) error {
+func decodeTextMap(text []byte, to *map[string]string) error {
 	texts := make(map[string]string)
 	object := NewObject(text)
 	for object.Next() {
@@ -242,32 +212,48 @@ func decodeTextMap(text []byte, field reflect.Value) error {
 		object.Fail(err)
 		texts[string(object.Name())] = one
 	}
-	field.Set(reflect.ValueOf(texts))
+	*to = texts
 	return object.Err()
 }
 
-// decodeStructs decodes a list of objects by the tags of their struct, and leaves out null.
-func decodeStructs(text []byte, list reflect.Value) error {
-	return decodeList(text, list, math.MaxInt, func(element []byte, to reflect.Value) (bool, error) {
-		if IsNull(element) {
-			return false, nil
+func decodeSlice(text []byte, list reflect.Value) error {
+	elem := list.Type().Elem()
+	switch {
+	case elem.Implements(unmarshalers):
+		return decodeObjects(text, list, IsNull)
+	case reflect.PointerTo(elem).Implements(unmarshalers): // they keep what they can't decode: none is left out
+		err := decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
+			return true, DecodeObject(element, to.Addr().Interface())
+		})
+		if errors.Is(err, errTooMany) {
+			list.SetZero() // sent back, the first ones would replace all
 		}
-		return true, Decode(element, to.Addr().Interface())
-	})
-}
-
-// decodeElements decodes a list whose elements keep what they can't decode: none is left out.
-func decodeElements(text []byte, list reflect.Value) error {
-	err := decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
-		return true, decodeAny(element, to)
-	})
-	if errors.Is(err, errTooMany) {
-		list.SetZero() // sent back, the first ones would replace all
+		return err
+	case elem.Kind() == reflect.Struct:
+		return decodeList(text, list, math.MaxInt, decodeElement)
+	default:
+		return DecodeObject(text, list.Addr().Interface())
 	}
-	return err
 }
 
-// decodeObjects is [DecodeObjects] for a field.
+// decodeElement leaves out null.
+func decodeElement(element []byte, to reflect.Value) (keep bool, err error) {
+	if IsNull(element) {
+		return false, nil
+	}
+	return true, decodeValue(element, to)
+}
+
+// DecodeObjects decodes a list of objects into the slice of pointers that to points to. The
+// elements that skip names are left out, and so are, with an error, others that are no objects. Of
+// more than 10,000 elements the first ones are decoded, and the error says that there are more.
+func DecodeObjects(text []byte, to any, skip func(json.RawMessage) bool) error {
+	if IsNull(text) {
+		return nil
+	}
+	return decodeObjects(text, reflect.ValueOf(to).Elem(), skip)
+}
+
 func decodeObjects(text []byte, list reflect.Value, skip func(json.RawMessage) bool) error {
 	return decodeList(text, list, maxObjects, func(element []byte, to reflect.Value) (bool, error) {
 		switch {
@@ -307,15 +293,6 @@ func decodeList(text []byte, list reflect.Value, limit int, decode func([]byte, 
 	return cmp.Or(tooMany, errs.orNil())
 }
 
-// decodeAnyMap decodes an object of the user's own, its numbers as [json.Number].
-func decodeAnyMap(text []byte, field reflect.Value) error {
-	value, err := DecodeAnyMap(text)
-	if err == nil {
-		field.Set(reflect.ValueOf(value))
-	}
-	return err
-}
-
 // DecodeAnyMap decodes an object into the usual Go types, its numbers as [json.Number]. null is
 // a nil map.
 func DecodeAnyMap(text []byte) (map[string]any, error) {
@@ -331,29 +308,6 @@ func DecodeAnyMap(text []byte) (map[string]any, error) {
 		return nil, errors.New("is not an object")
 	}
 	return object, nil
-}
-
-func decodeAny(text []byte, field reflect.Value) error {
-	return DecodeObject(text, field.Addr().Interface())
-}
-
-// DecodeValue decodes text into what to points to, as [Decode] does with a field of its type.
-func DecodeValue(text []byte, to any) error {
-	if IsNull(text) {
-		return nil
-	}
-	field := reflect.ValueOf(to).Elem()
-	return decoderOf(field.Type())(text, field)
-}
-
-// DecodeObjects decodes a list of objects into the slice of pointers that to points to. The
-// elements that skip names are left out, and so are, with an error, others that are no objects. Of
-// more than 10,000 elements the first ones are decoded, and the error says that there are more.
-func DecodeObjects(text []byte, to any, skip func(json.RawMessage) bool) error {
-	if IsNull(text) {
-		return nil
-	}
-	return decodeObjects(text, reflect.ValueOf(to).Elem(), skip)
 }
 
 // DecodeObject decodes text into object, a pointer, which may know which of its fields could

@@ -29,6 +29,7 @@ type request struct {
 type response struct {
 	status     int
 	retryAfter string
+	cut        bool // the body did not come to its end
 }
 
 // delivery is a line of the table: what is sent, and what plain net/http makes of it.
@@ -78,7 +79,7 @@ func deliveries() []delivery {
 		},
 		{
 			name: "late", slow: true, request: signed("late"),
-			want: response{http.StatusServiceUnavailable, "1"},
+			want: response{status: http.StatusServiceUnavailable, retryAfter: "1"},
 		},
 		{
 			name: "late success", slow: true, request: signed("late-success"), handled: 1,
@@ -118,7 +119,7 @@ func deliveries() []delivery {
 			request: request{fields: []field{{ittybit.SignatureHeader, signature(secret, large)}}, body: large, times: 1, chunked: true},
 		},
 		{name: "error", request: signed("error"), want: response{status: http.StatusInternalServerError}},
-		{name: "RetryLater", request: signed("retry-later"), want: response{http.StatusServiceUnavailable, "7"}},
+		{name: "RetryLater", request: signed("retry-later"), want: response{status: http.StatusServiceUnavailable, retryAfter: "7"}},
 		{name: "panic", request: signed("panic"), want: response{status: http.StatusInternalServerError}},
 		{name: "ErrAbortHandler", request: signed("abort"), want: response{status: http.StatusInternalServerError}},
 		{name: "Goexit", request: signed("goexit"), want: response{status: http.StatusInternalServerError}},

@@ -24,7 +24,8 @@ const path = "/ittybit-webhook"
 func rows() []row {
 	var all []row
 	for _, some := range [][]row{
-		standardRows(), ginRows(), echoRows(), chiRows(), fasthttpRows(), otherRows(), telemetryRows(), lambdaRows(),
+		standardRows(), ginRows(), echoRows(), chiRows(), serviceRows(), middlewareRows(), telemetryRows(),
+		fasthttpRows(), otherRows(), lambdaRows(),
 	} {
 		all = append(all, some...)
 	}
@@ -112,7 +113,8 @@ func ginRows() []row {
 		{name: "gin, Default", modules: modules, server: netHTTP(mount(gin.Logger(), gin.Recovery()))},
 		{
 			name: "gin, gzip", modules: append(modules, "github.com/gin-contrib/gzip@v1.2.5"),
-			server: netHTTP(mount(gin.Recovery(), gzip.Gzip(gzip.DefaultCompression))),
+			differs: noDeadline(),
+			server:  netHTTP(mount(gin.Recovery(), gzip.Gzip(gzip.DefaultCompression))),
 		},
 		{name: "gin in TimeoutHandler", modules: modules, differs: cutByTimeout(), server: netHTTP(func(h http.Handler) http.Handler {
 			return withTimeout(mount(gin.Recovery())(h))
@@ -145,6 +147,10 @@ func echoRows() []row {
 	return []row{
 		{name: "echo v4, bare", modules: v4, server: netHTTP(mountV4())},
 		{name: "echo v4, Recover", modules: v4, server: netHTTP(mountV4(echov4middleware.Recover()))},
+		{
+			name: "echo v4, Gzip", modules: v4, differs: map[string]difference{"Goexit": cutAfterGoexit},
+			server: netHTTP(mountV4(echov4middleware.Gzip())),
+		},
 		{name: "echo v4, Timeout", modules: v4, differs: cutByTimeout(), server: netHTTP(mountV4(timeoutV4()))},
 		{
 			name: "echo v4, Recover and Timeout", modules: v4, differs: cutByTimeout(),
@@ -160,6 +166,10 @@ func echoRows() []row {
 				echov4middleware.BodyDump(func(echov4.Context, []byte, []byte) {}))),
 		},
 		{name: "echo v5, bare", modules: v5, server: netHTTP(mountV5())},
+		{
+			name: "echo v5, Gzip", modules: v5, differs: map[string]difference{"Goexit": cutAfterGoexit},
+			server: netHTTP(mountV5(echov5middleware.Gzip())),
+		},
 		{
 			name: "echo v5, Recover, ContextTimeout and BodyLimit", modules: v5, deadline: contextTimeout,
 			differs: map[string]difference{"oversize": refusedBeforeUs},
@@ -192,6 +202,7 @@ func chiRows() []row {
 		{name: "chi, bare", modules: modules, server: netHTTP(mount())},
 		{
 			name: "chi, its middleware", modules: append(modules, "github.com/go-chi/httprate@v0.16.1"), deadline: contextTimeout,
+			differs: map[string]difference{"Goexit": cutAfterGoexit},
 			server: netHTTP(mount(chimiddleware.RequestID, chimiddleware.RealIP, chimiddleware.RequestLogger(discard),
 				chimiddleware.Recoverer, chimiddleware.Timeout(contextTimeout), chimiddleware.Compress(5),
 				chimiddleware.ThrottleBacklog(50, 50, waitLimit), httprate.LimitByIP(1000, time.Minute))),

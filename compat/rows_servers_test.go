@@ -22,7 +22,9 @@ import (
 	"github.com/cloudwego/hertz/pkg/network/standard"
 	"github.com/gofiber/fiber/v3"
 	fiberadaptor "github.com/gofiber/fiber/v3/middleware/adaptor"
+	fibercompress "github.com/gofiber/fiber/v3/middleware/compress"
 	fiberrecover "github.com/gofiber/fiber/v3/middleware/recover"
+	"github.com/lesismal/nbio/nbhttp"
 	"github.com/quic-go/quic-go/http3"
 )
 
@@ -52,8 +54,8 @@ func fasthttpRows() []row {
 			differs: with(readBeforeUs(), "header in two lines", twoLines),
 		},
 		{
-			name: "Fiber v3, recover and ReadTimeout", modules: modules,
-			server:  mount(fiber.Config{ReadTimeout: readTimeout}, fiberrecover.New()),
+			name: "Fiber v3, recover, compress and ReadTimeout", modules: modules,
+			server:  mount(fiber.Config{ReadTimeout: readTimeout}, fiberrecover.New(), fibercompress.New()),
 			differs: map[string]difference{"header in two lines": twoLines, "trickled": cut, "stalled": cut},
 		},
 	}
@@ -101,10 +103,24 @@ func otherRows() []row {
 			},
 		},
 		{
+			name: "nbio", modules: []string{"github.com/lesismal/nbio@v1.6.8"},
+			differs: with(readBeforeUs(), "Goexit", difference{
+				why:  "the connection's goroutine has ended, and the connection stays: the sender's timeout ends it",
+				wire: response{},
+			}),
+			server: func(address string, h http.Handler) error {
+				engine := nbhttp.NewEngine(nbhttp.Config{Network: "tcp", Addrs: []string{address}, Handler: h})
+				if err := engine.Start(); err != nil {
+					return err
+				}
+				select {}
+			},
+		},
+		{
 			name: "HTTP/3", modules: []string{"github.com/quic-go/quic-go@v0.65.0"}, http3: true,
 			differs: map[string]difference{"Goexit": {
 				why:  "the stream's goroutine ends the stream, and is gone: the sender's timeout does",
-				wire: response{},
+				wire: response{status: http.StatusInternalServerError, cut: true},
 			}},
 			server: func(address string, h http.Handler) error {
 				certificate, err := selfSigned()

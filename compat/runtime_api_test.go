@@ -114,7 +114,7 @@ func (a *runtimeAPI) send(ctx context.Context, event func(request) any, r reques
 		}
 		select {
 		case got := <-invoked.done:
-			answers[i] = response{got.StatusCode, got.header("Retry-After")}
+			answers[i] = response{status: got.StatusCode, retryAfter: got.header("Retry-After")}
 		case <-ctx.Done():
 			return answers
 		}

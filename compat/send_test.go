@@ -87,10 +87,8 @@ func readHTTP1(reader *bufio.Reader) response {
 		return response{}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return response{}
-	}
-	return response{resp.StatusCode, resp.Header.Get("Retry-After")}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return response{resp.StatusCode, resp.Header.Get("Retry-After"), err != nil}
 }
 
 // sendHTTP3 sends a request over one QUIC connection.
@@ -136,8 +134,6 @@ func roundTripHTTP3(ctx context.Context, transport *http3.Transport, address str
 		return response{}
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-		return response{}
-	}
-	return response{resp.StatusCode, resp.Header.Get("Retry-After")}
+	_, err = io.Copy(io.Discard, resp.Body)
+	return response{resp.StatusCode, resp.Header.Get("Retry-After"), err != nil}
 }

@@ -71,10 +71,14 @@ func middlewareRows() []row {
 		{
 			name: "go-http-metrics", modules: []string{"github.com/slok/go-http-metrics@v0.13.0"},
 			differs: noDeadline(),
-			server: netHTTP(func(h http.Handler) http.Handler {
-				recorder := slokmetrics.NewRecorder(slokmetrics.Config{Registry: prometheus.NewRegistry()})
-				return slokstd.Handler("", slok.New(slok.Config{Recorder: recorder}), h)
-			}),
+			server:  netHTTP(withSlokMetrics),
+		},
+		{
+			name: "go-http-metrics, the server's ReadTimeout", modules: []string{"github.com/slok/go-http-metrics@v0.13.0"},
+			differs: map[string]difference{"Goexit": noDeadline()["Goexit"]},
+			server: func(address string, h http.Handler) error {
+				return (&http.Server{Addr: address, Handler: withSlokMetrics(h), ReadTimeout: 2 * readTimeout}).ListenAndServe()
+			},
 		},
 		{
 			name: "negroni", modules: []string{"github.com/urfave/negroni/v3@v3.1.2"},
@@ -90,6 +94,11 @@ func middlewareRows() []row {
 			}),
 		},
 	}
+}
+
+func withSlokMetrics(h http.Handler) http.Handler {
+	recorder := slokmetrics.NewRecorder(slokmetrics.Config{Registry: prometheus.NewRegistry()})
+	return slokstd.Handler("", slok.New(slok.Config{Recorder: recorder}), h)
 }
 
 func logAccess(r *http.Request, status, size int, took time.Duration) {

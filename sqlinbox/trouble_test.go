@@ -248,7 +248,7 @@ func TestWithPayloads_keepsTheLargest(t *testing.T) {
 	onEach(t, ways(), func(t *testing.T, b *bench) {
 		inbox := b.with(sqlinbox.WithPayloads())
 		body := strings.Replace(taskBody(1), "{", `{"x":"`+strings.Repeat("é", 1<<19-100)+`",`, 1)
-		status, _ := deliver(t, inbox.Wrap(ittybit.EventHandlerFunc(effect)), body)
+		status, _ := deliver(t, inbox.Wrap(ittybit.EventHandlerFunc(effect)), body, ittybit.WithProcessingTimeout(time.Minute))
 		require.Equal(t, http.StatusOK, status)
 		var payload sql.RawBytes
 		rows, err := b.db.QueryContext(t.Context(), "SELECT payload FROM ittybit_inbox")

@@ -159,7 +159,7 @@ func TestListen_endsAtASecondInterrupt(t *testing.T) {
 	process := startProcess(t, "listen", "--url", srv.URL, "--forward-to", to.URL, "--state", t.TempDir(), "--since", "1h", "--console-addr", "")
 	<-posts
 	for ended := false; !ended; { // the first ones may arrive together
-		require.NoError(t, process.cmd.Process.Signal(os.Interrupt))
+		_ = process.cmd.Process.Signal(os.Interrupt) // it may have ended
 		select {
 		case <-process.ended:
 			ended = true

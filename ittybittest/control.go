@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/ittybit/ittybit-go"
@@ -83,12 +82,9 @@ func (s *Server) mayControl(r *http.Request) error {
 	if !s.isOwnHost(name) {
 		return refusal.New(http.StatusForbidden, "The host %q is not this server's: use a loopback address, that of WithPublicURLs, or one of WithWebhookHosts.", name)
 	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if from, err := url.Parse(origin); err != nil || from.Host != r.Host {
-			return refusal.New(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
-		}
-	}
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+	asPost := r.WithContext(r.Context()) // a GET is checked as a POST is
+	asPost.Method = http.MethodPost
+	if http.NewCrossOriginProtection().Check(asPost) != nil {
 		return refusal.New(http.StatusForbidden, "Pages of other sites can't drive the local Ittybit.")
 	}
 	// By a proxy or tunnel on this machine.

@@ -31,7 +31,7 @@ func (s *Server) controlStream(w http.ResponseWriter, r *http.Request) {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
-		changed := s.feed.changed.wait()
+		changed := s.feed.wait()
 		var notices []notice
 		notices, last = s.feed.since(last)
 		for i, n := range notices {

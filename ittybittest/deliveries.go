@@ -128,7 +128,7 @@ func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool)
 func (s *Server) waitForDelivery(ctx context.Context, q DeliveryQuery, match func(Delivery) bool) (Delivery, error) {
 	seen := 0
 	for q.OldestFirst = true; ; {
-		closed, changed := s.life.Over(), s.log.changed.wait()
+		closed, changed := s.life.Over(), s.feed.wait()
 		records, err := s.log.store.List(q)
 		if err != nil {
 			return Delivery{}, err
@@ -205,10 +205,9 @@ func withoutQuery(address string) string {
 
 // deliveryLog numbers the records, and reports new ones to those who wait.
 type deliveryLog struct {
-	store   DeliveryStore
-	mu      sync.Mutex
-	number  int64 // of the last record
-	changed signal
+	store  DeliveryStore
+	mu     sync.Mutex
+	number int64 // of the last record
 }
 
 func lastNumber(store DeliveryStore) int64 {
@@ -224,7 +223,5 @@ func (l *deliveryLog) add(d Delivery) (Delivery, error) {
 	defer l.mu.Unlock()
 	l.number++
 	d.Number = l.number
-	err := l.store.Add(d)
-	l.changed.fire()
-	return d, err
+	return d, l.store.Add(d)
 }

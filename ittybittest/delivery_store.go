@@ -85,30 +85,16 @@ type memoryStore struct {
 	mu      sync.Mutex
 	records []Delivery
 	bytes   int
-	latest  map[deliveryCopy]int64
-}
-
-type deliveryCopy struct {
-	id   string
-	copy int
 }
 
 // Add implements DeliveryStore.
 func (m *memoryStore) Add(d Delivery) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.latest == nil {
-		m.latest = map[deliveryCopy]int64{}
-	}
 	m.records = append(m.records, d)
 	m.bytes += size(d)
-	m.latest[deliveryCopy{d.ID, d.Copy}] = d.Number
 	for len(m.records) > maxRecords || m.bytes > maxRecordBytes && len(m.records) > 1 {
-		old := m.records[0]
-		if key := (deliveryCopy{old.ID, old.Copy}); m.latest[key] == old.Number {
-			delete(m.latest, key)
-		}
-		m.bytes -= size(old)
+		m.bytes -= size(m.records[0])
 		m.records[0] = Delivery{}
 		m.records = m.records[1:]
 	}
@@ -121,6 +107,14 @@ func size(d Delivery) int { return len(d.Body) + len(d.ResponseBody) }
 func (m *memoryStore) List(q DeliveryQuery) ([]Delivery, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	type deliveryCopy struct {
+		id   string
+		copy int
+	}
+	latest := map[deliveryCopy]int64{}
+	for i := 0; q.Latest && i < len(m.records); i++ {
+		latest[deliveryCopy{m.records[i].ID, m.records[i].Copy}] = m.records[i].Number
+	}
 	found := []Delivery{}
 	first := sort.Search(len(m.records), func(i int) bool { return m.records[i].Number > q.After })
 	for i := first; i < len(m.records); i++ {
@@ -128,7 +122,7 @@ func (m *memoryStore) List(q DeliveryQuery) ([]Delivery, error) {
 		if q.OldestFirst {
 			d = m.records[i]
 		}
-		if !q.Matches(d) || q.Latest && m.latest[deliveryCopy{d.ID, d.Copy}] != d.Number {
+		if !q.Matches(d) || q.Latest && latest[deliveryCopy{d.ID, d.Copy}] != d.Number {
 			continue
 		}
 		d.Body, d.ResponseBody = bytes.Clone(d.Body), bytes.Clone(d.ResponseBody)
@@ -143,6 +137,6 @@ func (m *memoryStore) List(q DeliveryQuery) ([]Delivery, error) {
 func (m *memoryStore) Clear() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.records, m.bytes, m.latest = nil, 0, nil
+	m.records, m.bytes = nil, 0
 	return nil
 }

@@ -13,39 +13,15 @@ import (
 // maxNotices is how many notices a feed keeps, for those who come back.
 const maxNotices = 10_000
 
-// feed is what happens on a server, for those who watch it over HTTP.
+// feed is what happens on a server, for those who wait for it, and for those who watch it over HTTP.
 type feed struct {
-	on      bool
-	start   string // tells this feed from that of another start of the server
-	changed signal
+	on    bool
+	start string // tells this feed from that of another start of the server
 
 	mu      sync.Mutex
-	last    int64 // the number of the latest notice; they are numbered without gaps
+	changed chan struct{} // closed, and made anew, at each change
+	last    int64         // the number of the latest notice; they are numbered without gaps
 	notices []notice
-}
-
-// signal wakes all who wait for it.
-type signal struct {
-	mu sync.Mutex
-	ch chan struct{}
-}
-
-func (s *signal) wait() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch == nil {
-		s.ch = make(chan struct{})
-	}
-	return s.ch
-}
-
-func (s *signal) fire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch != nil {
-		close(s.ch)
-		s.ch = nil
-	}
 }
 
 type notice struct {
@@ -54,15 +30,21 @@ type notice struct {
 }
 
 func (f *feed) add(kind string, value any) {
-	if !f.on {
-		return
-	}
 	f.mu.Lock()
-	f.last++
-	f.notices = append(f.notices, notice{kind, fields.Encode(value)})
-	f.notices = f.notices[max(0, len(f.notices)-maxNotices):]
-	f.mu.Unlock()
-	f.changed.fire()
+	defer f.mu.Unlock()
+	close(f.changed)
+	if f.changed = make(chan struct{}); f.on {
+		f.last++
+		f.notices = append(f.notices, notice{kind, fields.Encode(value)})
+		f.notices = f.notices[max(0, len(f.notices)-maxNotices):]
+	}
+}
+
+// wait gives what is closed at the next change.
+func (f *feed) wait() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed
 }
 
 // since gives the notices after a number, as far as they are kept, and the number of the latest.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 )
 
 // NewWebhookRequest makes a request as a server receives it from Ittybit,
@@ -36,7 +36,7 @@ func NewWebhookRequestTo(target, secret string, payload any) *http.Request {
 	case json.RawMessage:
 		body = p
 	default:
-		encoded, err := fields.Marshal(payload)
+		encoded, err := jsonx.Marshal(payload)
 		if err != nil {
 			panic("ittybittest: NewWebhookRequest: " + err.Error())
 		}

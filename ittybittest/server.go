@@ -20,10 +20,10 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/api"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
-	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/memnet"
 )
@@ -104,7 +104,7 @@ func NewServer(opts ...Option) *Server {
 	if s.localURL = s.URL; c.publicURL != "" {
 		s.URL, s.StorageURL = c.publicURL, c.publicStorageURL
 	}
-	s.feed.on, s.feed.start = c.control, strings.ToLower(rand.Text()[:8])
+	s.feed.on, s.feed.start, s.feed.changed = c.control, strings.ToLower(rand.Text()[:8]), make(chan struct{})
 	s.control = s.controls()
 	s.live.Store(s.newWorld())
 	s.serve(onAPI, s.serveAPI)
@@ -255,7 +255,7 @@ func (s *Server) Transport() http.RoundTripper { return s.client }
 func (s *Server) SetResults(kind ittybit.TaskKind, results any) {
 	var raw []byte
 	if results != nil {
-		encoded, err := fields.Marshal(results)
+		encoded, err := jsonx.Marshal(results)
 		if err != nil {
 			panic(fmt.Sprintf("ittybittest: SetResults(%q): %v", kind, err))
 		}

@@ -112,14 +112,11 @@ func (w *world) load(archive *tar.Reader) error {
 }
 
 func (w *world) loadUpload(name string, header *tar.Header, from io.Reader) error {
-	body, err := w.blobs.Begin(name, blobs.Range{Total: -1}, header.Size)
+	body, err := w.blobs.Receive(name, blobs.Range{Total: -1}, header.Size, from)
 	if err != nil {
 		return err
 	}
 	defer w.blobs.End(body)
-	if err := w.blobs.Receive(body, from); err != nil {
-		return err
-	}
 	_, err = w.blobs.Commit(body, header.PAXRecords["ITTYBIT.type"], func(int64, string) string { return header.PAXRecords["ITTYBIT.owner"] })
 	return err
 }

@@ -44,12 +44,13 @@ type Config struct {
 type API struct {
 	Config
 	mux     *http.ServeMux
-	replies replies
+	replies map[string]kept // by the idempotency key; guarded by the engine's mutex, as are
+	keys    []string        // those of the replies, the oldest first
 }
 
 // New makes an API.
 func New(c Config) *API {
-	a := &API{Config: c}
+	a := &API{Config: c, replies: map[string]kept{}}
 	a.mux = a.routes()
 	return a
 }

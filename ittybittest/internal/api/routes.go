@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/engine"
@@ -18,37 +17,35 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
-// handler answers with a value, which becomes JSON, and a status. It is given the body of a POST
-// or PATCH.
-type handler func(r *http.Request, body fields.Object) (int, any, error)
+// handler answers with a value, which becomes JSON, or a response. It is given the body of a POST
+// or PATCH, and called with the engine locked.
+type handler func(r *http.Request, body fields.Object) (any, error)
 
 func (a *API) routes() *http.ServeMux {
 	e, mux := a.Engine, http.NewServeMux()
 	for pattern, h := range map[string]handler{
 		"GET /tasks":               a.list(20, e.ListTasks),
-		"POST /tasks":              created(e.CreateTask),
-		"GET /tasks/{id}":          found(e.Tasks.Get),
+		"POST /tasks":              ofBody(e.CreateTask),
+		"GET /tasks/{id}":          byID(e.Tasks.Get),
 		"GET /automations":         a.list(10, e.Automations.List),
-		"POST /automations":        created(e.CreateAutomation),
-		"GET /automations/{id}":    found(e.Automations.Get),
-		"PATCH /automations/{id}":  updated(e.UpdateAutomation),
+		"POST /automations":        ofBody(e.CreateAutomation),
+		"GET /automations/{id}":    byID(e.Automations.Get),
+		"PATCH /automations/{id}":  updated(engine.Update(e.Automations, e.SetAutomation)),
 		"DELETE /automations/{id}": deleted("Automation %s deleted", e.Automations.Delete),
 		"GET /media":               a.list(20, e.Media.List),
-		"POST /media":              created(e.CreateMedia),
-		"GET /media/{id}":          found(e.Media.Get),
-		"PATCH /media/{id}":        updated(e.UpdateMedia),
+		"POST /media":              ofBody(e.CreateMedia),
+		"GET /media/{id}":          byID(e.Media.Get),
+		"PATCH /media/{id}":        updated(engine.Update(e.Media, (*engine.Media).Set)),
 		"DELETE /media/{id}":       deleted("%s deleted", a.deleteMedia),
 		"GET /files":               a.list(20, e.Files.List),
-		"POST /files":              a.createFile,
-		"GET /files/{id}":          found(e.Files.Get),
-		"PATCH /files/{id}": updated(func(id string, body fields.Object) (any, error) {
-			return e.UpdateFile(id, body, a.Blobs.Move)
-		}),
-		"DELETE /files/{id}": deleted("%s deleted", a.deleteFile),
-		"POST /signatures":   a.createSignature,
-		"GET /jobs":          a.listJobs,
-		"POST /jobs":         created(e.CreateJob),
-		"GET /jobs/{id}":     found(e.Jobs.Get),
+		"POST /files":              ofBody(a.createFile),
+		"GET /files/{id}":          byID(e.Files.Get),
+		"PATCH /files/{id}":        updated(engine.Update(e.Files, e.SetFile(a.Blobs.Move))),
+		"DELETE /files/{id}":       deleted("%s deleted", a.deleteFile),
+		"POST /signatures":         ofBody(a.createSignature),
+		"GET /jobs":                a.listJobs,
+		"POST /jobs":               ofBody(e.CreateJob),
+		"GET /jobs/{id}":           byID(e.Jobs.Get),
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.respond(r, h).write(w) })
 	}
@@ -77,53 +74,46 @@ func (a *API) respond(r *http.Request, h handler) *response {
 	if err != nil {
 		return a.failure(err)
 	}
-	handle := func() (*response, error) {
-		status, value, err := h(r, body)
+	status, key := http.StatusOK, ""
+	if r.Method == http.MethodPost {
+		status, key = http.StatusCreated, r.Header.Get("Idempotency-Key")
+	}
+	resp, err := a.once(key, sha256.Sum256(append([]byte(r.URL.Path+"\n"), raw...)), func() (*response, error) {
+		value, err := h(r, body)
 		if resp, made := value.(*response); err != nil || made {
 			return resp, err
 		}
 		return reply(status, value), nil
-	}
-	key := ""
-	if r.Method == http.MethodPost {
-		key = r.Header.Get("Idempotency-Key")
-	}
-	resp, err := a.replies.once(key, sha256.Sum256(append([]byte(r.URL.Path+"\n"), raw...)), handle)
+	})
 	if err != nil {
 		return a.failure(err)
 	}
 	return resp
 }
 
-// replies are the responses to requests that carried an idempotency key, for a day.
-type replies struct {
-	mu    sync.Mutex
-	byKey map[string]kept
-	order []string // of the keys, the oldest first
-}
-
+// kept is the response to a request that carried an idempotency key.
 type kept struct {
 	digest [sha256.Size]byte // of the request
 	since  time.Time
 	resp   *response
 }
 
-// once calls handle, but for a key only once: others wait for that, and get the same response. An
-// error leaves the key unused.
-func (p *replies) once(key string, digest [sha256.Size]byte, handle func() (*response, error)) (*response, error) {
+// once calls handle with the engine locked, but for a key only once in a day: others wait for
+// that, and get the same response. An error leaves the key unused.
+func (a *API) once(key string, digest [sha256.Size]byte, handle func() (*response, error)) (*response, error) {
+	a.Engine.Lock() // no handler waits for anything
+	defer a.Engine.Unlock()
 	if key == "" {
 		return handle()
 	}
 	if len(key) > 255 {
 		return nil, refusal.Invalid("Idempotency-Key must not be longer than 255 bytes.")
 	}
-	p.mu.Lock() // no handler waits for anything
-	defer p.mu.Unlock()
-	for len(p.order) > 0 && time.Since(p.byKey[p.order[0]].since) >= 24*time.Hour {
-		delete(p.byKey, p.order[0])
-		p.order = p.order[1:]
+	for len(a.keys) > 0 && time.Since(a.replies[a.keys[0]].since) >= 24*time.Hour {
+		delete(a.replies, a.keys[0])
+		a.keys = a.keys[1:]
 	}
-	if old, ok := p.byKey[key]; ok {
+	if old, ok := a.replies[key]; ok {
 		if old.digest != digest {
 			return nil, refusal.New(http.StatusConflict, "This Idempotency-Key was used before, with a different request.")
 		}
@@ -131,41 +121,28 @@ func (p *replies) once(key string, digest [sha256.Size]byte, handle func() (*res
 	}
 	resp, err := handle()
 	if err == nil {
-		if p.byKey == nil {
-			p.byKey = map[string]kept{}
-		}
-		p.byKey[key] = kept{digest, time.Now(), resp}
-		p.order = append(p.order, key)
+		a.replies[key] = kept{digest, time.Now(), resp}
+		a.keys = append(a.keys, key)
 	}
 	return resp, err
 }
 
-func created(create func(fields.Object) (any, error)) handler {
-	return func(_ *http.Request, body fields.Object) (int, any, error) {
-		o, err := create(body)
-		return http.StatusCreated, o, err
-	}
+func ofBody(do func(fields.Object) (any, error)) handler {
+	return func(_ *http.Request, body fields.Object) (any, error) { return do(body) }
 }
 
-func found(get func(id string) (any, error)) handler {
-	return func(r *http.Request, _ fields.Object) (int, any, error) {
-		o, err := get(r.PathValue("id"))
-		return http.StatusOK, o, err
-	}
+func byID(do func(id string) (any, error)) handler {
+	return func(r *http.Request, _ fields.Object) (any, error) { return do(r.PathValue("id")) }
 }
 
-func updated(update func(id string, body fields.Object) (any, error)) handler {
-	return func(r *http.Request, body fields.Object) (int, any, error) {
-		o, err := update(r.PathValue("id"), body)
-		return http.StatusOK, o, err
-	}
+func updated(do func(id string, body fields.Object) (any, error)) handler {
+	return func(r *http.Request, body fields.Object) (any, error) { return do(r.PathValue("id"), body) }
 }
 
 func deleted(message string, remove func(id string) error) handler {
-	return func(r *http.Request, _ fields.Object) (int, any, error) {
-		id := r.PathValue("id")
-		return http.StatusOK, map[string]string{"message": fmt.Sprintf(message, id)}, remove(id)
-	}
+	return byID(func(id string) (any, error) {
+		return map[string]string{"message": fmt.Sprintf(message, id)}, remove(id)
+	})
 }
 
 func (a *API) deleteMedia(id string) error {
@@ -184,29 +161,28 @@ func (a *API) deleteFile(id string) error {
 	return err
 }
 
-func (a *API) createFile(_ *http.Request, body fields.Object) (int, any, error) {
-	status := http.StatusCreated
-	if a.AsyncFiles {
-		status = http.StatusAccepted
+func (a *API) createFile(body fields.Object) (any, error) {
+	made, err := a.Engine.CreateFile(body, a.AsyncFiles)
+	if err == nil && a.AsyncFiles {
+		return reply(http.StatusAccepted, made), nil
 	}
-	o, err := a.Engine.CreateFile(body, a.AsyncFiles)
-	return status, o, err
+	return made, err
 }
 
 // list answers with one page of the items, and links to others.
 func (a *API) list(limit int64, items func(engine.Window) ([]any, int64, error)) handler {
-	return func(r *http.Request, _ fields.Object) (int, any, error) { return a.page(r, limit, items) }
+	return func(r *http.Request, _ fields.Object) (any, error) { return a.page(r, limit, items) }
 }
 
-func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]any, int64, error)) (int, any, error) {
+func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]any, int64, error)) (any, error) {
 	query := r.URL.Query()
 	w := engine.Window{Page: 1, Limit: limit, Status: query.Get("status"), Kind: query.Get("kind")}
 	if err := cmp.Or(Positive(query, "page", &w.Page, 0), Positive(query, "limit", &w.Limit, 100)); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	shown, total, err := items(w)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	resp, last := reply(http.StatusOK, shown), w.Last(total)
 	var links []string
@@ -225,7 +201,7 @@ func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]an
 	}
 	link("last", last)
 	resp.header.Set("Links", strings.Join(links, ", "))
-	return 0, resp, nil
+	return resp, nil
 }
 
 // base is the address that a request was sent to, unless the server has a public one.
@@ -254,10 +230,10 @@ func Positive(query url.Values, name string, n *int64, most int64) error {
 }
 
 // listJobs pages by cursors, as the 2026 API does.
-func (a *API) listJobs(r *http.Request, _ fields.Object) (int, any, error) {
+func (a *API) listJobs(r *http.Request, _ fields.Object) (any, error) {
 	limit, query := int64(20), r.URL.Query()
 	if err := Positive(query, "limit", &limit, 100); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	jobs, next := a.Engine.ListJobs(limit, query.Get("after"))
 	resp := reply(http.StatusOK, jobs)
@@ -265,5 +241,5 @@ func (a *API) listJobs(r *http.Request, _ fields.Object) (int, any, error) {
 		query.Set("after", next)
 		resp.header.Set("Link", fmt.Sprintf(`<%s/jobs?%s>; rel="next"`, a.base(r), query.Encode()))
 	}
-	return 0, resp, nil
+	return resp, nil
 }

@@ -18,18 +18,18 @@ import (
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
-func (a *API) createSignature(_ *http.Request, body fields.Object) (int, any, error) {
+func (a *API) createSignature(body fields.Object) (any, error) {
 	texts := map[string]string{}
 	for _, name := range []string{"filename", "folder", "method"} {
 		value, err := body.Text(name)
 		if err != nil {
-			return 0, nil, err
+			return nil, err
 		}
 		texts[name] = value
 	}
 	filename, folder := sanitise(texts["filename"]), []string{}
 	if strings.Trim(filename, ".") == "" {
-		return 0, nil, refusal.Invalid("filename is required.")
+		return nil, refusal.Invalid("filename is required.")
 	}
 	for part := range strings.SplitSeq(texts["folder"], "/") {
 		if part = sanitise(part); strings.Trim(part, ".") != "" {
@@ -38,17 +38,17 @@ func (a *API) createSignature(_ *http.Request, body fields.Object) (int, any, er
 	}
 	method := cmp.Or(strings.ToLower(texts["method"]), "get")
 	if method != "get" && method != "put" {
-		return 0, nil, refusal.Invalid("method must be get or put.")
+		return nil, refusal.Invalid("method must be get or put.")
 	}
 	now := time.Now()
 	expiry := now.Add(time.Hour).Unix()
 	if raw, ok := body.Find("expiry"); ok && (json.Unmarshal(raw, &expiry) != nil || expiry <= now.Unix()) {
-		return 0, nil, refusal.Invalid("expiry must be a time in the future, in unix seconds.")
+		return nil, refusal.Invalid("expiry must be a time in the future, in unix seconds.")
 	}
 	signed := fmt.Sprintf("%s?expiry=%d&method=%s", strings.Join(append(folder, filename), "/"), expiry, method)
 	signature := sign(a.Key, signed)
 	_, domain, _ := strings.Cut(a.StorageURL, "://")
-	return http.StatusCreated, map[string]any{
+	return map[string]any{
 		"domain": domain, "filename": filename, "folder": strings.Join(folder, "/"), "expiry": expiry, "method": method,
 		"signature": signature, "url": a.StorageURL + "/" + signed + "&signature=" + signature,
 	}, nil

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"testing/iotest"
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/blobs"
@@ -161,19 +162,13 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut b
 	if !span.Whole() {
 		length = span.Length()
 	}
-	body, err := a.Blobs.Begin(name, span, length)
-	if err != nil {
-		return nil, err
-	}
 	if length >= 0 {
 		from = http.MaxBytesReader(w, r.Body, length)
 	}
-	if cut {
-		_, _ = io.CopyN(io.Discard, r.Body, max(length/2, 1)) // the client hears nothing anyway
-		err = errAborted
-	} else {
-		err = a.Blobs.Receive(body, from)
+	if cut { // the client hears nothing anyway
+		from = io.MultiReader(io.LimitReader(from, max(length/2, 1)), iotest.ErrReader(errAborted))
 	}
+	body, err := a.Blobs.Receive(name, span, length, from)
 	var tooLarge *http.MaxBytesError
 	var full *refusal.Error
 	var ofDisk *fs.PathError
@@ -183,36 +178,28 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut b
 	case err != nil && !errors.As(err, &full) && !errors.As(err, &ofDisk):
 		err = errAborted // the client has gone
 	}
-	if err != nil {
-		a.Blobs.End(body)
-		return nil, err
-	}
-	return body, nil
+	return body, err
 }
 
 // store adds a whole body or a chunk to what its path has.
 func (a *API) store(r *http.Request, body *blobs.Body) (*response, error) {
-	var file any
+	a.Engine.Lock()
+	defer a.Engine.Unlock()
 	mediaType := r.Header.Get("Content-Type")
 	result, err := a.Blobs.Commit(body, mediaType, func(size int64, replaced string) string {
-		made := a.Engine.Uploaded(strings.TrimPrefix(r.URL.Path, "/"), mediaType, size, replaced)
-		file = made
-		return made.ID
+		return a.Engine.Uploaded(strings.TrimPrefix(r.URL.Path, "/"), mediaType, size, replaced).ID
 	})
 	if err != nil {
 		return nil, err
 	}
-	resp := reply(http.StatusCreated, file)
-	switch result.State {
-	case blobs.Stored:
-		resp = reply(http.StatusAccepted, map[string]string{"message": "The chunk was stored. " + result.Missing})
-	case blobs.Repeated:
-		if file, err = a.Engine.Files.Get(result.Owner); err != nil {
+	resp := reply(http.StatusAccepted, map[string]string{"message": "The chunk was stored. " + result.Missing})
+	if result.Missing == "" {
+		file, err := a.Engine.Files.Get(result.Owner)
+		if err != nil { // a snapshot has its bytes, and not the file that was made of them meanwhile
 			a.Blobs.Delete(result.Owner)
 			return nil, refusal.New(http.StatusConflict, "The file was deleted meanwhile: upload it again.")
 		}
 		resp = reply(http.StatusCreated, file)
-	case blobs.Completed:
 	}
 	if a.EmptyUploads {
 		resp.body = nil

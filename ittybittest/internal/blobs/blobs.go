@@ -65,21 +65,8 @@ type Body struct {
 	Size int64 // once it was received
 	name string
 	span Range
-	room int64 // how many bytes it may have
 	path string
 	sum  [sha256.Size]byte
-}
-
-// Begin checks that there is room for a body of some length, -1 if that is unknown; of a chunk for
-// its whole file. The body must be ended.
-func (st *Store) Begin(name string, span Range, length int64) (*Body, error) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	b := &Body{name: name, span: span, room: st.room(name)}
-	if max(length, span.Total) > b.room {
-		return nil, ErrFull
-	}
-	return b, nil
 }
 
 // room is how many bytes the upload of a name may have. The caller holds st.mu.
@@ -93,21 +80,33 @@ func (st *Store) room(name string) int64 {
 	return room
 }
 
-// Receive reads a body into a temporary file of its own, so that half a chunk never spoils a
-// good one.
-func (st *Store) Receive(b *Body, from io.Reader) error {
+// Receive reads a body of some length, -1 if that is unknown, into a temporary file of its own, so
+// that half a chunk never spoils a good one. Nothing is read if there is no room for it; of a chunk
+// for its whole file. What was received must be ended.
+func (st *Store) Receive(name string, span Range, length int64, from io.Reader) (*Body, error) {
+	b := &Body{name: name, span: span}
+	st.mu.Lock()
+	room := st.room(name)
+	st.mu.Unlock()
+	if max(length, span.Total) > room {
+		return nil, ErrFull
+	}
 	f, err := st.create()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b.path = f.Name()
 	hash := sha256.New()
-	b.Size, err = io.Copy(io.MultiWriter(f, hash), io.LimitReader(from, b.room+1))
+	b.Size, err = io.Copy(io.MultiWriter(f, hash), io.LimitReader(from, room+1))
 	b.sum = [sha256.Size]byte(hash.Sum(nil))
-	if err = errors.Join(err, f.Close()); err == nil && b.Size > b.room {
+	if err = errors.Join(err, f.Close()); err == nil && b.Size > room {
 		err = ErrFull
 	}
-	return err
+	if err != nil {
+		st.End(b)
+		return nil, err
+	}
+	return b, nil
 }
 
 // End drops a body, and what came of it unless it was committed. It may be called again.

@@ -18,12 +18,12 @@ import (
 // put stores a body: at is "start-end/total", or whole.
 func put(t *testing.T, st *Store, name string, span Range, text string) (Result, error) {
 	t.Helper()
-	b, err := st.Begin(name, span, int64(len(text)))
+	b, err := st.Receive(name, span, int64(len(text)), strings.NewReader(text))
 	if err != nil {
+		require.ErrorIs(t, err, ErrFull)
 		return Result{}, err
 	}
 	defer st.End(b)
-	require.NoError(t, st.Receive(b, strings.NewReader(text)))
 	return st.Commit(b, "video/mp4", func(size int64, replaced string) string {
 		return strings.TrimLeft(replaced+"+"+text, "+")
 	})
@@ -50,10 +50,9 @@ func TestStore_takesChunksInAnyOrderIntoOneFile(t *testing.T) {
 			result, err := put(t, st, "a", Range{int64(2 * n), int64(2*n + 1), 8}, "abcdefgh"[2*n:2*n+2])
 			require.NoError(t, err)
 			if i == len(order)-1 {
-				assert.Equal(t, Completed, result.State)
-				assert.Equal(t, "gh", result.Owner)
+				assert.Equal(t, Result{Owner: "gh"}, result)
 			} else {
-				assert.Equal(t, Stored, result.State)
+				assert.Empty(t, result.Owner)
 				assert.NotEmpty(t, result.Missing)
 			}
 		}
@@ -73,13 +72,13 @@ func TestStore_knowsRepeats(t *testing.T) {
 	defer st.Clear()
 	first, err := put(t, st, "a", whole(), "film")
 	require.NoError(t, err)
-	assert.Equal(t, Result{State: Completed, Owner: "film"}, first)
+	assert.Equal(t, Result{Owner: "film"}, first)
 	again, err := put(t, st, "a", whole(), "film")
 	require.NoError(t, err)
-	assert.Equal(t, Result{State: Repeated, Owner: "film"}, again)
+	assert.Equal(t, Result{Owner: "film"}, again)
 	other, err := put(t, st, "a", whole(), "movie")
 	require.NoError(t, err)
-	assert.Equal(t, Result{State: Completed, Owner: "film+movie"}, other)
+	assert.Equal(t, Result{Owner: "film+movie"}, other)
 }
 
 func TestStore_halfAChunkSpoilsNothing(t *testing.T) {
@@ -87,11 +86,17 @@ func TestStore_halfAChunkSpoilsNothing(t *testing.T) {
 	defer st.Clear()
 	_, err := put(t, st, "a", Range{0, 3, 8}, "good")
 	require.NoError(t, err)
-	b, err := st.Begin("a", Range{0, 3, 8}, 4)
+	before, err := os.ReadDir(st.dir)
 	require.NoError(t, err)
 	broken := errors.New("cut")
-	err = st.Receive(b, io.MultiReader(strings.NewReader("BA"), iotest.ErrReader(broken)))
+	b, err := st.Receive("a", Range{0, 3, 8}, 4, io.MultiReader(strings.NewReader("BA"), iotest.ErrReader(broken)))
 	require.ErrorIs(t, err, broken)
+	assert.Nil(t, b)
+	after, err := os.ReadDir(st.dir)
+	require.NoError(t, err)
+	assert.Len(t, after, len(before), "nothing of it is left")
+	b, err = st.Receive("a", Range{0, 3, 8}, 4, strings.NewReader("BAD!"))
+	require.NoError(t, err)
 	st.End(b)
 	st.End(b)
 	_, err = put(t, st, "a", Range{4, 7, 8}, "film")
@@ -103,9 +108,8 @@ func TestStore_leavesNoFileOfAChunkThatCannotBeCopied(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	st := New(100)
 	defer st.Clear()
-	b, err := st.Begin("a", Range{4, 7, 8}, 4)
+	b, err := st.Receive("a", Range{4, 7, 8}, 4, strings.NewReader("film"))
 	require.NoError(t, err)
-	require.NoError(t, st.Receive(b, strings.NewReader("film")))
 	require.NoError(t, os.Remove(b.path))
 	require.NoError(t, os.Mkdir(b.path, 0o700)) // can be opened, and not be read
 	_, err = st.Commit(b, "video/mp4", nil)
@@ -131,26 +135,24 @@ func TestStore_refusesWhatDoesNotFit(t *testing.T) {
 	}
 	_, err = put(t, st, "b", whole(), "xyz")
 	require.ErrorIs(t, err, ErrFull)
-	meanwhile, err := st.Begin("b", whole(), 2)
+	meanwhile, err := st.Receive("b", whole(), 2, strings.NewReader("xy"))
 	require.NoError(t, err)
-	require.NoError(t, st.Receive(meanwhile, strings.NewReader("xy")))
 	_, err = put(t, st, "c", whole(), "z")
 	require.NoError(t, err)
 	_, err = st.Commit(meanwhile, "", nil)
 	require.ErrorIs(t, err, ErrFull, "another one came first")
 	st.End(meanwhile)
-	unknown, err := st.Begin("b", whole(), -1)
+	_, err = st.Receive("b", whole(), -1, strings.NewReader("xyz"))
+	require.ErrorIs(t, err, ErrFull)
+	_, err = st.Receive("b", whole(), 3, iotest.ErrReader(errors.New("it was read")))
+	require.Equal(t, ErrFull, err, "what has no room is not read")
+	late, err := st.Receive("a", Range{4, 5, 8}, 2, strings.NewReader("ef"))
 	require.NoError(t, err)
-	require.ErrorIs(t, st.Receive(unknown, strings.NewReader("xyz")), ErrFull)
-	st.End(unknown)
-	late, err := st.Begin("a", Range{4, 5, 8}, 2)
-	require.NoError(t, err)
-	require.NoError(t, st.Receive(late, strings.NewReader("ef")))
 	_, err = put(t, st, "a", Range{0, 1, 2}, "yz")
 	require.NoError(t, err, "a chunk at the start restarts an upload")
 	result, err := st.Commit(late, "", nil)
 	require.NoError(t, err)
-	assert.Equal(t, Stored, result.State, "a late chunk of another file begins an upload of its own")
+	assert.NotEmpty(t, result.Missing, "a late chunk of another file begins an upload of its own")
 	assert.Equal(t, "yz", read(t, st, "a"))
 	st.End(late)
 }

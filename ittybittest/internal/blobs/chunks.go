@@ -41,26 +41,13 @@ type part struct {
 	sum [sha256.Size]byte
 }
 
-// Result is what became of a body.
+// Result is what became of a body: a part of an upload, a file that it completed, or a repeat of one.
 type Result struct {
-	State State
-	// Owner is that of the complete file.
+	// Owner is that of the file; "" of an upload that is not complete.
 	Owner string
 	// Missing says what an upload lacks after a chunk; "" if that is nothing.
 	Missing string
 }
-
-// State is the kind of a Result.
-type State int
-
-const (
-	// Stored is a chunk that is a part of the upload under way.
-	Stored State = iota
-	// Repeated is a body that completes the file that is there already.
-	Repeated
-	// Completed is a body that completed a file.
-	Completed
-)
 
 // Commit adds a received body to what its name has. If that completes a file, create is asked
 // for its owner; it is given the file's size and the owner of the file that is replaced.
@@ -97,11 +84,11 @@ func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced s
 			remove(u.path)
 		}
 		e.dropUpload()
-		return Result{State: Repeated, Owner: owner}, nil
+		return Result{Owner: owner}, nil
 	case missing.Length() > 0:
-		return Result{Stored, owner, "Bytes " + missing.String() + " are among those that are missing."}, nil
+		return Result{Missing: "Bytes " + missing.String() + " are among those that are missing."}, nil
 	case !p.last():
-		return Result{Stored, owner, "All other chunks are stored: send the last chunk again."}, nil
+		return Result{Missing: "All other chunks are stored: send the last chunk again."}, nil
 	case u == e.upload:
 		e.upload = nil // it is the file now
 	}
@@ -110,7 +97,7 @@ func (st *Store) Commit(b *Body, kind string, create func(size int64, replaced s
 		remove(e.file.path)
 	}
 	e.file = &file{upload: u, kind: kind, stored: time.Now(), owner: create(u.total, owner)}
-	return Result{State: Completed, Owner: e.file.owner}, nil
+	return Result{Owner: e.file.owner}, nil
 }
 
 // place writes a chunk into the upload that it belongs to. If none is under way, it begins one. If

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
@@ -19,37 +20,21 @@ type automation struct {
 // CreateAutomation creates an automation.
 func (e *Engine) CreateAutomation(body fields.Object) (any, error) {
 	for _, name := range []string{"trigger", "workflow"} {
-		if fields.IsNull(body[name]) {
+		if jsonx.IsNull(body[name]) {
 			return nil, refusal.Invalid("%s is required.", name)
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	a := &automation{ID: e.NewID("auto"), Fields: fields.Of(map[string]string{"status": "active"}), Created: now()}
-	if err := e.change(a, body); err != nil {
+	if err := e.SetAutomation(a, body); err != nil {
 		return nil, err
 	}
 	e.Automations.add(a)
 	return showAutomation(a), nil
 }
 
-// UpdateAutomation changes the fields that were sent.
-func (e *Engine) UpdateAutomation(id string, body fields.Object) (any, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	a, err := e.Automations.find(id)
-	if err == nil {
-		err = e.change(a, body)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return showAutomation(a), nil
-}
-
-// change sets the fields that were sent, known or not, and no others. One that was read may be sent
-// back whole, and some generated clients send a header in the body. The caller holds e.mu.
-func (e *Engine) change(a *automation, body fields.Object) error {
+// SetAutomation sets the fields that were sent, known or not, and no others. One that was read may
+// be sent back whole, and some generated clients send a header in the body.
+func (e *Engine) SetAutomation(a *automation, body fields.Object) error {
 	body = body.Without("id", "object", "created", "updated", "Accept-Version")
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		value, err := body[name], error(nil)
@@ -88,7 +73,7 @@ func checkTrigger(raw json.RawMessage) error {
 	return nil
 }
 
-// showAutomation gives back every field as it was sent. The caller holds Engine.mu.
+// showAutomation gives back every field as it was sent.
 func showAutomation(a *automation) any {
 	return a.Fields.Merge(fields.Of(map[string]any{"id": a.ID, "object": "automation", "created": a.Created, "updated": a.Updated}))
 }
@@ -107,8 +92,6 @@ func (e *Engine) mediaCreated(mediaID string, byAutomation bool) {
 
 // trigger runs the active automations that wait for an event, each in a goroutine of its own.
 func (e *Engine) trigger(event string, about subject) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	for _, a := range e.Automations.all() {
 		awaited, _ := a.Fields.Find("trigger.event")
 		if fields.Scalar(awaited) != event || a.Fields.String("status") != "active" {
@@ -118,7 +101,7 @@ func (e *Engine) trigger(event string, about subject) {
 		own := about
 		own.automationID = a.ID
 		if err == nil { // it was checked before
-			e.Life.Go(func() { e.runSteps(steps, own) })
+			e.start(func() { e.runSteps(steps, own) })
 		}
 	}
 }

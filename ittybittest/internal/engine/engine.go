@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -10,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
@@ -26,7 +27,7 @@ type Config struct {
 	ProgressWebhooks bool
 	Endpoint         string // where every task's end and all new media are posted, too; "": nowhere
 	NewID            func(prefix string) string
-	// Deliver posts a webhook, and does not wait.
+	// Deliver posts a webhook. Neither it nor any other of these functions may wait, or call the engine.
 	Deliver func(url string, body []byte)
 	// PlainHTTP reports whether a webhook may go to this host by plain http.
 	PlainHTTP func(host string) bool
@@ -39,8 +40,7 @@ type Config struct {
 // Engine is the state of a local Ittybit. Make one with [New].
 type Engine struct {
 	Config
-	updating sync.Mutex // held while a file is updated, whose bytes move along: before mu
-	mu       sync.Mutex // guards what follows, and the objects in it
+	sync.Mutex // guards what follows: the caller of a method holds it, unless the method locks by itself
 	state
 }
 
@@ -65,24 +65,24 @@ func New(c Config) *Engine {
 	e := &Engine{Config: c}
 	e.state = state{
 		Format: stateFormat, ProjectID: c.NewID("proj"), Samples: map[string][]byte{}, Outcomes: map[string]Outcome{},
-		Tasks:       newList(&e.mu, "Task", func(t *task) string { return t.ID }, func(t *task) any { return t.Task }),
-		Automations: newList(&e.mu, "Automation", func(a *automation) string { return a.ID }, showAutomation),
-		Media:       newList(&e.mu, "Media", func(m *Media) string { return m.ID }, func(m *Media) any { return m.show() }),
-		Files:       newList(&e.mu, "File", func(f *File) string { return f.ID }, func(f *File) any { return *f }),
-		Jobs:        newList(&e.mu, "Job", func(j *job) string { return j.ID }, func(j *job) any { return j.Job }),
+		Tasks:       newList("Task", func(t *task) string { return t.ID }, func(t *task) any { return t.Task }),
+		Automations: newList("Automation", func(a *automation) string { return a.ID }, showAutomation),
+		Media:       newList("Media", func(m *Media) string { return m.ID }, func(m *Media) any { return m.show() }),
+		Files:       newList("File", func(f *File) string { return f.ID }, func(f *File) any { return *f }),
+		Jobs:        newList("Job", func(j *job) string { return j.ID }, func(j *job) any { return j.Job }),
 	}
 	return e
 }
 
-// Snapshot is the state as JSON.
+// Snapshot is the state as JSON. It locks by itself.
 func (e *Engine) Snapshot() ([]byte, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return fields.Marshal(e.state)
+	e.Lock()
+	defer e.Unlock()
+	return jsonx.Marshal(e.state)
 }
 
 // Load takes the state of a snapshot into an engine that is new. Tasks and jobs that were under
-// way start again.
+// way start again. It locks by itself.
 func (e *Engine) Load(data []byte) error {
 	var saved struct{ Format int }
 	if err := json.Unmarshal(data, &saved); err != nil {
@@ -91,8 +91,8 @@ func (e *Engine) Load(data []byte) error {
 	if saved.Format != stateFormat { // before the rest, which may have any form
 		return errors.New("it was saved by another version of ittybittest")
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.Lock()
+	defer e.Unlock()
 	if err := json.Unmarshal(data, &e.state); err != nil {
 		return err
 	}
@@ -104,15 +104,31 @@ func (e *Engine) Load(data []byte) error {
 	for _, t := range e.Tasks.all() {
 		if e.arm(t); !t.isFinal() {
 			t.Status, t.Progress = "pending", 0
-			e.Life.Go(func() { e.run(t) })
+			e.start(func() { e.run(t) })
 		}
 	}
 	for _, j := range e.Jobs.all() {
 		if j.FinishedAt == 0 {
-			e.Life.Go(func() { e.runJob(j) })
+			e.start(func() { e.runJob(j) })
 		}
 	}
 	return nil
+}
+
+// start runs f in a goroutine of its own, which holds the mutex but for its pauses.
+func (e *Engine) start(f func()) {
+	e.Life.Go(func() {
+		e.Lock()
+		defer e.Unlock()
+		f()
+	})
+}
+
+// pause gives the mutex up for some time. It reports false if ctx or the engine's life ended first.
+func (e *Engine) pause(ctx context.Context, d time.Duration) bool {
+	e.Unlock()
+	defer e.Lock()
+	return e.Life.Pause(ctx, d)
 }
 
 // Time is written the way the API does: ISO 8601 in UTC.
@@ -131,16 +147,17 @@ type Outcome struct {
 	Failure string `json:",omitempty"` // "": tasks complete
 }
 
-// SetOutcome changes what becomes of a kind of task.
+// SetOutcome changes what becomes of a kind of task. It locks by itself.
 func (e *Engine) SetOutcome(kind string, change func(*Outcome)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.Lock()
+	defer e.Unlock()
 	o := e.Outcomes[kind]
 	change(&o)
 	e.Outcomes[kind] = o
 }
 
-// CheckWebhookURL refuses what Ittybit would, apart from plain http to a developer's own hosts.
+// CheckWebhookURL refuses what Ittybit would, apart from plain http to a developer's own hosts. It
+// needs no lock.
 func (e *Engine) CheckWebhookURL(name, address string) error {
 	u, err := url.Parse(address)
 	if err != nil || !isWebURL(address) {

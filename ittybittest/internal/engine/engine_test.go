@@ -58,6 +58,23 @@ func start(t *testing.T, posted *mailbox, f func(e *Engine)) {
 	})
 }
 
+// locked calls f with the engine locked, as the API does.
+func locked(e *Engine, f func()) {
+	e.Lock()
+	defer e.Unlock()
+	f()
+}
+
+// create calls what makes an object, with the engine locked.
+func create(t *testing.T, e *Engine, do func(fields.Object) (any, error), body string) any {
+	t.Helper()
+	e.Lock()
+	defer e.Unlock()
+	made, err := do(object(t, body))
+	require.NoError(t, err)
+	return made
+}
+
 func object(t *testing.T, text string) fields.Object {
 	t.Helper()
 	o, err := fields.Parse(json.RawMessage(text))
@@ -68,18 +85,19 @@ func object(t *testing.T, text string) fields.Object {
 func TestEngine_runsATaskAndItsNextSteps(t *testing.T) {
 	var posted mailbox
 	start(t, &posted, func(e *Engine) {
-		task, err := e.CreateTask(object(t, `{"kind":"image","url":"https://example.com/a.png","webhook_url":"https://a.test/end",
-			"next":[{"kind":"nsfw","next":[{"kind":"webhook","url":"https://a.test/next"}]}]}`))
-		require.NoError(t, err)
+		task := create(t, e, e.CreateTask, `{"kind":"image","url":"https://example.com/a.png","webhook_url":"https://a.test/end",
+			"next":[{"kind":"nsfw","next":[{"kind":"webhook","url":"https://a.test/next"}]}]}`)
 		assert.Equal(t, "pending", task.(Task).Status)
 		time.Sleep(90 * time.Minute)
 		assert.Equal(t, []string{"https://a.test/end"}, posted.all())
 		time.Sleep(time.Hour)
 		assert.Equal(t, []string{"https://a.test/end", "https://a.test/next"}, posted.all())
-		tasks, total, err := e.ListTasks(Window{Page: 1, Limit: 10, Status: "completed"})
-		require.NoError(t, err)
-		assert.EqualValues(t, 2, total)
-		assert.Equal(t, []string{"nsfw", "image"}, []string{tasks[0].(Task).Kind, tasks[1].(Task).Kind})
+		locked(e, func() {
+			tasks, total, err := e.ListTasks(Window{Page: 1, Limit: 10, Status: "completed"})
+			require.NoError(t, err)
+			assert.EqualValues(t, 2, total)
+			assert.Equal(t, []string{"nsfw", "image"}, []string{tasks[0].(Task).Kind, tasks[1].(Task).Kind})
+		})
 	})
 }
 
@@ -87,25 +105,25 @@ func TestEngine_loadsItsSnapshotAndGoesOn(t *testing.T) {
 	var posted mailbox
 	var saved []byte
 	start(t, &posted, func(e *Engine) {
-		_, err := e.CreateAutomation(object(t, `{"trigger":{"kind":"event","event":"media.created"},
-			"workflow":[{"kind":"webhook","url":"https://a.test/media"}]}`))
-		require.NoError(t, err)
-		_, err = e.CreateTask(object(t, `{"kind":"nsfw","url":"https://example.com/a.png","webhook_url":"https://a.test/end"}`))
-		require.NoError(t, err)
+		create(t, e, e.CreateAutomation, `{"trigger":{"kind":"event","event":"media.created"},
+			"workflow":[{"kind":"webhook","url":"https://a.test/media"}]}`)
+		create(t, e, e.CreateTask, `{"kind":"nsfw","url":"https://example.com/a.png","webhook_url":"https://a.test/end"}`)
 		time.Sleep(30 * time.Minute)
+		var err error
 		saved, err = e.Snapshot()
 		require.NoError(t, err)
 	})
 	assert.Empty(t, posted.urls)
 	start(t, &posted, func(e *Engine) {
 		require.NoError(t, e.Load(saved))
-		_, err := e.CreateMedia(nil)
-		require.NoError(t, err)
+		create(t, e, e.CreateMedia, `{}`)
 		time.Sleep(2 * time.Hour)
 		assert.Equal(t, []string{"https://a.test/media", "https://a.test/end"}, posted.all())
-		task, err := e.Tasks.Get("task_1")
-		require.NoError(t, err)
-		assert.Equal(t, "completed", task.(Task).Status)
+		locked(e, func() {
+			task, err := e.Tasks.Get("task_1")
+			require.NoError(t, err)
+			assert.Equal(t, "completed", task.(Task).Status)
+		})
 		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Format":2,"Tasks":[{"id":"task_1","Spec":{"Kind":5}}]}`)), "Kind")
 		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Tasks":[{"ID":"task_1"}]}`)), "another version")
 		require.ErrorContains(t, New(e.Config).Load([]byte(`{"Format":1,"Tasks":"of another form"}`)), "another version")
@@ -116,9 +134,10 @@ func TestList_pages(t *testing.T) {
 	var posted mailbox
 	start(t, &posted, func(e *Engine) {
 		for range 5 {
-			_, err := e.CreateMedia(nil)
-			require.NoError(t, err)
+			create(t, e, e.CreateMedia, `{}`)
 		}
+		e.Lock()
+		defer e.Unlock()
 		require.NoError(t, e.Media.Delete("med_4"))
 		for page, want := range map[int64][]string{1: {"med_5", "med_3", "med_2"}, 2: {"med_1"}, 3: {}, 1 << 62: {}} {
 			shown, total, err := e.Media.List(Window{Page: page, Limit: 3})
@@ -133,6 +152,32 @@ func TestList_pages(t *testing.T) {
 		_, err := e.Media.Get("med_4")
 		assert.Equal(t, refusal.New(http.StatusNotFound, `Media "med_4" was not found.`), err)
 		assert.Equal(t, err, e.Media.Delete("med_4"))
+	})
+}
+
+// A refused request must not take an id from WithFixedIDs.
+func TestMedia_takesAnIDWhenItIsStored(t *testing.T) {
+	var posted mailbox
+	start(t, &posted, func(e *Engine) {
+		locked(e, func() {
+			_, err := e.CreateMedia(object(t, `{"title":1}`))
+			require.EqualError(t, err, "title must be a string.")
+		})
+		assert.Equal(t, "med_1", create(t, e, e.CreateMedia, `{}`).(Media).ID)
+	})
+}
+
+func TestSetFields_namesTheSameWrongFieldEachTime(t *testing.T) {
+	var posted mailbox
+	start(t, &posted, func(e *Engine) {
+		for range 20 {
+			locked(e, func() {
+				_, err := e.CreateFile(object(t, `{"url":1,"ref":2,"folder":3,"filename":4,"media_id":5}`), false)
+				require.EqualError(t, err, "filename must be a string.")
+				_, err = e.CreateMedia(object(t, `{"title":1,"alt":2}`))
+				require.EqualError(t, err, "alt must be a string.")
+			})
+		}
 	})
 }
 

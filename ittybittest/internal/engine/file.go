@@ -2,12 +2,14 @@ package engine
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
@@ -89,24 +91,25 @@ func (e *Engine) newSource(ext string) *File {
 // set takes the fields that a request may set. Others are left alone: generated clients are known
 // to send some.
 func (f *File) set(body fields.Object) error {
+	f.Updated = now()
 	return setFields(body, map[string]*string{"folder": &f.Folder, "filename": &f.Filename, "ref": &f.Ref}, &f.Metadata)
 }
 
 func setFields(body fields.Object, texts map[string]*string, metadata *json.RawMessage) error {
-	for name, target := range texts {
+	for _, name := range slices.Sorted(maps.Keys(texts)) { // the same wrong one is named each time
 		text, err := body.Text(name)
 		if err != nil {
 			return err
 		}
 		if body.Has(name) {
-			*target = text
+			*texts[name] = text
 		}
 	}
 	raw, sent := body["metadata"]
 	switch _, err := fields.Parse(raw); {
 	case !sent:
 		return nil
-	case fields.IsNull(raw):
+	case jsonx.IsNull(raw):
 		raw = nil
 	case string(raw) == "[]": // PHP's empty map
 		raw = json.RawMessage("{}")
@@ -128,12 +131,12 @@ func (f *File) locate(base, ext string) {
 
 // CreateFile makes the file of an address, or if async says so an ingest task that will.
 func (e *Engine) CreateFile(body fields.Object, async bool) (any, error) {
+	var address, mediaID string
 	f := e.newSource(extension(body.String("url")))
 	f.Original = true
-	if err := f.set(body); err != nil {
-		return nil, err
-	}
-	address, err := body.Text("url")
+	err := setFields(body, map[string]*string{
+		"url": &address, "media_id": &mediaID, "folder": &f.Folder, "filename": &f.Filename, "ref": &f.Ref,
+	}, &f.Metadata)
 	switch {
 	case err != nil:
 		return nil, err
@@ -142,14 +145,8 @@ func (e *Engine) CreateFile(body fields.Object, async bool) (any, error) {
 	case !isWebURL(address):
 		return nil, refusal.Invalid("url must be an absolute http or https URL.")
 	}
-	mediaID, err := body.Text("media_id")
-	if err != nil {
+	if _, err := e.Media.find(mediaID); mediaID != "" && err != nil {
 		return nil, err
-	}
-	if mediaID != "" {
-		if _, err := e.Media.Get(mediaID); err != nil {
-			return nil, err
-		}
 	}
 	if async {
 		options := fields.Object{}
@@ -170,23 +167,19 @@ func (e *Engine) CreateFile(body fields.Object, async bool) (any, error) {
 // addFile stores a file with its media object, which it makes if there is none, and starts the
 // automations for that.
 func (e *Engine) addFile(mediaID string, f *File) File {
-	e.mu.Lock()
 	_, unknown := e.Media.find(mediaID)
-	e.attach(mediaID, f)
-	shown := *f
-	e.mu.Unlock()
-	if unknown != nil {
+	if e.attach(mediaID, f); unknown != nil {
 		e.mediaCreated(f.MediaID, false)
 	}
-	return shown
+	return *f
 }
 
 // attach stores a file with its media object; one is made if it is not there, as Ittybit's
-// clients require a media_id of every file. The caller holds e.mu.
+// clients require a media_id of every file.
 func (e *Engine) attach(mediaID string, f *File) {
 	m, err := e.Media.find(mediaID)
 	if err != nil {
-		m = e.addMedia()
+		m = e.addMedia(&Media{})
 	}
 	f.MediaID, m.Updated, m.files = m.ID, now(), append(m.files, f)
 	e.Files.add(f)
@@ -204,46 +197,27 @@ func (e *Engine) Uploaded(name, mime string, size int64, replaced string) File {
 	return e.addFile("", f)
 }
 
-// UpdateFile changes the fields that were sent. The url follows folder and filename, except where
-// the file is a task's result. Of an upload, move is given the old path and the new one first.
-func (e *Engine) UpdateFile(id string, body fields.Object, move func(id, from, to string) error) (any, error) {
-	e.updating.Lock()
-	defer e.updating.Unlock()
-	shown, err := e.Files.Get(id)
-	if err != nil {
-		return nil, err
-	}
-	changed := shown.(File) //nolint:errcheck,forcetypeassert // that of Files
-	if err := changed.set(body); err != nil {
-		return nil, err
-	}
-	address := changed.URL
-	madeUp := strings.HasPrefix(address, FilesURL)
-	switch {
-	case !body.Has("folder") && !body.Has("filename"):
-	case madeUp:
-		changed.locate(FilesURL, extension(address))
-	case changed.isSource():
-		changed.locate(e.StorageURL, extension(address))
-		if err := move(id, pathOf(address), pathOf(changed.URL)); err != nil {
-			return nil, refusal.New(http.StatusConflict, "Something is stored at %s, or arriving.", changed.URL)
+// SetFile changes the fields that were sent. The url follows folder and filename, except where the
+// file is a task's result. Of an upload, move is given the old path and the new one first.
+func (e *Engine) SetFile(move func(id, from, to string) error) func(*File, fields.Object) error {
+	return func(f *File, body fields.Object) error {
+		old := f.URL
+		err := f.set(body)
+		switch madeUp := strings.HasPrefix(old, FilesURL); {
+		case err != nil || !body.Has("folder") && !body.Has("filename"):
+		case madeUp:
+			f.locate(FilesURL, extension(old))
+		case f.isSource():
+			if f.locate(e.StorageURL, extension(old)); move(f.ID, pathOf(old), pathOf(f.URL)) != nil {
+				err = refusal.New(http.StatusConflict, "Something is stored at %s, or arriving.", f.URL)
+			}
 		}
+		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f, err := e.Files.find(id)
-	if err != nil {
-		return nil, err
-	}
-	changed.Updated = now()
-	*f = changed
-	return changed, nil
 }
 
 // DeleteFile deletes a file, and what was made up for it.
 func (e *Engine) DeleteFile(id string) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	f, err := e.Files.find(id)
 	if err == nil {
 		e.removeFile(f)

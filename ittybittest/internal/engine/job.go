@@ -78,18 +78,14 @@ func (e *Engine) CreateJob(body fields.Object) (any, error) {
 			return nil, err
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.Jobs.add(j)
-	e.Life.Go(func() { e.runJob(j) })
+	e.start(func() { e.runJob(j) })
 	return j.Job, nil
 }
 
 // ListJobs gives so many jobs after the one with that id, the newest first, and the id to go on
 // after, "" at the end.
 func (e *Engine) ListJobs(limit int64, after string) (shown []any, next string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	ids := e.Jobs.ids
 	if i := slices.Index(ids, after); after != "" {
 		ids = ids[:max(i, 0)]
@@ -107,16 +103,13 @@ func (e *Engine) ListJobs(limit int64, after string) (shown []any, next string) 
 // runJob takes a job to its end, and posts that.
 func (e *Engine) runJob(j *job) {
 	quarter := e.TaskDuration / 4
-	if !e.Life.Pause(e.Life.Context(), quarter) {
+	if !e.pause(e.Life.Context(), quarter) {
 		return
 	}
-	e.mu.Lock()
 	j.Status, j.StartedAt, j.UpdatedAt = "processing", nowMillis(), nowMillis()
-	e.mu.Unlock()
-	if !e.Life.Pause(e.Life.Context(), e.TaskDuration-quarter) {
+	if !e.pause(e.Life.Context(), e.TaskDuration-quarter) {
 		return
 	}
-	e.mu.Lock()
 	j.FinishedAt, j.UpdatedAt = nowMillis(), nowMillis()
 	if failure := e.Outcomes[j.Kind].Failure; failure != "" {
 		j.Status, j.Error = "failed", &failure
@@ -127,7 +120,6 @@ func (e *Engine) runJob(j *job) {
 	if shown.Output != nil {
 		shown.Output = map[string]any{"url": j.Output}
 	}
-	e.mu.Unlock()
 	if j.WebhookURL != "" {
 		e.Deliver(j.WebhookURL, fields.Encode(shown))
 	}

@@ -5,14 +5,13 @@ import (
 	"iter"
 	"net/http"
 	"slices"
-	"sync"
 
+	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
 // List holds the objects of one resource in the order of their creation.
 type List[T any] struct {
-	mu   *sync.Mutex // the engine's
 	name string
 	id   func(T) string
 	show func(T) any // as the API does
@@ -20,14 +19,12 @@ type List[T any] struct {
 	byID map[string]T
 }
 
-func newList[T any](mu *sync.Mutex, name string, id func(T) string, show func(T) any) *List[T] {
-	return &List[T]{mu: mu, name: name, id: id, show: show, byID: map[string]T{}}
+func newList[T any](name string, id func(T) string, show func(T) any) *List[T] {
+	return &List[T]{name: name, id: id, show: show, byID: map[string]T{}}
 }
 
 // Get gives an object.
 func (l *List[T]) Get(id string) (any, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	item, err := l.find(id)
 	if err != nil {
 		return nil, err
@@ -35,24 +32,34 @@ func (l *List[T]) Get(id string) (any, error) {
 	return l.show(item), nil
 }
 
+// Update gives an object to set, and keeps what that made of it unless it failed.
+func Update[T any](l *List[*T], set func(*T, fields.Object) error) func(string, fields.Object) (any, error) {
+	return func(id string, body fields.Object) (any, error) {
+		item, err := l.find(id)
+		if err != nil {
+			return nil, err
+		}
+		changed := *item
+		if err := set(&changed, body); err != nil {
+			return nil, err
+		}
+		*item = changed
+		return l.show(item), nil
+	}
+}
+
 // List gives a page of the objects, the newest first, and how many there are.
 func (l *List[T]) List(w Window) (shown []any, total int64, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	shown, total = l.page(w, func(T) bool { return true })
 	return shown, total, nil
 }
 
 // Delete removes an object.
 func (l *List[T]) Delete(id string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	_, err := l.find(id)
 	l.remove(id)
 	return err
 }
-
-// The caller of what follows holds the engine's mutex.
 
 func (l *List[T]) add(item T) {
 	l.ids = append(l.ids, l.id(item))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
@@ -37,52 +38,34 @@ type MediaPayload struct {
 
 // CreateMedia creates a media object without files.
 func (e *Engine) CreateMedia(body fields.Object) (any, error) {
-	var asked Media
-	if err := asked.set(body); err != nil {
+	m := &Media{}
+	if err := m.Set(body); err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	m := e.addMedia()
-	_ = m.set(body) // it was checked
-	shown := m.show()
-	e.mu.Unlock()
+	e.addMedia(m)
 	e.mediaCreated(m.ID, false)
-	return shown, nil
-}
-
-// UpdateMedia changes the fields that were sent.
-func (e *Engine) UpdateMedia(id string, body fields.Object) (any, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	m, err := e.Media.find(id)
-	if err != nil {
-		return nil, err
-	}
-	changed := *m
-	if err := changed.set(body); err != nil {
-		return nil, err
-	}
-	changed.Updated = now()
-	*m = changed
 	return m.show(), nil
 }
 
-func (m *Media) set(body fields.Object) error {
-	for name, target := range map[string]*json.RawMessage{"title": &m.Title, "alt": &m.Alt} {
+// Set changes the fields that were sent.
+func (m *Media) Set(body fields.Object) error {
+	for _, name := range []string{"alt", "title"} {
 		if _, err := body.Text(name); err != nil {
 			return err
 		}
-		if body.Has(name) {
-			*target = body[name]
-		}
 	}
+	if body.Has("alt") {
+		m.Alt = body["alt"]
+	}
+	if body.Has("title") {
+		m.Title = body["title"]
+	}
+	m.Updated = now()
 	return setFields(body, nil, &m.Metadata)
 }
 
 // DeleteMedia deletes a media object and its files, whose ids it returns.
 func (e *Engine) DeleteMedia(id string) (files []string, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	m, err := e.Media.find(id)
 	if err != nil {
 		return nil, err
@@ -95,14 +78,14 @@ func (e *Engine) DeleteMedia(id string) (files []string, err error) {
 	return files, nil
 }
 
-// addMedia stores a new media object. The caller holds e.mu.
-func (e *Engine) addMedia() *Media {
-	m := &Media{ID: e.NewID("med"), Object: "media", Created: now(), Updated: now()}
+// addMedia stores a new media object.
+func (e *Engine) addMedia(m *Media) *Media {
+	m.ID, m.Object, m.Created, m.Updated = e.NewID("med"), "media", now(), now()
 	e.Media.add(m)
 	return m
 }
 
-// source is a media object's first source file, nil if it has none. The caller holds Engine.mu.
+// source is a media object's first source file, nil if it has none.
 func (m *Media) source() *File {
 	if i := slices.IndexFunc(m.files, (*File).isSource); i >= 0 {
 		return m.files[i]
@@ -110,7 +93,7 @@ func (m *Media) source() *File {
 	return nil
 }
 
-// show is a media object with its files. The caller holds Engine.mu.
+// show is a media object with its files.
 func (m *Media) show() Media {
 	shown := *m
 	shown.Files, shown.URLs = []File{}, map[string]string{}
@@ -127,7 +110,7 @@ func (m *Media) show() Media {
 			shown.URLs["original"] = f.URL
 		}
 	}
-	if fields.IsNull(shown.Metadata) {
+	if jsonx.IsNull(shown.Metadata) {
 		shown.Metadata = json.RawMessage("{}")
 	}
 	return shown

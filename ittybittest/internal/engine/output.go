@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 )
 
@@ -21,11 +22,11 @@ import (
 var samples embed.FS
 
 // Sample gives what the storage serves at a path that begins with the id of a file that a task
-// ended with.
+// ended with. It locks by itself.
 func (e *Engine) Sample(name string) (File, []byte, bool) {
+	e.Lock()
+	defer e.Unlock()
 	id, _, _ := strings.Cut(name, "/")
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	f, err := e.Files.find(id)
 	body, ok := e.Samples[id]
 	if err != nil || !ok {
@@ -44,13 +45,13 @@ func read(name string) []byte {
 }
 
 // produce makes a completed task's input, output and results. It returns the id of the media
-// object that an ingest task made, if it is one. The caller holds e.mu.
+// object that an ingest task made, if it is one.
 func (e *Engine) produce(t *task) (newMedia string) {
 	kind := t.spec.Kind
 	if kind == "ingest" {
 		t.MediaID = t.IntoMedia
 		if _, err := e.Media.find(t.MediaID); err != nil {
-			newMedia = e.addMedia().ID
+			newMedia = e.addMedia(&Media{}).ID
 			t.MediaID = newMedia
 		}
 	} else if t.URL != "" && t.Input.ID == "" { // its file is made up
@@ -109,7 +110,7 @@ func (e *Engine) output(t *task) *File {
 			*target = text
 		}
 	}
-	if metadata := t.Options["metadata"]; !fields.IsNull(metadata) {
+	if metadata := t.Options["metadata"]; !jsonx.IsNull(metadata) {
 		f.Metadata = metadata
 	}
 	if f.isSource() {
@@ -185,7 +186,7 @@ func side(option json.RawMessage, original float64) float64 {
 }
 
 // defaultResults have the fields that Ittybit documents for the kind. Those of a track name the
-// output file. The caller holds e.mu.
+// output file.
 func (e *Engine) defaultResults(t *task, output *File) json.RawMessage {
 	switch kind := t.spec.Kind; kind {
 	case "chapters":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/fields"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
@@ -31,7 +32,7 @@ type condition struct {
 }
 
 // parseSpec checks what a request and a step have in common. Its steps may be nested depth
-// levels deep. The caller holds e.mu.
+// levels deep.
 func (e *Engine) parseSpec(body fields.Object, depth int) (sp spec, err error) {
 	var unused string
 	for _, field := range []struct {
@@ -58,7 +59,7 @@ func (e *Engine) parseSpec(body fields.Object, depth int) (sp spec, err error) {
 			return spec{}, err
 		}
 	}
-	if raw := body["next"]; !fields.IsNull(raw) {
+	if raw := body["next"]; !jsonx.IsNull(raw) {
 		sp.Next, err = e.parseSteps("next", raw, depth)
 	}
 	return sp, err
@@ -70,7 +71,7 @@ func optionsOf(body fields.Object) fields.Object {
 	return body.Without("kind", "url", "file_id", "webhook_url")
 }
 
-// parseWorkflow checks a workflow, which has at least one step. The caller holds e.mu.
+// parseWorkflow checks a workflow, which has at least one step.
 func (e *Engine) parseWorkflow(raw json.RawMessage) ([]step, error) {
 	steps, err := e.parseSteps("workflow", raw, maxWorkflowDepth)
 	if err == nil && len(steps) == 0 {
@@ -79,10 +80,10 @@ func (e *Engine) parseWorkflow(raw json.RawMessage) ([]step, error) {
 	return steps, err
 }
 
-// parseSteps checks a workflow, or the next steps of a step or task. The caller holds e.mu.
+// parseSteps checks a workflow, or the next steps of a step or task.
 func (e *Engine) parseSteps(where string, raw json.RawMessage, depth int) (steps []step, err error) {
 	var items []json.RawMessage
-	if fields.IsNull(raw) || json.Unmarshal(raw, &items) != nil {
+	if jsonx.IsNull(raw) || json.Unmarshal(raw, &items) != nil {
 		return nil, refusal.Invalid("%s must be an array of steps.", where)
 	}
 	if depth == 0 {
@@ -134,7 +135,7 @@ func parseConditions(raw json.RawMessage) ([]condition, error) {
 		return nil, errNoConditions()
 	}
 	for _, pair := range pairs {
-		if pair.Prop == "" || fields.IsNull(pair.Value) || pair.Value[0] == '{' || pair.Value[0] == '[' {
+		if pair.Prop == "" || jsonx.IsNull(pair.Value) || pair.Value[0] == '{' || pair.Value[0] == '[' {
 			return nil, refusal.Invalid("Each of conditions needs a prop, and a value that is a string, a number or a boolean.")
 		}
 	}
@@ -156,7 +157,7 @@ type subject struct {
 }
 
 // nextSubject is what the next steps of a task are about. They work on its output, or where that
-// is no media, such as subtitles, on its input. The caller holds e.mu.
+// is no media, such as subtitles, on its input.
 func (t *task) nextSubject() subject {
 	about := subject{task: t, after: true, file: t.Input, mediaID: t.MediaID, parentID: t.ID, automationID: t.AutomationID}
 	if t.Output.isSource() {
@@ -165,7 +166,7 @@ func (t *task) nextSubject() subject {
 	return about
 }
 
-// fileOf is the file that steps work on, or nil. The caller holds e.mu.
+// fileOf is the file that steps work on, or nil.
 func (e *Engine) fileOf(about subject) *File {
 	if about.file != nil {
 		return about.file
@@ -188,33 +189,22 @@ func (e *Engine) runSteps(steps []step, about subject) {
 			e.postStep(st.URL, about)
 			e.runSteps(st.Next, about)
 		case "conditions":
-			if e.meets(st.Conditions, about) {
+			if _, failed := compare(st.Conditions, e.lookupOrder(about)); len(failed) == 0 {
 				e.runSteps(st.Next, about)
 			}
-		default:
-			t := e.stepTask(st, about)
+		default: // a task whose input is the file the steps are about, unless the step names its own
+			t := &task{spec: st.spec, Task: Task{Options: st.Options, AutomationID: about.automationID, ParentID: about.parentID}, MediaID: about.mediaID}
+			if file := e.fileOf(about); file != nil {
+				t.Input = new(*file)
+			}
 			e.add(t)
 			e.run(t)
 		}
 	}
 }
 
-// stepTask is the task a step asks for. Unless the step names its own input, that is the file
-// the steps are about.
-func (e *Engine) stepTask(st step, about subject) *task {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := &task{spec: st.spec, Task: Task{Options: st.Options, AutomationID: about.automationID, ParentID: about.parentID}, MediaID: about.mediaID}
-	if file := e.fileOf(about); file != nil {
-		t.Input = new(*file)
-	}
-	return t
-}
-
 // postStep posts what a workflow is about, unless that is media which was deleted.
 func (e *Engine) postStep(address string, about subject) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if about.task != nil {
 		shown := about.task.Task
 		shown.AutomationID = about.automationID
@@ -224,18 +214,10 @@ func (e *Engine) postStep(address string, about subject) {
 	}
 }
 
-// meets reports whether every pair of a conditions step is met.
-func (e *Engine) meets(pairs []condition, about subject) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, failed := compare(pairs, e.lookupOrder(about))
-	return len(failed) == 0
-}
-
 // lookupOrder are the objects in which a condition's prop is looked up: after a task its output
 // (its input if there is none), its results and the task; for a task that triggered an
 // automation the task first; then the media, and the file that the steps work on, which comes
-// first for a conditions task. The caller holds e.mu.
+// first for a conditions task.
 func (e *Engine) lookupOrder(about subject) (order []fields.Object) {
 	file := fields.Of(e.fileOf(about))
 	if t := about.task; t != nil {

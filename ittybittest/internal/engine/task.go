@@ -62,12 +62,10 @@ func taskStatuses() []string {
 
 // CreateTask creates a task and starts it.
 func (e *Engine) CreateTask(body fields.Object) (any, error) {
-	e.mu.Lock()
 	sp, err := e.parseSpec(body, maxWorkflowDepth)
 	if err == nil && sp.Kind != "" {
 		err = e.checkKind("kind", sp.Kind)
 	}
-	e.mu.Unlock()
 	switch {
 	case err != nil:
 		return nil, err
@@ -87,11 +85,11 @@ func (e *Engine) CreateTask(body fields.Object) (any, error) {
 
 func (e *Engine) begin(t *task) Task {
 	shown := e.add(t)
-	e.Life.Go(func() { e.run(t) })
+	e.start(func() { e.run(t) })
 	return shown
 }
 
-// checkKind refuses a kind nobody knows. The caller holds e.mu.
+// checkKind refuses a kind nobody knows.
 func (e *Engine) checkKind(what, kind string) error {
 	_, chosen := e.Outcomes[kind]
 	if _, known := kinds()[kind]; known || chosen {
@@ -112,8 +110,6 @@ func (e *Engine) ListTasks(w Window) ([]any, int64, error) {
 	if status != "" && !slices.Contains(taskStatuses(), status) {
 		return nil, 0, refusal.Invalid("status must be one of %s.", strings.Join(taskStatuses(), ", "))
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if err := e.checkKind("kind", kind); err != nil && kind != "" && !isNameOnly(kind) {
 		return nil, 0, err
 	}
@@ -129,8 +125,6 @@ func (e *Engine) arm(t *task) { t.hurry, t.finish = context.WithCancel(e.Life.Co
 // add stores a task. An input of this server is known at once; what is elsewhere would have to
 // be fetched first.
 func (e *Engine) add(t *task) Task {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	t.ID, t.Object, t.Task.Kind, t.Status, t.ProjectID = e.NewID("task"), "task", t.spec.Kind, "pending", e.ProjectID
 	t.Created = now()
 	t.Updated = t.Created
@@ -155,7 +149,7 @@ func (e *Engine) add(t *task) Task {
 }
 
 // fileAt is the file behind an address of this server, nil if the address is elsewhere. A
-// signature in it must be valid, as for a download. The caller holds e.mu.
+// signature in it must be valid, as for a download.
 func (e *Engine) fileAt(address string) (*File, error) {
 	u, err := url.Parse(address)
 	if err != nil {

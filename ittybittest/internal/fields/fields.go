@@ -4,7 +4,6 @@
 package fields
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ittybit/ittybit-go/internal/jsonx"
 	"github.com/ittybit/ittybit-go/ittybittest/internal/refusal"
 )
 
@@ -61,7 +61,7 @@ func (o Object) String(name string) string {
 
 // Find returns a field that is not null. A dot leads into an object, as in metadata.source.
 func (o Object) Find(path string) (json.RawMessage, bool) {
-	if value := o[path]; !IsNull(value) {
+	if value := o[path]; !jsonx.IsNull(value) {
 		return value, true
 	}
 	name, rest, dotted := strings.Cut(path, ".")
@@ -89,11 +89,6 @@ func (o Object) Without(names ...string) Object {
 	return left
 }
 
-// IsNull reports whether a value is null, or not there at all.
-func IsNull(raw json.RawMessage) bool {
-	return len(raw) == 0 || bytes.Equal(bytes.TrimSpace(raw), []byte("null"))
-}
-
 // Scalar is the text of a string, and the JSON of anything else.
 func Scalar(raw json.RawMessage) string {
 	var s string
@@ -105,20 +100,9 @@ func Scalar(raw json.RawMessage) string {
 
 // Encode is Marshal for a value that is known to be encodable.
 func Encode(value any) json.RawMessage {
-	raw, err := Marshal(value)
+	raw, err := jsonx.Marshal(value)
 	if err != nil {
 		panic("ittybittest: " + err.Error())
 	}
 	return raw
-}
-
-// Marshal is json.Marshal, but leaves <, > and & as they are.
-func Marshal(value any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(value); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

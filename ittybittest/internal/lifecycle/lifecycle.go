@@ -31,14 +31,12 @@ func (l *Life) Over() bool { return l.ctx.Err() != nil }
 
 // Go runs f in a goroutine, or reports false if the life is over.
 func (l *Life) Go(f func()) bool {
-	if !l.Enter() {
-		return false
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.stopped {
+		l.wg.Go(f)
 	}
-	go func() {
-		defer l.Leave()
-		f()
-	}()
-	return true
+	return !l.stopped
 }
 
 // Enter counts the calling goroutine among those that Wait waits for, until Leave. It reports

@@ -42,9 +42,9 @@ type shownResponse struct {
 }
 
 func (s *Server) show(d Delivery, full bool) shownAttempt {
-	event, kind := d.what()
+	event, kind, taskID := d.what()
 	o := shownAttempt{
-		Number: d.Number, ID: d.ID, Copy: d.Copy, Attempt: d.Attempt, State: d.State(), URL: d.URL, TaskID: d.TaskID(), Event: event,
+		Number: d.Number, ID: d.ID, Copy: d.Copy, Attempt: d.Attempt, State: d.State(), URL: d.URL, TaskID: taskID, Event: event,
 		Kind: kind, Size: len(d.Body), Time: d.Time, DurationMS: float64(d.Duration) / float64(time.Millisecond), Status: d.StatusCode,
 	}
 	if d.Err != nil {

@@ -57,32 +57,30 @@ func (d Delivery) Event() (*ittybit.Event, error) { return ittybit.ParseEvent(d.
 // Kind is that of the task, job or media that the delivery is about, such as "nsfw"; "" if the
 // payload has none.
 func (d Delivery) Kind() string {
-	_, kind := d.what()
+	_, kind, _ := d.what()
 	return kind
 }
 
 // what the delivery is about.
-func (d Delivery) what() (event ittybit.EventType, kind string) {
+func (d Delivery) what() (event ittybit.EventType, kind, taskID string) {
 	e, err := d.Event()
 	switch {
 	case err != nil:
-		return "", ""
+		return "", "", ""
 	case e.Task != nil:
-		kind = string(e.Task.Kind)
+		kind, taskID = string(e.Task.Kind), e.Task.ID
 	case e.Job != nil:
 		kind = string(e.Job.Kind)
 	case e.Media != nil:
 		kind = string(e.Media.Kind)
 	}
-	return e.Type, kind
+	return e.Type, kind, taskID
 }
 
 // TaskID is the id of the task that the delivery is about, "" if it is about something else.
 func (d Delivery) TaskID() string {
-	if e, err := d.Event(); err == nil && e.Task != nil {
-		return e.Task.ID
-	}
-	return ""
+	_, _, id := d.what()
+	return id
 }
 
 // State says how the delivery stood after this attempt.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"testing/iotest"
 	"time"
 
 	"github.com/ittybit/ittybit-go/ittybittest/internal/lifecycle"
@@ -32,40 +33,46 @@ type sender struct {
 	newID func(prefix string) string
 
 	mu       sync.Mutex
-	underWay map[string][]*delivery // by id
+	underWay map[string]*webhook // by id
 	held     []*delivery
+}
+
+// webhook is one on its way, with so many copies left.
+type webhook struct {
+	cancel context.CancelFunc
+	copies int
 }
 
 // delivery is one copy of a webhook on its way.
 type delivery struct {
 	Delivery
-	ctx    context.Context //nolint:containedctx // it is the delivery's own
-	cancel context.CancelFunc
-	begun  chan struct{} // closed after the first attempt
-	keep   bool          // its signature, for every attempt
+	ctx   context.Context //nolint:containedctx // it is the webhook's own
+	begun chan struct{}   // closed after the first attempt
+	keep  bool            // its signature, for every attempt
 }
 
 // send sends a webhook, and does not wait. With a signature every attempt has that. It reports
 // false if the server is closed.
 func (s *sender) send(url string, body []byte, signature string) (id string, ok bool) {
 	id = s.newID("dlv")
-	copies, window := s.srv.faults.spread()
-	for n := range 1 + max(copies, 0) {
+	duplicates, window := s.srv.faults.spread()
+	copies := 1 + max(duplicates, 0)
+	ctx, cancel := context.WithCancel(s.life.Context())
+	s.mu.Lock()
+	s.underWay[id] = &webhook{cancel, copies}
+	s.mu.Unlock()
+	for n := range copies {
 		d := &delivery{
-			Delivery: Delivery{ID: id, Copy: n, URL: url, Body: body, Signature: signature},
-			begun:    make(chan struct{}), keep: signature != "" || s.srv.config.signing == SignOnce,
+			Delivery: Delivery{ID: id, Copy: n, URL: url, Body: body, Signature: signature}, ctx: ctx,
+			begun: make(chan struct{}), keep: signature != "" || s.srv.config.signing == SignOnce,
 		}
-		d.ctx, d.cancel = context.WithCancel(s.life.Context()) //nolint:fatcontext // each has its own
-		s.mu.Lock()
-		s.underWay[id] = append(s.underWay[id], d)
-		s.mu.Unlock()
 		if window > 0 {
 			ok = s.hold(d, window)
 		} else {
 			ok = s.life.Go(func() { s.deliver(d) })
 		}
 		if !ok {
-			s.done(d)
+			s.cancel(id)
 			return id, false
 		}
 	}
@@ -76,21 +83,22 @@ func (s *sender) send(url string, body []byte, signature string) (id string, ok 
 func (s *sender) cancel(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.underWay[id]
-	delete(s.underWay, id)
-	for _, d := range found {
-		d.cancel()
+	hook := s.underWay[id]
+	if delete(s.underWay, id); hook != nil {
+		hook.cancel()
 	}
-	return len(found) > 0
+	return hook != nil
 }
 
-func (s *sender) done(d *delivery) {
-	d.cancel()
+// done counts a copy off; the last one ends the webhook.
+func (s *sender) done(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	left := slices.DeleteFunc(s.underWay[d.ID], func(other *delivery) bool { return other == d })
-	if s.underWay[d.ID] = left; len(left) == 0 {
-		delete(s.underWay, d.ID)
+	if hook := s.underWay[id]; hook != nil {
+		if hook.copies--; hook.copies == 0 {
+			hook.cancel()
+			delete(s.underWay, id)
+		}
 	}
 }
 
@@ -122,7 +130,7 @@ func (s *sender) hold(d *delivery, window time.Duration) bool {
 
 // deliver makes attempts until the receiver confirmed, or the schedule is at its end.
 func (s *sender) deliver(d *delivery) {
-	defer s.done(d)
+	defer s.done(d.ID)
 	for n := 1; ; n++ {
 		a := s.attempt(d, n)
 		s.srv.Record(a)
@@ -190,7 +198,7 @@ func (s *sender) post(ctx context.Context, a *Delivery, fault DeliveryFault) err
 	setWebhookHeader(req.Header, a.Signature)
 	if fault.HangUp == HangUpInBody {
 		req.GetBody = nil
-		req.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.Body[:len(a.Body)/2]), hungUpReader{}))
+		req.Body = io.NopCloser(io.MultiReader(bytes.NewReader(a.Body[:len(a.Body)/2]), iotest.ErrReader(errHungUp)))
 	}
 	resp, err := transport.RoundTrip(req)
 	if resp != nil {
@@ -214,8 +222,3 @@ func setWebhookHeader(h http.Header, signature string) {
 	h.Set("User-Agent", "ittybittest-webhooks/1")
 	h.Set("Ittybit-Signature", signature)
 }
-
-type hungUpReader struct{}
-
-// Read implements io.Reader.
-func (hungUpReader) Read([]byte) (int, error) { return 0, errHungUp }

@@ -143,7 +143,7 @@ func orLoopback(l net.Listener) net.Listener {
 func (s *Server) newWorld() *world {
 	w := &world{life: lifecycle.New(), blobs: blobs.New(s.config.storageLimit)}
 	newID := s.config.newID()
-	w.sender = &sender{srv: s, life: w.life, newID: newID, underWay: map[string][]*delivery{}}
+	w.sender = &sender{srv: s, life: w.life, newID: newID, underWay: map[string]*webhook{}}
 	w.engine = engine.New(engine.Config{
 		Life: w.life, StorageURL: s.StorageURL, NewID: newID,
 		TaskDuration: s.config.taskDuration, ProgressWebhooks: s.config.progressWebhooks, Endpoint: s.config.endpoint,

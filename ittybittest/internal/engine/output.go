@@ -81,19 +81,23 @@ func (e *Engine) produce(t *task) (newMedia string) {
 func (e *Engine) output(t *task) *File {
 	kind, asked, input := t.spec.Kind, t.Options.String("format"), cmp.Or(t.Input, &File{})
 	var f *File
-	ext := map[string]string{"video": "mp4", "image": "png", "audio": "mp3"}[kind]
-	switch object := kinds()[kind]; {
-	case object == "":
+	ext := ""
+	switch made := kinds()[kind]; {
+	case made.object == "":
 		return nil
-	case object != "source":
-		f = e.newFile(object, kind, "")
-		e.nameSample(f, input, asked, t.Options)
+	case made.object != "source":
+		f = e.newFile(made.object, kind, "")
+		if f.Format = asked; !slices.Contains(made.formats, asked) {
+			f.Format = made.formats[0]
+		}
+		e.nameSample(f, input, t.Options)
 	case kind == "ingest":
 		ext = extension(t.URL)
 		f = e.newSource(ext)
 		f.Original = true
 		f.Kind, f.Type, f.Filesize = cmp.Or(input.Kind, f.Kind), cmp.Or(input.Type, f.Type), cmp.Or(input.Filesize, f.Filesize)
 	default:
+		ext = made.formats[0]
 		f = e.newSource(ext)
 		if asked != "" {
 			if ext, f.Format, f.Type = asked, asked, formats()[asked]; kindOf(f.Type) != kind {
@@ -119,18 +123,8 @@ func (e *Engine) output(t *task) *File {
 	return f
 }
 
-// nameSample completes a File of a track or intelligence kind, whose url the storage serves: its
-// format is what was asked for, if there is such a sample, and else the first one of its kind.
-func (e *Engine) nameSample(f, input *File, asked string, options fields.Object) {
-	known := map[string][]string{"subtitles": {"vtt", "srt"}, "chapters": {"json", "vtt"}, "thumbnails": {"jpg", "png"}}[f.Kind]
-	switch {
-	case slices.Contains(known, asked):
-		f.Format = asked
-	case known != nil:
-		f.Format = known[0]
-	default:
-		f.Format = "json"
-	}
+// nameSample completes a File of a track or intelligence kind, whose url the storage serves.
+func (e *Engine) nameSample(f, input *File, options fields.Object) {
 	f.Type, f.URL = formats()[f.Format], e.StorageURL+"/"+f.ID
 	switch f.Kind {
 	case "thumbnails":

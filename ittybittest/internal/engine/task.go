@@ -46,13 +46,21 @@ type task struct {
 	finish context.CancelFunc // ends hurry
 }
 
-// kinds are those of tasks of the 2025-08-20 API, and the object of the File that they end with.
-func kinds() map[string]string {
-	return map[string]string{
-		"ingest": "source", "video": "source", "image": "source", "audio": "source",
-		"chapters": "track", "subtitles": "track", "thumbnails": "track",
-		"nsfw": "intelligence", "speech": "intelligence", "description": "intelligence", "outline": "intelligence", "prompt": "intelligence",
-		"conditions": "",
+// product is the File that a task ends with: its object, and the formats that there are samples of;
+// the first one is the default.
+type product struct {
+	object  string
+	formats []string
+}
+
+// kinds are those of tasks of the 2025-08-20 API.
+func kinds() map[string]product {
+	findings := product{"intelligence", []string{"json"}}
+	return map[string]product{
+		"ingest": {"source", nil}, "video": {"source", []string{"mp4"}}, "image": {"source", []string{"png"}}, "audio": {"source", []string{"mp3"}},
+		"chapters": {"track", []string{"json", "vtt"}}, "subtitles": {"track", []string{"vtt", "srt"}}, "thumbnails": {"track", []string{"jpg", "png"}},
+		"nsfw": findings, "speech": findings, "description": findings, "outline": findings, "prompt": findings,
+		"conditions": {},
 	}
 }
 

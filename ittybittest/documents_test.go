@@ -234,18 +234,12 @@ func TestTask_knowsTheFilesOfTheStorage(t *testing.T) {
 		assert.Equal(t, made.Output.ID, task.Input.ID, "what a task made is known by its url")
 	}
 
-	for address, words := range map[string]string{
-		srv.StorageURL + "/nothing.mp4":                               "Not found: /nothing.mp4",
-		sign(soon, ittybit.SignedURLMethodPut):                        "another method",
-		strings.Replace(sign(soon, "get"), "=get", "=get&x", 1) + "x": "not valid",
-	} {
-		for _, kind := range []ittybit.TaskKind{"nsfw", "ingest"} {
-			task, err := done(t, client, ittybit.TaskCreateParams{Kind: kind, URL: address})
-			var failed *ittybit.TaskFailedError
-			require.ErrorAs(t, err, &failed)
-			assert.Contains(t, task.Error.Message, words)
-			assert.Nil(t, task.Output)
-		}
+	for _, kind := range []ittybit.TaskKind{"nsfw", "ingest"} {
+		task, err := done(t, client, ittybit.TaskCreateParams{Kind: kind, URL: srv.StorageURL + "/nothing.mp4"})
+		var failed *ittybit.TaskFailedError
+		require.ErrorAs(t, err, &failed)
+		assert.Contains(t, task.Error.Message, "Not found: /nothing.mp4")
+		assert.Nil(t, task.Output)
 	}
 }
 

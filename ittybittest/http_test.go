@@ -132,28 +132,18 @@ func TestRoutes(t *testing.T) {
 
 func TestContentType(t *testing.T) {
 	a := open(t)
-	for contentType, ok := range map[string]bool{
-		"application/json":                  true,
-		"application/json; charset=utf-8":   true,
-		"Application/JSON;charset=UTF-8":    true,
-		"application/json; charset=latin1":  false,
-		"text/plain; charset=utf-16":        false,
-		"application/x-www-form-urlencoded": true, // curl's own
-		"text/plain;charset=UTF-8":          true, // that of fetch
-		"text/plain":                        true,
-		"not a type":                        true,
-		"":                                  true,
+	for _, contentType := range []string{
+		"application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8", "application/json; charset=latin1",
+		"application/x-www-form-urlencoded", // curl's own
+		"text/plain;charset=UTF-8",          // that of fetch
+		"text/plain", "not a type", "",
 	} {
 		req := a.request("POST", "/media", "{}")
 		req.Header.Set("Content-Type", contentType)
 		if contentType == "" {
 			req.Header.Del("Content-Type")
 		}
-		if got := a.do(req); ok {
-			assert.Equal(t, http.StatusCreated, got.status, contentType)
-		} else {
-			got.refused(t, http.StatusUnsupportedMediaType, "UTF-8")
-		}
+		assert.Equal(t, http.StatusCreated, a.do(req).status, contentType)
 	}
 }
 

@@ -147,10 +147,9 @@ func (s *Server) newWorld() *world {
 	w.engine = engine.New(engine.Config{
 		Life: w.life, StorageURL: s.StorageURL, NewID: newID,
 		TaskDuration: s.config.taskDuration, ProgressWebhooks: s.config.progressWebhooks, Endpoint: s.config.endpoint,
-		Deliver:     func(url string, body []byte) { w.sender.send(url, body, "") },
-		PlainHTTP:   s.mayDeliverTo,
-		CheckSigned: func(u *url.URL) error { return api.CheckSigned(s.APIKey, u, "get") },
-		Changed:     func(task engine.Task) { s.feed.add("task", task) },
+		Deliver:   func(url string, body []byte) { w.sender.send(url, body, "") },
+		PlainHTTP: s.mayDeliverTo,
+		Changed:   func(task engine.Task) { s.feed.add("task", task) },
 	})
 	w.api = api.New(api.Config{
 		Engine: w.engine, Blobs: w.blobs, Key: s.APIKey,

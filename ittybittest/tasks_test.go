@@ -254,11 +254,9 @@ func TestListTasks_filters(t *testing.T) {
 		assert.Equal(t, []any{failed}, ids("?status=failed"))
 		assert.Equal(t, []any{first}, ids("?status=completed&kind=nsfw"))
 		assert.Empty(t, ids("?status=completed&kind=speech"))
-		for _, kind := range []string{"video", "workflow", "http"} {
-			assert.Equal(t, "[]", a.send("GET", "/tasks?kind="+kind, "").raw, kind)
+		for _, query := range []string{"kind=video", "kind=workflow", "kind=http", "kind=nfsw", "status=waiting", "status=done"} {
+			assert.Equal(t, "[]", a.send("GET", "/tasks?"+query, "").raw, query)
 		}
-		a.send("GET", "/tasks?status=done", "").refused(t, 400, "status must be one of")
-		a.send("GET", "/tasks?kind=nfsw", "").refused(t, 400, "not known")
 	})
 }
 

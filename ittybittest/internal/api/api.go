@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -178,15 +177,4 @@ func (a *API) authenticate(r *http.Request) error {
 
 func unauthorized(message string) error {
 	return &refusal.Error{Status: http.StatusUnauthorized, Message: message, Header: http.Header{"Www-Authenticate": {"Bearer"}}}
-}
-
-// checkCharset refuses what is not UTF-8. Ittybit only recommends a Content-Type, and its own
-// samples leave it out.
-func checkCharset(r *http.Request) error {
-	given := r.Header.Get("Content-Type")
-	_, params, err := mime.ParseMediaType(given)
-	if charset := strings.ToLower(params["charset"]); err == nil && charset != "" && charset != "utf-8" {
-		return refusal.New(http.StatusUnsupportedMediaType, "The body must be JSON in UTF-8, not %q.", given)
-	}
-	return nil
 }

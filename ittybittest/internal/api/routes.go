@@ -64,7 +64,6 @@ func (a *API) respond(r *http.Request, h handler) *response {
 	body := fields.Object{}
 	raw, err := io.ReadAll(r.Body)
 	if r.Method == http.MethodPost || r.Method == http.MethodPatch {
-		err = checkCharset(r)
 		if err == nil && len(bytes.TrimSpace(raw)) > 0 { // all fields of several requests are optional
 			if body, err = fields.Parse(raw); err != nil {
 				err = refusal.Invalid("The request body %s.", err)
@@ -105,9 +104,6 @@ func (a *API) once(key string, digest [sha256.Size]byte, handle func() (*respons
 	defer a.Engine.Unlock()
 	if key == "" {
 		return handle()
-	}
-	if len(key) > 255 {
-		return nil, refusal.Invalid("Idempotency-Key must not be longer than 255 bytes.")
 	}
 	for len(a.keys) > 0 && time.Since(a.replies[a.keys[0]].since) >= 24*time.Hour {
 		delete(a.replies, a.keys[0])
@@ -170,20 +166,17 @@ func (a *API) createFile(body fields.Object) (any, error) {
 }
 
 // list answers with one page of the items, and links to others.
-func (a *API) list(limit int64, items func(engine.Window) ([]any, int64, error)) handler {
+func (a *API) list(limit int64, items func(engine.Window) ([]any, int64)) handler {
 	return func(r *http.Request, _ fields.Object) (any, error) { return a.page(r, limit, items) }
 }
 
-func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]any, int64, error)) (any, error) {
+func (a *API) page(r *http.Request, limit int64, items func(engine.Window) ([]any, int64)) (any, error) {
 	query := r.URL.Query()
 	w := engine.Window{Page: 1, Limit: limit, Status: query.Get("status"), Kind: query.Get("kind")}
 	if err := cmp.Or(Positive(query, "page", &w.Page, 0), Positive(query, "limit", &w.Limit, 100)); err != nil {
 		return nil, err
 	}
-	shown, total, err := items(w)
-	if err != nil {
-		return nil, err
-	}
+	shown, total := items(w)
 	resp, last := reply(http.StatusOK, shown), w.Last(total)
 	var links []string
 	link := func(rel string, page int64) {

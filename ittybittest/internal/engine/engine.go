@@ -31,8 +31,6 @@ type Config struct {
 	Deliver func(url string, body []byte)
 	// PlainHTTP reports whether a webhook may go to this host by plain http.
 	PlainHTTP func(host string) bool
-	// CheckSigned checks the signature of an address of the storage that is to be read.
-	CheckSigned func(*url.URL) error
 	// Changed is given each task as it is after a change.
 	Changed func(Task)
 }

@@ -93,8 +93,7 @@ func TestEngine_runsATaskAndItsNextSteps(t *testing.T) {
 		time.Sleep(time.Hour)
 		assert.Equal(t, []string{"https://a.test/end", "https://a.test/next"}, posted.all())
 		locked(e, func() {
-			tasks, total, err := e.ListTasks(Window{Page: 1, Limit: 10, Status: "completed"})
-			require.NoError(t, err)
+			tasks, total := e.ListTasks(Window{Page: 1, Limit: 10, Status: "completed"})
 			assert.EqualValues(t, 2, total)
 			assert.Equal(t, []string{"nsfw", "image"}, []string{tasks[0].(Task).Kind, tasks[1].(Task).Kind})
 		})
@@ -140,8 +139,7 @@ func TestList_pages(t *testing.T) {
 		defer e.Unlock()
 		require.NoError(t, e.Media.Delete("med_4"))
 		for page, want := range map[int64][]string{1: {"med_5", "med_3", "med_2"}, 2: {"med_1"}, 3: {}, 1 << 62: {}} {
-			shown, total, err := e.Media.List(Window{Page: page, Limit: 3})
-			require.NoError(t, err)
+			shown, total := e.Media.List(Window{Page: page, Limit: 3})
 			got := []string{}
 			for _, m := range shown {
 				got = append(got, m.(Media).ID)

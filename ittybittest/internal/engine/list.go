@@ -49,9 +49,8 @@ func Update[T any](l *List[*T], set func(*T, fields.Object) error) func(string, 
 }
 
 // List gives a page of the objects, the newest first, and how many there are.
-func (l *List[T]) List(w Window) (shown []any, total int64, err error) {
-	shown, total = l.page(w, func(T) bool { return true })
-	return shown, total, nil
+func (l *List[T]) List(w Window) (shown []any, total int64) {
+	return l.page(w, func(T) bool { return true })
 }
 
 // Delete removes an object.

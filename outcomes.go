@@ -43,58 +43,49 @@ const (
 	OutcomeAborted            Outcome = "aborted"             // 500: the handler ended its goroutine
 )
 
-// about gives what goes with an outcome: the status of the response, the level of the log line, and
-// what to do, where something can be done. What is well is Info, what a stranger can cause at will
-// or what goes away by itself is Warn, what needs somebody is Error.
+// responses says what goes with each outcome but handled: the status of the response, the level of
+// the log line, and what to do, where something can be done. What is well is Info, what a stranger
+// can cause at will or what goes away by itself is Warn, what needs somebody is Error.
+var responses = [...]struct {
+	outcome Outcome
+	status  int
+	level   slog.Level
+	hint    string
+}{
+	{OutcomeIgnored, http.StatusOK, slog.LevelInfo, ""},
+	{OutcomeDuplicate, http.StatusOK, slog.LevelInfo, ""},
+	{OutcomeDiscarded, http.StatusOK, slog.LevelError, ""},
+	{OutcomeMethodNotAllowed, http.StatusMethodNotAllowed, slog.LevelWarn, ""},
+	{OutcomeBodyTooLarge, http.StatusRequestEntityTooLarge, slog.LevelWarn, "WithMaxBodyBytes sets the limit; one of a middleware or framework counts too"},
+	{OutcomeBodyTimeout, http.StatusRequestTimeout, slog.LevelWarn, "WithReadTimeout sets the limit; a shorter one of the server counts too"},
+	{OutcomeBodyUnreadable, http.StatusBadRequest, slog.LevelWarn, ""},
+	{OutcomeOverBudget, http.StatusServiceUnavailable, slog.LevelWarn, "Ittybit delivers it again; WithMaxBufferedBytes sets the limit"},
+	{OutcomeSignatureMissing, http.StatusUnauthorized, slog.LevelWarn, ""}, // see signatureHint, also for the next two
+	{OutcomeSignatureMalformed, http.StatusUnauthorized, slog.LevelWarn, ""},
+	{OutcomeSignatureMismatch, http.StatusUnauthorized, slog.LevelWarn, ""},
+	{OutcomeSignatureExpired, http.StatusUnauthorized, slog.LevelError, ""},
+	{OutcomeNoSecrets, http.StatusServiceUnavailable, slog.LevelWarn, "Ittybit delivers it again; the function of WithSecretsFunc has given no usable secret yet"},
+	{OutcomeMalformedEvent, http.StatusBadRequest, slog.LevelError, ""},
+	{OutcomeUnroutableEvent, http.StatusInternalServerError, slog.LevelError,
+		"Ittybit delivers it again; a newer version of this module may know its form, and the payload is logged at level Debug"},
+	{OutcomeFailed, http.StatusInternalServerError, slog.LevelError, "Ittybit delivers it again; return ittybit.Discard(err) for what can never be handled"},
+	{OutcomePanicked, http.StatusInternalServerError, slog.LevelError, "Ittybit delivers it again; the stack shows where it panicked"},
+	{OutcomeRetryLater, http.StatusServiceUnavailable, slog.LevelWarn, ""},
+	{OutcomeTimedOut, http.StatusServiceUnavailable, slog.LevelWarn, "Ittybit delivers it again; hand work that takes longer than WithProcessingTimeout to a queue"},
+	{OutcomeOverloaded, http.StatusServiceUnavailable, slog.LevelWarn, "Ittybit delivers it again; WithMaxInFlight sets the limit"},
+	{OutcomeAborted, http.StatusInternalServerError, slog.LevelError, "Ittybit delivers it again; the handler called runtime.Goexit, as FailNow of package testing does"},
+}
+
 func (o Outcome) about() (status int, level slog.Level, hint string) {
-	switch o {
-	case OutcomeHandled, OutcomeIgnored, OutcomeDuplicate:
+	if o == OutcomeHandled { // the common one is not looked up
 		return http.StatusOK, slog.LevelInfo, ""
-	case OutcomeDiscarded:
-		return http.StatusOK, slog.LevelError, ""
-	case OutcomeMethodNotAllowed:
-		return http.StatusMethodNotAllowed, slog.LevelWarn, ""
-	case OutcomeBodyTooLarge:
-		return http.StatusRequestEntityTooLarge, slog.LevelWarn,
-			"WithMaxBodyBytes sets the limit; one of a middleware or framework counts too"
-	case OutcomeBodyTimeout:
-		return http.StatusRequestTimeout, slog.LevelWarn,
-			"WithReadTimeout sets the limit; a shorter one of the server counts too"
-	case OutcomeBodyUnreadable:
-		return http.StatusBadRequest, slog.LevelWarn, ""
-	case OutcomeOverBudget:
-		return http.StatusServiceUnavailable, slog.LevelWarn,
-			"Ittybit delivers it again; WithMaxBufferedBytes sets the limit"
-	case OutcomeSignatureMissing, OutcomeSignatureMalformed, OutcomeSignatureMismatch: // see signatureHint
-		return http.StatusUnauthorized, slog.LevelWarn, ""
-	case OutcomeSignatureExpired:
-		return http.StatusUnauthorized, slog.LevelError, ""
-	case OutcomeNoSecrets:
-		return http.StatusServiceUnavailable, slog.LevelWarn,
-			"Ittybit delivers it again; the function of WithSecretsFunc has given no usable secret yet"
-	case OutcomeMalformedEvent:
-		return http.StatusBadRequest, slog.LevelError, ""
-	case OutcomeUnroutableEvent:
-		return http.StatusInternalServerError, slog.LevelError,
-			"Ittybit delivers it again; a newer version of this module may know its form, and the payload is logged at level Debug"
-	case OutcomeFailed:
-		return http.StatusInternalServerError, slog.LevelError,
-			"Ittybit delivers it again; return ittybit.Discard(err) for what can never be handled"
-	case OutcomePanicked:
-		return http.StatusInternalServerError, slog.LevelError,
-			"Ittybit delivers it again; the stack shows where it panicked"
-	case OutcomeRetryLater:
-		return http.StatusServiceUnavailable, slog.LevelWarn, ""
-	case OutcomeTimedOut:
-		return http.StatusServiceUnavailable, slog.LevelWarn,
-			"Ittybit delivers it again; hand work that takes longer than WithProcessingTimeout to a queue"
-	case OutcomeOverloaded:
-		return http.StatusServiceUnavailable, slog.LevelWarn,
-			"Ittybit delivers it again; WithMaxInFlight sets the limit"
-	default: // OutcomeAborted
-		return http.StatusInternalServerError, slog.LevelError,
-			"Ittybit delivers it again; the handler called runtime.Goexit, as FailNow of package testing does"
 	}
+	for _, row := range responses {
+		if row.outcome == o {
+			return row.status, row.level, row.hint
+		}
+	}
+	return http.StatusInternalServerError, slog.LevelError, ""
 }
 
 // OutcomeOf says what the error of an [EventHandler] means to whoever called it:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -130,7 +131,7 @@ func outcomeOf(err error, steps *int) (Outcome, time.Duration) {
 		worst, longest := OutcomeHandled, time.Duration(0)
 		for _, inner := range e.Unwrap() {
 			outcome, after := outcomeOf(inner, steps)
-			if severity(outcome) > severity(worst) {
+			if slices.Index(bySeverity, outcome) > slices.Index(bySeverity, worst) {
 				worst = outcome
 			}
 			longest = max(longest, after)
@@ -145,24 +146,11 @@ func outcomeOf(err error, steps *int) (Outcome, time.Duration) {
 	return OutcomeFailed, 0
 }
 
-// severity ranks what OutcomeOf gives.
-func severity(outcome Outcome) int {
-	switch outcome {
-	case OutcomeHandled:
-		return 0
-	case OutcomeDuplicate:
-		return 1
-	case OutcomeDiscarded:
-		return 2
-	case OutcomeRetryLater:
-		return 4
-	default:
-		return 3
-	}
-}
+// bySeverity are the outcomes that OutcomeOf gives, the worst last.
+var bySeverity = []Outcome{OutcomeHandled, OutcomeDuplicate, OutcomeDiscarded, OutcomeFailed, OutcomeRetryLater}
 
 // isFinal reports whether an event with this outcome must not come again.
-func isFinal(outcome Outcome) bool { return severity(outcome) < severity(OutcomeFailed) }
+func isFinal(outcome Outcome) bool { return slices.Contains(bySeverity[:3], outcome) }
 
 // eventRun is one call of an EventHandler, and what became of it.
 type eventRun struct {

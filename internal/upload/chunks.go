@@ -19,7 +19,7 @@ func (s *session) sendChunks(ctx context.Context) error {
 	final := s.tracker.count() - 1
 	var before, rest []int
 	for i := range final {
-		if s.tracker.before[i] {
+		if _, confirmed := s.tracker.sum(i); confirmed {
 			before = append(before, i)
 		} else {
 			rest = append(rest, i)
@@ -31,12 +31,13 @@ func (s *session) sendChunks(ctx context.Context) error {
 	}
 	// The first one that is still to be sent goes alone too, so that an upload that is
 	// refused is refused once.
-	if first := s.tracker.firstUnconfirmed(); first < final {
-		if err := s.send(ctx, first, true); err != nil {
+	if len(rest) > 0 {
+		if err := s.send(ctx, rest[0], true); err != nil {
 			return err
 		}
+		rest = rest[1:]
 	}
-	if err := s.inParallel(ctx, rest, s.sendOnce); err != nil {
+	if err := s.inParallel(ctx, rest, func(ctx context.Context, i int) error { return s.send(ctx, i, false) }); err != nil {
 		return err
 	}
 	return s.send(ctx, final, final == 0)
@@ -78,14 +79,6 @@ func (s *session) compare(ctx context.Context, i int) error {
 	start, length := s.tracker.bounds(i)
 	sum, _ := s.tracker.sum(i)
 	return compare(ctx, s.source.section(start, length), sum)
-}
-
-// sendOnce sends chunk i unless that has been done.
-func (s *session) sendOnce(ctx context.Context, i int) error {
-	if _, confirmed := s.tracker.sum(i); confirmed {
-		return nil
-	}
-	return s.send(ctx, i, false)
 }
 
 // send sends chunk i of a source that can be read anywhere.

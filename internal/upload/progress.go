@@ -34,7 +34,6 @@ type tracker struct {
 
 	mu           sync.Mutex
 	chunks       []byte // chunkStateBytes each
-	before       []bool // confirmed before this upload began
 	progress     Progress
 	retries      int  // since a chunk was confirmed
 	hasConfirmed bool // one of this upload, not of an earlier one
@@ -51,13 +50,9 @@ func newTracker(publicURL string, size int64, p Request) (*tracker, error) {
 			return nil, &InputError{Param: "ChunkSize", Reason: fmt.Sprintf("makes more than %d chunks", maxChunks)}
 		}
 		t.chunks = make([]byte, t.count()*chunkStateBytes)
-		t.before = make([]bool, t.count())
 		return t, nil
 	}
-	if err := t.resume(p.Resume); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return t, t.resume(p.Resume)
 }
 
 // resume takes up what a token says.
@@ -78,16 +73,15 @@ func (t *tracker) resume(token string) error {
 	if err != nil || len(chunks) != t.count()*chunkStateBytes {
 		return refuse("is damaged")
 	}
-	t.chunks, t.before = chunks, make([]bool, t.count())
-	for i := range t.before {
+	t.chunks = chunks
+	for i := range t.count() {
 		if _, confirmed := t.sum(i); confirmed {
-			t.before[i] = true
 			_, length := t.bounds(i)
 			t.progress.Sent += length
 			t.progress.Confirmed += length
 		}
 	}
-	if t.before[t.count()-1] {
+	if _, confirmed := t.sum(t.count() - 1); confirmed {
 		return refuse("is damaged") // an upload whose last chunk was confirmed needs no token
 	}
 	return nil
@@ -189,9 +183,6 @@ func (t *tracker) token() string {
 func (t *tracker) encode() string {
 	state := t.state
 	state.Chunks = base64.StdEncoding.EncodeToString(t.chunks)
-	data, err := json.Marshal(state)
-	if err != nil {
-		return "" // numbers and text can always be marshalled
-	}
+	data, _ := json.Marshal(state) // numbers and text can always be marshalled
 	return string(data)
 }

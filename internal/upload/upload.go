@@ -64,22 +64,23 @@ type Result struct {
 }
 
 type session struct {
-	pipeline *pipeline.Pipeline
-	request  Request
-	source   *source
-	tracker  *tracker
-	result   Result
-	size     int64 // of the file that the response describes
+	pipeline  *pipeline.Pipeline
+	request   Request
+	publicURL string
+	source    *source
+	tracker   *tracker
+	result    Result
+	size      int64 // of the file that the response describes
 }
 
 // Do makes an upload. An InputError comes before anything was sent.
 func Do(ctx context.Context, p *pipeline.Pipeline, r Request) (Result, error) {
-	s := &session{pipeline: p, request: r}
+	s := &session{pipeline: p, request: r, publicURL: PublicURL(r.Target)}
 	var err error
 	if s.source, err = newSource(r.Body, r.Size); err != nil {
 		return Result{}, err
 	}
-	if s.tracker, err = newTracker(s.publicURL(), s.source.size, r); err != nil {
+	if s.tracker, err = newTracker(s.publicURL, s.source.size, r); err != nil {
 		return Result{}, err
 	}
 	if s.source.at == nil || s.source.size > r.Threshold || r.Resume != "" {
@@ -91,10 +92,7 @@ func Do(ctx context.Context, p *pipeline.Pipeline, r Request) (Result, error) {
 	return s.result, err
 }
 
-// publicURL is where the file will be, without a signature.
-func (s *session) publicURL() string { return PublicURL(s.request.Target) }
-
-// PublicURL is a target without its signature.
+// PublicURL is where the file of a target will be, without a signature.
 func PublicURL(target *url.URL) string {
 	plain := *target
 	plain.RawQuery = ""
@@ -138,11 +136,11 @@ func (s *session) put(ctx context.Context, part part) error {
 		return s.explain(err, part)
 	case !complete:
 		s.dropResult(part)
-		return fmt.Errorf("ittybit: PUT %s: the response %d came before the body was sent in full", s.publicURL(), resp.StatusCode)
+		return fmt.Errorf("ittybit: PUT %s: the response %d came before the body was sent in full", s.publicURL, resp.StatusCode)
 	case part.finishes && part.chunk && resp.StatusCode == http.StatusAccepted:
-		return fmt.Errorf("%w: PUT %s: the response to the last chunk was 202, as if others were missing", ErrIncomplete, s.publicURL())
+		return fmt.Errorf("%w: PUT %s: the response to the last chunk was 202, as if others were missing", ErrIncomplete, s.publicURL)
 	case part.finishes && s.size != 0 && s.size != s.source.size:
-		return fmt.Errorf("%w: PUT %s: the response says that the file has %d bytes, not %d", ErrIncomplete, s.publicURL(), s.size, s.source.size)
+		return fmt.Errorf("%w: PUT %s: the response says that the file has %d bytes, not %d", ErrIncomplete, s.publicURL, s.size, s.source.size)
 	case errors.Is(err, ErrUnconfirmed):
 		return err
 	case !part.finishes:
@@ -151,7 +149,7 @@ func (s *session) put(ctx context.Context, part part) error {
 	}
 	if changed := s.source.checkSize(); changed != nil {
 		s.dropResult(part)
-		return fmt.Errorf("%w: delete %s, or upload it again", changed, s.publicURL())
+		return fmt.Errorf("%w: delete %s, or upload it again", changed, s.publicURL)
 	}
 	s.tracker.finish()
 	return err

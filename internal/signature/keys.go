@@ -112,10 +112,7 @@ type macState struct {
 
 // match reports whether any signature in h is the MAC of the signed content.
 func (p *macPool) match(content Content, body []byte, h *Header) bool {
-	state, ok := p.pool.Get().(*macState)
-	if !ok {
-		return false // cannot happen: New makes nothing else
-	}
+	state := p.pool.Get().(*macState) //nolint:forcetypeassert,errcheck // New makes nothing else
 	defer p.pool.Put(state)
 	state.mac.Reset()
 	switch {

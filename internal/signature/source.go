@@ -36,7 +36,7 @@ type Source struct {
 	fetch func(context.Context) ([][]byte, error) // also checks
 	fail  func(error)                             // is given why the last good ones stay in use
 
-	current atomic.Pointer[fetched] // nil until the first call has ended
+	current atomic.Pointer[fetched] // never nil
 	mu      sync.Mutex
 	started time.Time // of the last call
 	call    *call     // nil: none is in flight
@@ -59,57 +59,52 @@ type call struct {
 // NewSource makes a Source that has not asked yet. fail is called for each call that gave
 // nothing usable, and for one that is slow.
 func NewSource(fetch func(context.Context) ([][]byte, error), fail func(error)) *Source {
-	return &Source{fetch: fetch, fail: fail}
+	s := &Source{fetch: fetch, fail: fail}
+	s.current.Store(new(fetched))
+	return s
 }
 
 // Keys gives the keys, not older than refreshInterval unless no newer ones could be had. An
 // error matches [ErrNoSecrets]: no call has given any yet.
 func (s *Source) Keys(ctx context.Context) (*Keys, error) {
 	now := s.current.Load()
-	if now != nil && now.keys != nil && time.Now().Before(now.due) {
-		return now.keys, nil
-	}
-	if now == nil || now.keys == nil {
+	switch {
+	case now.keys == nil:
 		s.wait(ctx, s.begin(ctx, mismatchInterval, true))
-	} else {
+	case time.Now().Before(now.due):
+		return now.keys, nil
+	default:
 		s.wait(ctx, s.begin(ctx, refreshInterval, false))
 	}
-	switch now := s.current.Load(); {
-	case now == nil:
-		return nil, ErrNoSecrets
-	case now.keys == nil:
-		return nil, fmt.Errorf("%w: %w", ErrNoSecrets, errtext.Bare(now.err))
-	default:
+	now = s.current.Load()
+	switch {
+	case now.keys != nil:
 		return now.keys, nil
+	case now.err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNoSecrets, errtext.Bare(now.err))
+	default: // the first call has not ended
+		return nil, ErrNoSecrets
 	}
 }
 
 // Renew gives keys that are newer than tried, which a signature did not match, or nil. It asks
 // for them unless that was done within mismatchInterval.
 func (s *Source) Renew(ctx context.Context, tried *Keys) *Keys {
-	if now := s.current.Load(); now == nil || now.keys == tried {
+	if s.Latest() == tried {
 		s.wait(ctx, s.begin(ctx, mismatchInterval, true))
 	}
-	if now := s.current.Load(); now != nil && now.keys != tried {
-		return now.keys
+	if now := s.Latest(); now != tried {
+		return now
 	}
 	return nil
 }
 
 // Latest gives the keys as they are, nil if there are none, and asks nobody.
-func (s *Source) Latest() *Keys {
-	if now := s.current.Load(); now != nil {
-		return now.keys
-	}
-	return nil
-}
+func (s *Source) Latest() *Keys { return s.current.Load().keys }
 
 // Texts returns what must not appear in a log: the secrets in use, and those before them.
 func (s *Source) Texts() []string {
 	now := s.current.Load()
-	if now == nil {
-		return nil
-	}
 	return append(slices.Clone(now.keys.Texts()), now.previous.Texts()...)
 }
 
@@ -157,10 +152,8 @@ func (s *Source) run(ctx context.Context, c *call) {
 func (s *Source) keep(secrets [][]byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := fetched{due: s.started.Add(refreshInterval), err: err}
-	if now := s.current.Load(); now != nil {
-		next.keys, next.previous = now.keys, now.previous
-	}
+	now := s.current.Load()
+	next := fetched{keys: now.keys, previous: now.previous, due: s.started.Add(refreshInterval), err: err}
 	if err == nil && !slices.EqualFunc(secrets, next.keys.Secrets(), slices.Equal) {
 		next.keys, next.previous = NewKeys(secrets), next.keys
 	}

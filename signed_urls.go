@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -197,21 +198,17 @@ func SignURL(apiKey string, params SignURLParams) (*SignedURL, error) {
 
 // checkSignedPath takes the paths that look the same escaped and not.
 func checkSignedPath(text string) error {
-	for segment := range strings.SplitSeq(text, "/") {
-		switch {
-		case segment == "":
-			return &ParamError{Param: "Path", Reason: "must be folders and a filename, with single slashes between them and none at either end"}
-		case segment == "." || segment == "..":
-			return &ParamError{Param: "Path", Reason: "must not have . or .. in it"}
-		case strings.ContainsFunc(segment, func(r rune) bool { return !isPlainInPath(r) }):
-			return &ParamError{Param: "Path", Reason: "has characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
-		}
+	switch {
+	case strings.ContainsFunc(text, func(r rune) bool { return !isPlainInPath(r) }):
+		return &ParamError{Param: "Path", Reason: "has characters that would be escaped in a URL, for which the signature is not documented; use SignedURLs.Create"}
+	case !fs.ValidPath(text) || text == ".":
+		return &ParamError{Param: "Path", Reason: "must be folders and a filename, with single slashes between them, none at either end, and neither . nor .. in it"}
 	}
 	return nil
 }
 
 func isPlainInPath(r rune) bool {
-	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~!$'()*,:@+", r)
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._~!$'()*,:@+/", r)
 }
 
 // parseDomain reads a project's delivery domain, with or without its scheme.

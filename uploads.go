@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -302,16 +303,13 @@ func uploadTarget(p UploadParams, insecure insecureHosts) (*url.URL, error) {
 	if p.Filename == "" || strings.Contains(p.Filename, "/") {
 		return nil, &ParamError{Param: "Filename", Reason: "is required, and has no slash: Folder is for that"}
 	}
-	path := p.Filename
+	target.Path = "/" + p.Filename
 	if folder := strings.Trim(p.Folder, "/"); folder != "" {
-		path = folder + "/" + path
+		target.Path = "/" + folder + target.Path
 	}
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "" || segment == "." || segment == ".." || strings.ContainsFunc(segment, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, &ParamError{Param: "Folder and Filename", Reason: "must not have an empty segment, . or .., or control characters"}
-		}
+	if path.Clean(target.Path) != target.Path || strings.ContainsFunc(target.Path, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return nil, &ParamError{Param: "Folder and Filename", Reason: "must not have an empty segment, . or .., or control characters"}
 	}
-	target.Path = "/" + path
 	return target, nil
 }
 

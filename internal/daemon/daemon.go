@@ -121,16 +121,23 @@ func (d *Daemon) Pause() error {
 	}
 	running := d.process
 	d.process = nil
-	if err := running.cmd.Process.Signal(d.StopSignal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := running.stop(d.StopSignal); err != nil {
 		return fmt.Errorf("stopping %s: %w", d.Name, err)
 	}
+	return nil
+}
+
+func (p *process) stop(signal os.Signal) error {
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
 	select {
-	case <-running.exited:
+	case <-p.exited:
 		return nil
 	case <-time.After(stopTimeout):
-		_ = running.cmd.Process.Kill()
-		<-running.exited
-		return fmt.Errorf("%s did not stop, and was killed", d.Name)
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+		return errors.New("it did not stop, and was killed")
 	}
 }
 
@@ -161,13 +168,7 @@ func (d *Daemon) Resume(ctx context.Context) error {
 		close(running.exited)
 	}()
 	if err := d.waitUntilReady(ctx, running); err != nil {
-		_ = cmd.Process.Signal(d.StopSignal)
-		select {
-		case <-running.exited:
-		case <-time.After(stopTimeout):
-			_ = cmd.Process.Kill()
-			<-running.exited
-		}
+		_ = running.stop(d.StopSignal)        // it may have ended
 		text, _ := os.ReadFile(output.Name()) // to say more, where there is more
 		return fmt.Errorf("starting %s: %w: %s", d.Name, err, tail(text))
 	}

@@ -2,7 +2,7 @@
 # Software: next 16.4.6 (npm), on Node.js: a rewrite to another server, and a route handler, with and without a proxy.js (the
 #   former middleware.js) that does nothing but NextResponse.next().
 # Expected: a body of 12 MiB reaches the other server and the route whole; where there is a limit, the sender gets 413.
-# Seen: a rewrite passes on the first 10 MiB, and then the end. A chunked upload arrives as a request that is complete, and its
+# Seen: a rewrite passes on at most the first 10 MiB, and then the end. A chunked upload arrives as a complete request, and its
 #   200 goes back. With Content-Length the other server waits for the rest until the sender gives up. A route handler that
 #   proxy.js matches gets no more, either: arrayBuffer() succeeds, beside a Content-Length that is still the whole one. One
 #   that it doesn't match gets everything. A line in Next's log is all there is.

@@ -13,6 +13,7 @@ set -euo pipefail
 work=$(mktemp -d); server=
 trap '[[ -z $server ]] || kill "$server" 2>/dev/null; rm -rf "$work"' EXIT; cd "$work"
 export PATH=$PATH:/usr/sbin GOWORK=off
+command -v nginx >/dev/null || apt-get install -y -qq nginx >/dev/null 2>&1
 port=$((20000 + RANDOM % 4000)); app=$((port + 4000)); staging=$((port + 8000))
 cat >nginx.conf <<CONF
 daemon off; pid $work/pid; error_log stderr crit;

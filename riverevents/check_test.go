@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/riverevents"
 )
 
@@ -66,9 +66,9 @@ func completed(t testing.TB, n int) *ittybit.Event {
 // Through a pooler in transaction mode: refused, with the cure, by pgx's default; and each effect
 // once with the cure.
 func TestPooler(t *testing.T) {
-	direct := pgtest.Database(t)
+	direct := pgserver.Database(t)
 	q := openQueue(t, direct, "")
-	pooler := pgtest.Pooler(t, direct, 4)
+	pooler := pgserver.NewPooler(t, direct, 4)
 
 	broken := newClient(t, connect(t, pooler.URL(direct)), &river.Config{})
 	assert.ErrorContains(t, riverevents.Check(t.Context(), broken), cure)

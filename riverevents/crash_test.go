@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
@@ -38,7 +38,7 @@ func TestCrash_everyAcknowledgedEventHasOneEffectInSpiteOfSIGKILL(t *testing.T) 
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 
-	q := openQueue(t, pgtest.Database(t), "")
+	q := openQueue(t, pgserver.Database(t), "")
 	q.exec("CREATE TABLE elsewhere (key text NOT NULL)")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver that pgtest makes databases with
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver that pgserver makes databases with
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
@@ -24,7 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/riverevents"
 )
@@ -50,7 +50,7 @@ func newQueue(t testing.TB) *queue {
 	t.Helper()
 	server := os.Getenv(serverVariable)
 	if server == "" {
-		server = pgtest.Database(t) // which skips the test, or fails it
+		server = pgserver.Database(t) // which skips the test, or fails it
 	}
 	schema := fmt.Sprintf("test_%016x", rand.Uint64())
 	admin := connect(t, server)

@@ -8,19 +8,19 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 )
 
-// serverVariable is where pgtest looks for a server.
+// serverVariable is where pgserver looks for a server.
 const serverVariable = "ITTYBIT_TEST_POSTGRES"
 
 // TestMain is also the entry of the processes that the crash test starts and kills. Where no server
-// is given, it starts one for all tests; where none is installed, pgtest says so and skips.
+// is given, it starts one for all tests; where none is installed, pgserver says so and skips.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
 		os.Exit(play(role))
 	}
-	stop, err := pgtest.ServerForAll(context.Background())
+	stop, err := pgserver.ServerForAll(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "FAIL:", err)
 		os.Exit(1)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/riverevents"
 )
@@ -25,7 +25,7 @@ import (
 // A local Ittybit delivers events while PostgreSQL is stopped, as by a crash, and started again.
 func TestOutage_nothingIsAcknowledgedWithoutAJobAndEverythingIsHandledAfterIt(t *testing.T) {
 	const perPhase = 50
-	server := pgtest.Server(t)
+	server := pgserver.NewServer(t)
 	q := openQueue(t, server.URL(), "")
 	q.workWith(&river.Config{JobTimeout: crashRescueAfter, RescueStuckJobsAfter: crashRescueAfter}, ittybit.EventHandlerFunc(write))
 
@@ -98,7 +98,7 @@ func TestOutage_nothingIsAcknowledgedWithoutAJobAndEverythingIsHandledAfterIt(t 
 func TestOutage_noJobIsCompletedWhoseMarkIsLost(t *testing.T) {
 	t.Parallel() // it has a server of its own
 	const events, crashes = 200, 2
-	server := pgtest.Server(t)
+	server := pgserver.NewServer(t)
 	q := openQueue(t, server.URL(), "")
 	var called atomic.Int64
 	q.workWith(&river.Config{JobTimeout: crashRescueAfter, RescueStuckJobsAfter: crashRescueAfter},

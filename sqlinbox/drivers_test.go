@@ -5,7 +5,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
@@ -39,7 +39,7 @@ func TestRoundTrips(t *testing.T) {
 // Whichever call fails, and however: see also TestWithGroupCommit_whicheverCallOfTheDriverFails.
 func TestFaults(t *testing.T) {
 	t.Run("driver", func(t *testing.T) {
-		inboxtest.Failing(t, sqlinbox.Postgres, "pgx", pgtest.Database(t), inboxtest.Sampled)
+		inboxtest.Failing(t, sqlinbox.Postgres, "pgx", pgserver.Database(t), inboxtest.Sampled)
 	})
 	t.Run("wire", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "pgx", inboxtest.Sampled, inboxtest.Faults...) })
 	t.Run("wire to MariaDB", func(t *testing.T) { inboxtest.FailingOnTheWire(t, "mysql", inboxtest.Sampled, inboxtest.Faults...) })

@@ -18,14 +18,14 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
-func TestMain(m *testing.M) { inboxtest.Main(m, mariadbtest.ServerForAll) }
+func TestMain(m *testing.M) { inboxtest.Main(m, mariadbserver.ServerForAll) }
 
 const testSecret = "sk_test_sqlinbox"
 
@@ -53,8 +53,8 @@ const walParameters = "?_pragma=journal_mode(WAL)&_pragma=busy_timeout(3000)"
 func engines() map[string]func(t testing.TB) engine {
 	return map[string]func(t testing.TB) engine{
 		"SQLite":     func(t testing.TB) engine { return sqliteEngine(t, walParameters) },
-		"PostgreSQL": func(t testing.TB) engine { return engine{sqlinbox.Postgres, "pgx", pgtest.Database(t)} },
-		"MariaDB":    func(t testing.TB) engine { return engine{sqlinbox.MySQL, "mysql", mariadbtest.Database(t)} },
+		"PostgreSQL": func(t testing.TB) engine { return engine{sqlinbox.Postgres, "pgx", pgserver.Database(t)} },
+		"MariaDB":    func(t testing.TB) engine { return engine{sqlinbox.MySQL, "mysql", mariadbserver.Database(t)} },
 	}
 }
 
@@ -65,7 +65,7 @@ func ways() map[string]func(t testing.TB) engine {
 	all["SQLite with immediate transactions"] = func(t testing.TB) engine { return sqliteEngine(t, walParameters+"&_txlock=immediate") }
 	for _, mode := range []string{"simple_protocol", "exec"} { // what poolers like PgBouncer need
 		all["PostgreSQL, "+mode] = func(t testing.TB) engine {
-			return engine{sqlinbox.Postgres, "pgx", pgtest.Database(t) + "&default_query_exec_mode=" + mode}
+			return engine{sqlinbox.Postgres, "pgx", pgserver.Database(t) + "&default_query_exec_mode=" + mode}
 		}
 	}
 	return all

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
@@ -313,7 +313,7 @@ func TestMySQL_aStatementDoesNotWaitBeyondTheHandlersTime(t *testing.T) {
 }
 
 func TestMySQL_checksTheServer(t *testing.T) {
-	server := mariadbtest.Server(t, "--innodb-flush-log-at-trx-commit=2", "--log-bin=log", "--sync-binlog=0", "--read-only", "--max-allowed-packet=1M")
+	server := mariadbserver.NewServer(t, "--innodb-flush-log-at-trx-commit=2", "--log-bin=log", "--sync-binlog=0", "--read-only", "--max-allowed-packet=1M")
 	admin := engine{sqlinbox.MySQL, "mysql", server.DSN("")}.open(t)
 	_, err := admin.ExecContext(t.Context(), "CREATE DATABASE test")
 	require.NoError(t, err)

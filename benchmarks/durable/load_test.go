@@ -14,16 +14,16 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver that pgtest makes databases with
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver that pgserver makes databases with
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 )
 
 // TestMain starts one PostgreSQL for all benchmarks, where one is installed and none is given.
 func TestMain(m *testing.M) {
-	stop, err := pgtest.ServerForAll(context.Background())
+	stop, err := pgserver.ServerForAll(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "FAIL:", err)
 		os.Exit(1)
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // connect opens a pool of 16 connections to a database of the benchmark's own.
 func connect(b *testing.B) *pgxpool.Pool {
-	pool, err := pgxpool.New(b.Context(), pgtest.Database(b)+"&pool_max_conns=16")
+	pool, err := pgxpool.New(b.Context(), pgserver.Database(b)+"&pool_max_conns=16")
 	require.NoError(b, err)
 	b.Cleanup(pool.Close)
 	return pool

@@ -13,7 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
@@ -84,7 +84,7 @@ func (nobody) Unlock() {}
 
 // BenchmarkPostgreSQL goes through database/sql.
 func BenchmarkPostgreSQL(b *testing.B) {
-	db := open(b, "pgx", pgtest.Database(b))
+	db := open(b, "pgx", pgserver.Database(b))
 	db.SetMaxOpenConns(16)
 	compare(b, candidate{"transaction", transaction(db, nobody{})}, candidate{"sqlinbox", inbox(b, db, sqlinbox.Postgres)})
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 )
 
 const apiKey = "lambda_example_key_0123456789"
@@ -108,7 +108,7 @@ func (f *function) deliver(t *testing.T, body, signature string) int {
 }
 
 func TestFunction_keepsWhatWasFound(t *testing.T) {
-	databaseURL := pgtest.Database(t)
+	databaseURL := pgserver.Database(t)
 	environment := func(name string) string { return map[string]string{"DATABASE_URL": databaseURL}[name] }
 	require.NoError(t, run(t.Context(), []string{"migrate"}, environment))
 	require.NoError(t, run(t.Context(), []string{"migrate"}, environment), "a second time")
@@ -141,7 +141,7 @@ func TestFunction_keepsWhatWasFound(t *testing.T) {
 }
 
 func TestFunction_asksForARepeatWhereTheTablesAreMissing(t *testing.T) {
-	f := startFunction(t, pgtest.Database(t))
+	f := startFunction(t, pgserver.Database(t))
 	body := `{"id":"task_1","object":"task","kind":"nsfw","status":"completed","results":{"is_nsfw":true}}`
 	status := f.deliver(t, body, ittybit.SignWebhook(apiKey, time.Now(), []byte(body)))
 	assert.GreaterOrEqual(t, status, http.StatusInternalServerError)

@@ -16,14 +16,14 @@ import (
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/internal/daemon"
 	"github.com/ittybit/ittybit-go/internal/examplerun"
-	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
 // TestMain starts one server of each kind for all tests.
 func TestMain(m *testing.M) {
-	os.Exit(daemon.RunTests(m.Run, pgtest.ServerForAll, mariadbtest.ServerForAll))
+	os.Exit(daemon.RunTests(m.Run, pgserver.ServerForAll, mariadbserver.ServerForAll))
 }
 
 // kind is a kind of database that the program takes.
@@ -35,8 +35,8 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"PostgreSQL", pgtest.Database, "migrations/postgres/0001_moderation.sql", "moderation."},
-	{"MariaDB", mariadbtest.Database, "migrations/mysql/0001_moderation.sql", ""},
+	{"PostgreSQL", pgserver.Database, "migrations/postgres/0001_moderation.sql", "moderation."},
+	{"MariaDB", mariadbserver.Database, "migrations/mysql/0001_moderation.sql", ""},
 }
 
 // migrated is a database with the migration, and its address.
@@ -72,7 +72,7 @@ func TestModeration_keepsWhatWasFound(t *testing.T) {
 	// Each transaction gets whichever of two connections is free, as on Supabase's pooler.
 	t.Run("PostgreSQL through a pooler in transaction mode", func(t *testing.T) {
 		db, address := kinds[0].migrated(t)
-		kinds[0].keepsWhatWasFound(t, db, pgtest.Pooler(t, address, 2).URL(address), 20)
+		kinds[0].keepsWhatWasFound(t, db, pgserver.NewPooler(t, address, 2).URL(address), 20)
 	})
 }
 
@@ -166,8 +166,8 @@ func TestMigration_makesWhatTheInboxNeeds(t *testing.T) {
 func TestModeration_saysWhatIsMissing(t *testing.T) {
 	name := examplerun.Build(t)
 	for want, env := range map[string][]string{
-		"ittybit_inbox":   {"DATABASE_URL=" + pgtest.Database(t), "ITTYBIT_API_KEY=key", "WEBHOOK_URL=https://hooks.example.com"},
-		"ITTYBIT_API_KEY": {"DATABASE_URL=" + pgtest.Database(t)},
+		"ittybit_inbox":   {"DATABASE_URL=" + pgserver.Database(t), "ITTYBIT_API_KEY=key", "WEBHOOK_URL=https://hooks.example.com"},
+		"ITTYBIT_API_KEY": {"DATABASE_URL=" + pgserver.Database(t)},
 	} {
 		program := examplerun.Start(t, env, name, "-addr", "127.0.0.1:0")
 		require.Error(t, program.Wait())

@@ -7,18 +7,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver with which pgtest makes databases
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver with which pgserver makes databases
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/internal/examplerun"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )
 
 func TestRiver_handlesEachEventOnceInAnotherProcess(t *testing.T) {
-	databaseURL, name := pgtest.Database(t), examplerun.Build(t)
+	databaseURL, name := pgserver.Database(t), examplerun.Build(t)
 	env := []string{"DATABASE_URL=" + databaseURL, "ITTYBIT_API_KEY=secret", "ADDR=127.0.0.1:0"}
 	require.NoError(t, examplerun.Start(t, env, name, "migrate").Wait())
 	require.NoError(t, examplerun.Start(t, env, name, "migrate").Wait(), "it may be run again")
@@ -61,7 +61,7 @@ func TestRiver_saysWhatIsMissing(t *testing.T) {
 	name := examplerun.Build(t)
 	for want, program := range map[string]*examplerun.Program{
 		"usage":    examplerun.Start(t, nil, name),
-		"is empty": examplerun.Start(t, []string{"DATABASE_URL=" + pgtest.Database(t)}, name, "endpoint"),
+		"is empty": examplerun.Start(t, []string{"DATABASE_URL=" + pgserver.Database(t)}, name, "endpoint"),
 	} {
 		require.Error(t, program.Wait())
 		assert.Contains(t, program.Output(), want)

@@ -1,6 +1,10 @@
-// Package mariadbserver starts an installed MariaDB for tests and demonstrations: with data of its
-// own, on a free port of the loopback interface, where anyone on this machine may connect. Nothing
-// of it outlives [Server.Close].
+// Package mariadbserver starts an installed MariaDB for tests: with data of its own, on a free port
+// of the loopback interface, where anyone on this machine may connect. Nothing of it outlives
+// [Server.Close].
+//
+// A test that wants a database registers the driver: it imports github.com/go-sql-driver/mysql,
+// which the root module does not depend on. Where MariaDB is not installed, tests are skipped, or
+// fail if ITTYBIT_TEST_REQUIRE_MARIADB is set.
 package mariadbserver
 
 import (

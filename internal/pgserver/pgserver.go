@@ -1,6 +1,10 @@
-// Package pgserver starts an installed PostgreSQL for tests and demonstrations: with data of its
-// own, on a free port of the loopback interface, where anyone on this machine may connect. Nothing
-// of it outlives [Server.Close].
+// Package pgserver starts an installed PostgreSQL for tests: with data of its own, on a free port of
+// the loopback interface, where anyone on this machine may connect. Nothing of it outlives
+// [Server.Close].
+//
+// A test that wants a database registers the driver: it imports github.com/jackc/pgx/v5/stdlib,
+// which the root module does not depend on. Where PostgreSQL, or PgBouncer, is not installed, tests
+// are skipped, or fail if ITTYBIT_TEST_REQUIRE_POSTGRES is set.
 package pgserver
 
 import (

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go/internal/pgserver"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 )
 
 // reachable reports whether something listens at the server's address.
@@ -29,7 +28,7 @@ func reachable(t *testing.T, server *pgserver.Server) bool {
 }
 
 func TestServer_stopsAndStartsAtTheSameAddress(t *testing.T) {
-	server := pgtest.Server(t)
+	server := pgserver.NewServer(t)
 	address := server.URL()
 	assert.True(t, reachable(t, server))
 

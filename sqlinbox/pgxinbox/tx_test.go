@@ -12,14 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
 )
 
 func openPool(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), pgtest.Database(t))
+	pool, err := pgxpool.New(t.Context(), pgserver.Database(t))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	require.NoError(t, pgxinbox.New(pool).Migrate(t.Context()))

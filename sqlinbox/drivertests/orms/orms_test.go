@@ -25,13 +25,13 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/internal/daemon"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/inboxtest"
 )
 
 // Goroutines are not counted here: gorm 1.31.2 with PrepareStmt leaves one for each Open.
-func TestMain(m *testing.M) { os.Exit(daemon.RunTests(m.Run, pgtest.ServerForAll)) }
+func TestMain(m *testing.M) { os.Exit(daemon.RunTests(m.Run, pgserver.ServerForAll)) }
 
 // database is one that an application might have.
 type database struct {
@@ -42,7 +42,7 @@ type database struct {
 }
 
 var databases = []database{
-	{"PostgreSQL", sqlinbox.Postgres, "pgx", pgtest.Database},
+	{"PostgreSQL", sqlinbox.Postgres, "pgx", pgserver.Database},
 	{"SQLite", sqlinbox.SQLite, "sqlite", func(t testing.TB) string { return inboxtest.SQLiteSource(t, "sqlite", "wal") }},
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
@@ -28,10 +28,10 @@ type Server struct {
 
 // OnPostgres makes a database of PostgreSQL, by way of a PgBouncer where connections is not zero.
 func OnPostgres(t testing.TB, driver, parameters string, connections int) Server {
-	direct := pgtest.Database(t)
+	direct := pgserver.Database(t)
 	source := direct
 	if connections > 0 {
-		source = pgtest.Pooler(t, direct, connections).URL(direct)
+		source = pgserver.NewPooler(t, direct, connections).URL(direct)
 	}
 	return Server{Dialect: sqlinbox.Postgres, Driver: driver, Source: source + parameters, DB: openSQL(t, "pgx", direct)}
 }

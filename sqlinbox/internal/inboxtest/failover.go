@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
 )
@@ -21,8 +21,8 @@ import (
 // clients' URL names both. The driver is "pgx", or "pgxpool" for pgxinbox.
 func FailedOver(t *testing.T, driver string) {
 	events, _ := crashSize(t)
-	primary := pgtest.Server(t)
-	standby := pgtest.Standby(t, primary)
+	primary := pgserver.NewServer(t)
+	standby := pgserver.NewStandby(t, primary)
 	admin := openSQL(t, "pgx", primary.URL())
 	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"} {
 		_, err := admin.ExecContext(t.Context(), statement)

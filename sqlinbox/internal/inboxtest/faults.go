@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/pgxinbox"
 )
@@ -237,14 +237,14 @@ func Failing(t *testing.T, dialect sqlinbox.Dialect, driver, source string, exte
 // one of database/sql, or "pgxpool" for pgxinbox.
 func FailingOnTheWire(t *testing.T, driver string, extent Extent, faults ...Fault) {
 	if driver == "mysql" {
-		source := mariadbtest.Database(t)
+		source := mariadbserver.Database(t)
 		oneByOne(t, openSQL(t, driver, source), sqlinbox.MySQL, execMySQL, extent, faults, func(t *testing.T) (Inbox, *injector) {
 			wire, address := newMySQLWire(t, source)
 			return sqlinbox.New(openSQL(t, driver, address), sqlinbox.MySQL), &wire.injector
 		})
 		return
 	}
-	source := pgtest.Database(t)
+	source := pgserver.Database(t)
 	exec := ExecSQL
 	if driver == pgxPool {
 		exec = execPgx

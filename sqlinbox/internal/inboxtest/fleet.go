@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
@@ -86,13 +86,13 @@ type server interface {
 
 // PostgresStopped stops and starts PostgreSQL while events are delivered.
 func PostgresStopped(t *testing.T) {
-	server := pgtest.Server(t)
+	server := pgserver.NewServer(t)
 	serverStopped(t, server, sqlinbox.Postgres, openSQL(t, "pgx", server.URL()))
 }
 
 // MariaDBStopped kills MariaDB, and starts it again, while events are delivered.
 func MariaDBStopped(t *testing.T) {
-	server := mariadbtest.Server(t)
+	server := mariadbserver.NewServer(t)
 	_, err := openSQL(t, "mysql", server.DSN("")).ExecContext(t.Context(), "CREATE DATABASE test")
 	require.NoError(t, err)
 	serverStopped(t, server, sqlinbox.MySQL, openSQL(t, "mysql", server.DSN("test")))

@@ -21,7 +21,6 @@ import (
 
 	"github.com/ittybit/ittybit-go"
 	"github.com/ittybit/ittybit-go/internal/pgserver"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
 	"github.com/ittybit/ittybit-go/ittybittest"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 	"github.com/ittybit/ittybit-go/sqlinbox/internal/core"
@@ -127,7 +126,7 @@ func SQLiteSource(t testing.TB, driver, journalMode string) string {
 // are for the driver.
 func Postgres(driver, parameters string, connections int) func(t testing.TB) *Backend {
 	return func(t testing.TB) *Backend {
-		direct := pgtest.Database(t)
+		direct := pgserver.Database(t)
 		b := &Backend{Dialect: sqlinbox.Postgres, Exec: ExecSQL, DB: openSQL(t, "pgx", direct), EndUnnoticed: driver == "pgx"}
 		var address string
 		b.Pooler, b.Wire, address = route(t, direct, connections)
@@ -144,7 +143,7 @@ func Postgres(driver, parameters string, connections int) func(t testing.TB) *Ba
 // route leads to a database by way of a Wire and perhaps a pooler.
 func route(t testing.TB, address string, connections int) (pooler *pgserver.Pooler, wire *Wire, by string) {
 	if connections > 0 {
-		pooler = pgtest.Pooler(t, address, connections)
+		pooler = pgserver.NewPooler(t, address, connections)
 		address = pooler.URL(address)
 	}
 	wire, by = NewWire(t, address)
@@ -161,7 +160,7 @@ func openSQL(t testing.TB, driver, source string) *sql.DB {
 // Pgx opens a database of PostgreSQL through pgxinbox, as [Postgres] does.
 func Pgx(parameters string, connections int) func(t testing.TB) *Backend {
 	return func(t testing.TB) *Backend {
-		direct := pgtest.Database(t)
+		direct := pgserver.Database(t)
 		pooler, wire, address := route(t, direct, connections)
 		pool := openPool(t, address+parameters)
 		b := &Backend{

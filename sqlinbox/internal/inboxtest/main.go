@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/daemon"
-	"github.com/ittybit/ittybit-go/internal/pgserver/pgtest"
+	"github.com/ittybit/ittybit-go/internal/pgserver"
 )
 
 // Main is for TestMain: it runs the tests, or the receiver that one of them has started. It fails
@@ -24,7 +24,7 @@ func Main(m *testing.M, servers ...func(context.Context) (stop func() error, err
 		return
 	}
 	before := runtime.NumGoroutine()
-	code := daemon.RunTests(m.Run, append(servers, pgtest.ServerForAll)...)
+	code := daemon.RunTests(m.Run, append(servers, pgserver.ServerForAll)...)
 	os.Exit(max(code, leftBehind(before)))
 }
 

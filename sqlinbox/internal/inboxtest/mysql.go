@@ -8,7 +8,7 @@ import (
 
 	_ "github.com/go-sql-driver/mysql" // the driver "mysql"
 
-	"github.com/ittybit/ittybit-go/internal/mariadbserver/mariadbtest"
+	"github.com/ittybit/ittybit-go/internal/mariadbserver"
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
@@ -16,7 +16,7 @@ import (
 // their question mark.
 func MariaDB(parameters string) func(t testing.TB) *Backend {
 	return func(t testing.TB) *Backend {
-		direct := mariadbtest.Database(t)
+		direct := mariadbserver.Database(t)
 		b := &Backend{Dialect: sqlinbox.MySQL, Exec: execMySQL, DB: openSQL(t, "mysql", direct)}
 		var address string
 		b.Wire, address = newMySQLWire(t, direct)
@@ -34,7 +34,7 @@ func MariaDB(parameters string) func(t testing.TB) *Backend {
 
 // OnMariaDB makes a database of MariaDB.
 func OnMariaDB(t testing.TB, parameters string) Server {
-	dsn := mariadbtest.Database(t)
+	dsn := mariadbserver.Database(t)
 	return Server{Dialect: sqlinbox.MySQL, Driver: "mysql", Source: dsn + parameters, DB: openSQL(t, "mysql", dsn)}
 }
 

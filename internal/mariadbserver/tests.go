@@ -1,7 +1,4 @@
-// Package mariadbtest gives tests a MariaDB database of their own. The test registers the driver:
-// it imports github.com/go-sql-driver/mysql, which the root module does not depend on. Where
-// MariaDB is not installed, tests are skipped, or fail if ITTYBIT_TEST_REQUIRE_MARIADB is set.
-package mariadbtest
+package mariadbserver
 
 import (
 	"context"
@@ -10,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/ittybit/ittybit-go/internal/daemon"
-	"github.com/ittybit/ittybit-go/internal/mariadbserver"
 )
 
 // serverVariable holds the DSN of a server, without a database, on which tests may make databases.
@@ -22,7 +18,7 @@ func Database(t testing.TB) string {
 	t.Helper()
 	address := os.Getenv(serverVariable)
 	if address == "" {
-		address = Server(t).DSN("")
+		address = NewServer(t).DSN("")
 	}
 	return strings.TrimSuffix(address, "/") + "/" + daemon.TestDatabase(t, "mysql", address, " CHARACTER SET utf8mb4", "")
 }
@@ -30,18 +26,16 @@ func Database(t testing.TB) string {
 // ServerForAll is for TestMain: it starts one server for all tests of a package, which [Database]
 // then uses, where none is given and one is installed. The function stops it again.
 func ServerForAll(ctx context.Context) (stop func() error, err error) {
-	return daemon.ForAllTests(ctx, serverVariable, start(), func(s *mariadbserver.Server) string { return s.DSN("") })
+	return daemon.ForAllTests(ctx, serverVariable, with(nil), func(s *Server) string { return s.DSN("") })
 }
 
-// Server starts a server for this test alone, to be stopped and started in it, with further options
+// NewServer starts a server for this test alone, to be stopped and started in it, with further options
 // of mariadbd's. It is gone after the test.
-func Server(t testing.TB, options ...string) *mariadbserver.Server {
+func NewServer(t testing.TB, options ...string) *Server {
 	t.Helper()
-	return daemon.ForTest(t, "ITTYBIT_TEST_REQUIRE_MARIADB", start(options...))
+	return daemon.ForTest(t, "ITTYBIT_TEST_REQUIRE_MARIADB", with(options))
 }
 
-func start(options ...string) func(context.Context) (*mariadbserver.Server, error) {
-	return func(ctx context.Context) (*mariadbserver.Server, error) {
-		return mariadbserver.Start(ctx, options...)
-	}
+func with(options []string) func(context.Context) (*Server, error) {
+	return func(ctx context.Context) (*Server, error) { return Start(ctx, options...) }
 }

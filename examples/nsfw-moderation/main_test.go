@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
+	"github.com/ittybit/ittybit-go/examples/internal/examplerun"
 	"github.com/ittybit/ittybit-go/internal/daemon"
-	"github.com/ittybit/ittybit-go/internal/examplerun"
 	"github.com/ittybit/ittybit-go/internal/mariadbserver"
 	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ittybit/ittybit-go"
-	"github.com/ittybit/ittybit-go/internal/examplerun"
+	"github.com/ittybit/ittybit-go/examples/internal/examplerun"
 	"github.com/ittybit/ittybit-go/internal/pgserver"
 	"github.com/ittybit/ittybit-go/ittybittest"
 )

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ittybit/ittybit-go/internal/examplerun"
+	"github.com/ittybit/ittybit-go/examples/internal/examplerun"
 )
 
 func TestWorkflow_followsItsConditionAndFeedsOutputsOnward(t *testing.T) {

@@ -29,8 +29,8 @@ func ServerForAll(ctx context.Context) (stop func() error, err error) {
 	return daemon.ForAllTests(ctx, serverVariable, with(nil), func(s *Server) string { return s.DSN("") })
 }
 
-// NewServer starts a server for this test alone, to be stopped and started in it, with further options
-// of mariadbd's. It is gone after the test.
+// NewServer starts a server for this test alone, to be stopped and started in it, with further
+// options of mariadbd's. It is gone after the test.
 func NewServer(t testing.TB, options ...string) *Server {
 	t.Helper()
 	return daemon.ForTest(t, "ITTYBIT_TEST_REQUIRE_MARIADB", with(options))

@@ -1,5 +1,5 @@
-// Package pgserver starts an installed PostgreSQL for tests: with data of its own, on a free port of
-// the loopback interface, where anyone on this machine may connect. Nothing of it outlives
+// Package pgserver starts an installed PostgreSQL for tests: with data of its own, on a free port
+// of the loopback interface, where anyone on this machine may connect. Nothing of it outlives
 // [Server.Close].
 //
 // A test that wants a database registers the driver: it imports github.com/jackc/pgx/v5/stdlib,

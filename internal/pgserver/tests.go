@@ -50,8 +50,8 @@ func NewStandby(t testing.TB, of *Server) *Server {
 	return daemon.ForTest(t, requireVariable, of.StartStandby)
 }
 
-// NewPooler starts a PgBouncer in transaction mode in front of the server of a database's URL. It is
-// gone after the test.
+// NewPooler starts a PgBouncer in transaction mode in front of the server of a database's URL. It
+// is gone after the test.
 func NewPooler(t testing.TB, address string, connections int) *Pooler {
 	t.Helper()
 	return daemon.ForTest(t, requireVariable, func(ctx context.Context) (*Pooler, error) {

@@ -90,6 +90,16 @@ func standardRows() []row {
 			return mux
 		})},
 		{name: "net/http, TimeoutHandler", server: netHTTP(withTimeout), differs: cutByTimeout()},
+		{
+			name: "net/http, TimeoutHandler, the server's ReadTimeout",
+			differs: with(cutByTimeout(), "stalled", difference{
+				why:  "the request's context has ended with the connection's deadline: the middleware's own 503",
+				wire: response{status: http.StatusServiceUnavailable},
+			}),
+			server: func(address string, h http.Handler) error {
+				return (&http.Server{Addr: address, Handler: withTimeout(h), ReadTimeout: 2 * readTimeout}).ListenAndServe()
+			},
+		},
 		{name: "net/http, MaxBytesHandler", server: netHTTP(func(h http.Handler) http.Handler {
 			return http.MaxBytesHandler(h, maxBodyBytes/2)
 		})},

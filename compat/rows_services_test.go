@@ -62,7 +62,7 @@ func serveGoZero(change func(*rest.RestConf)) func(string, http.Handler) error {
 		if err != nil {
 			return err
 		}
-		server.Start()
+		server.StartWithOpts(func(s *http.Server) { s.ReadHeaderTimeout = 5 * time.Second })
 		return nil
 	}
 }

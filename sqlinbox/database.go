@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -22,9 +23,19 @@ func (d *sqlDatabase) Pool() any { return d.db }
 
 // Begin implements [core.Database].
 func (d *sqlDatabase) Begin(ctx context.Context, first func() core.Statement) (core.Tx, int64, error) {
-	t := new(transaction)
+	t := &transaction{verifies: !reportsRollback(d.db.Driver())}
 	rows, err := t.begin(ctx, d.db, &sql.TxOptions{Isolation: d.isolation}, first)
 	return t, rows, err
+}
+
+// reportsRollback reports whether the driver's Commit is known to fail where PostgreSQL rolls back,
+// because a statement has failed. That of bun's pgdriver does not; a wrapped driver is not known.
+func reportsRollback(d driver.Driver) bool {
+	t := reflect.TypeOf(d)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath() == "github.com/jackc/pgx/v5/stdlib" || t.PkgPath() == "github.com/lib/pq"
 }
 
 // Query implements [core.Database].
@@ -83,6 +94,8 @@ type transaction struct {
 	cancel   context.CancelFunc // ends its context, and so the transaction
 	prepared map[string]*sql.Stmt
 	ended    bool
+	// verifies says that Commit asks the server whether there is a transaction to commit.
+	verifies bool
 	// mayHang says that the driver's Commit and Rollback end with no context.
 	mayHang bool
 	// hanging gives what one of them gives at last, where that was not waited for.
@@ -168,6 +181,14 @@ func (t *transaction) exec(ctx context.Context, s core.Statement) (_ sql.Result,
 
 // Commit implements [core.Tx].
 func (t *transaction) Commit() error {
+	if t.verifies {
+		ctx, cancel := context.WithTimeout(context.Background(), core.CleanupTimeout)
+		defer cancel()
+		// It fails in a transaction that has failed, and outside of one.
+		if _, err := t.tx.ExecContext(ctx, "SAVEPOINT sqlinbox_commit"); err != nil {
+			return core.Failed("committing", err)
+		}
+	}
 	t.ended = true
 	if err := t.end(t.tx.Commit); err != nil {
 		return core.Failed("committing", err)

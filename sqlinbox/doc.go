@@ -58,17 +58,21 @@
 //
 // # Postgres
 //
-// Any driver does; its errors should have the method SQLState() string, as those of pgx
-// and lib/pq have. A pgx pool becomes a *sql.DB with stdlib.OpenDBFromPool. A serialization failure
+// Any driver does; its errors should have the method SQLState() string, as those of pgx and lib/pq
+// have, or Field(byte) string, as those of bun's pgdriver. A pgx pool becomes a *sql.DB with
+// stdlib.OpenDBFromPool. A serialization failure
 // (40001) or deadlock (40P01), in the inbox's statements, in the handler's, or at the commit, runs
 // the transaction again, up to five times within the context. The database's encoding must be UTF8.
 //
 // A statement that fails ends a transaction of Postgres, whose commit then fails too: a handler
-// that hides such an error and returns nil is answered 503. The handler must not end the
-// transaction by SQL of its own (COMMIT, ROLLBACK), which database/sql does not notice.
+// that hides such an error and returns nil is answered 503. Not every driver's Commit says so: with
+// others than pgx's stdlib and lib/pq, and with wrapped ones, the inbox asks the server before it
+// commits. The handler must not end the transaction by SQL of its own (COMMIT, ROLLBACK), which
+// database/sql does not notice.
 //
 // A delivery takes four round trips to the server with pgx's driver: BEGIN, the key, a statement of
-// the handler's and COMMIT. Package pgxinbox does without database/sql, and takes three.
+// the handler's and COMMIT; with a wrapped one five. Package pgxinbox does without database/sql, and
+// takes three.
 //
 // Through a pooler in transaction mode (PgBouncer, Supabase's), give pgx
 // default_query_exec_mode=exec in the connection's URL; lib/pq needs nothing. [Inbox.Check] finds

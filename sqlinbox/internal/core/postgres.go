@@ -15,7 +15,7 @@ var Postgres = &Dialect{
 	statements: postgresStatements,
 	retryable:  postgresRetryable,
 	fix:        postgresFix,
-	time:       func(t time.Time) any { return t.UTC().Truncate(time.Microsecond) },
+	time:       postgresTime,
 	scanTime:   func(t *time.Time) any { return t },
 	check:      checkPostgres,
 }
@@ -57,6 +57,14 @@ func postgresStatements(t Table) statements {
 	}
 }
 
+// postgresTime gives no zero time, which bun's pgdriver makes NULL.
+func postgresTime(t time.Time) any {
+	if t.IsZero() {
+		t = t.Add(time.Microsecond)
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
 // lockNumber is a number of this table's own among the advisory locks.
 func lockNumber(t Table) int64 {
 	sum := fnv.New64a()
@@ -67,21 +75,29 @@ func lockNumber(t Table) int64 {
 // sqlState gives PostgreSQL's code of an error, with the error that has it.
 func sqlState(err error) (state string, from error) {
 	from = find(err, func(err error) bool {
-		coded, ok := err.(interface{ SQLState() string })
-		if ok {
-			state = coded.SQLState()
-		}
-		return ok
+		state = stateOf(err)
+		return state != ""
 	})
 	return state, from
 }
 
 func postgresRetryable(err error) bool {
 	return find(err, func(err error) bool {
-		coded, ok := err.(interface{ SQLState() string })
-		// serialization_failure, deadlock_detected
-		return ok && (coded.SQLState() == "40001" || coded.SQLState() == "40P01")
+		state := stateOf(err)
+		return state == "40001" || state == "40P01" // serialization_failure, deadlock_detected
 	}) != nil
+}
+
+// stateOf gives the code of one error: pgx and lib/pq have it in SQLState, bun's pgdriver and go-pg
+// in the field C of the server's message.
+func stateOf(err error) string {
+	switch coded := err.(type) { //nolint:errorlint // find walks the tree
+	case interface{ SQLState() string }:
+		return coded.SQLState()
+	case interface{ Field(byte) string }:
+		return coded.Field('C')
+	}
+	return ""
 }
 
 // PoolerFix is what to do where named prepared statements fail.
@@ -114,6 +130,8 @@ func postgresFix(err error, table Table) string {
 		return readOnlyFix
 	case "25P02": // in_failed_sql_transaction
 		return swallowedFix
+	case "25P01": // no_active_sql_transaction
+		return "a handler must not run COMMIT or ROLLBACK: return nil to commit, or an error to roll back"
 	case "55P03", "57014": // lock_not_available, query_canceled
 		if strings.Contains(from.Error(), "timeout") {
 			return "raise lock_timeout and statement_timeout above the handler's deadline, or set them to 0"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 )
 
@@ -40,6 +41,12 @@ func isDatabaseError(err error) bool {
 func WithCause(ctx context.Context, err error) error {
 	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 		return errors.Join(err, context.Cause(ctx))
+	}
+	// A driver that makes the deadline one of the connection, as bun's pgdriver does, may be a
+	// moment earlier than the context.
+	at, ok := ctx.Deadline()
+	if ok && !time.Now().Before(at) && errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, context.DeadlineExceeded) {
+		return errors.Join(err, context.DeadlineExceeded)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,8 @@ import (
 	"github.com/ittybit/ittybit-go/sqlinbox"
 )
 
-// Run runs the table of tests, each on a database of its own.
-func Run(t *testing.T, open func(t testing.TB) *Backend) {
+// Run runs the table of tests, each on a database of its own; where names are given, only those.
+func Run(t *testing.T, open func(t testing.TB) *Backend, only ...string) {
 	for name, test := range map[string]func(*testing.T, *bench){
 		"handled":                           handled,
 		"repeated at the same time":         repeatedAtTheSameTime,
@@ -45,6 +46,9 @@ func Run(t *testing.T, open func(t testing.TB) *Backend) {
 		"a handler that writes beyond Tx":   beyondTx,
 		"ended by SQL":                      endedBySQL,
 	} {
+		if len(only) > 0 && !slices.Contains(only, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			b := open(t)
 			test(t, newBench(t, b))

@@ -17,8 +17,7 @@ import (
 type Delivery struct {
 	// Number counts the records of a server from 1.
 	Number int64
-	// ID is that of the webhook: the same for all its attempts and copies. It is
-	// not sent.
+	// ID is that of the webhook: the same for all its attempts and copies. It is not sent.
 	ID string
 	// Copy is 0, or the number of a copy that Faults.Duplicates asked for.
 	Copy int
@@ -34,8 +33,7 @@ type Delivery struct {
 	// answer, or the error, was there.
 	Time     time.Time
 	Duration time.Duration
-	// StatusCode is that of the receiver's answer, or 0 if there was none, and
-	// then Err says why.
+	// StatusCode is that of the receiver's answer, or 0 if there was none, and then Err says why.
 	StatusCode int
 	// ResponseHeader and ResponseBody are those of the answer; of the body 64 KiB at most.
 	ResponseHeader http.Header
@@ -113,11 +111,10 @@ func (s *Server) Deliveries() []Delivery {
 	return records
 }
 
-// WaitForDelivery returns the first record that match accepts, among those
-// that are there already and then those to come. It fails when ctx ends or the
-// server is closed. The match function is called for one record at a time. A record
-// is made when the answer is there, which may be before a receiver has done what it
-// does after answering, such as calling an observer.
+// WaitForDelivery returns the first record that match accepts, among those that are there already
+// and then those to come. It fails when ctx ends or the server is closed. The match function is
+// called for one record at a time. A record is made when the answer is there, which may be before a
+// receiver has done what it does after answering, such as calling an observer.
 func (s *Server) WaitForDelivery(ctx context.Context, match func(Delivery) bool) (Delivery, error) {
 	return s.waitForDelivery(ctx, DeliveryQuery{}, match)
 }

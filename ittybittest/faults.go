@@ -23,9 +23,8 @@ type Faults struct {
 	// ReorderWindow holds webhooks back: those gathered within this time of the
 	// first are sent one after the other, the last one first.
 	ReorderWindow time.Duration
-	// Delivery, if not nil, chooses the fault of each attempt to deliver a
-	// webhook. It sees what is known before the attempt: ID, Copy, Attempt, URL,
-	// Body, Signature and Time.
+	// Delivery, if not nil, chooses the fault of each attempt to deliver a webhook. It sees what is
+	// known before the attempt: ID, Copy, Attempt, URL, Body, Signature and Time.
 	Delivery func(Delivery) DeliveryFault
 }
 
@@ -54,15 +53,12 @@ type Drop int
 const (
 	// DropNone drops nothing.
 	DropNone Drop = iota
-	// DropBefore closes the connection when the request was read, and does not
-	// act on it.
+	// DropBefore closes the connection when the request was read, and does not act on it.
 	DropBefore
-	// DropAfter acts on the request, then closes the connection in place of
-	// answering.
+	// DropAfter acts on the request, then closes the connection in place of answering.
 	DropAfter
-	// DropInBody closes the connection when half of an upload's body was read, or
-	// its first byte if its length is not known, and keeps nothing of it. For any
-	// other request it is DropBefore.
+	// DropInBody closes the connection when half of an upload's body was read, or its first byte if
+	// its length is not known, and keeps nothing of it. For any other request it is DropBefore.
 	DropInBody
 	// DropInAnswer acts on the request, and closes the connection when the status,
 	// the header and half of the body of its answer were sent.
@@ -91,9 +87,8 @@ const (
 	HangUpBeforeAnswer
 )
 
-// SetFaults replaces all faults, and clears those that [Server.FailRequests]
-// and [Server.FailDeliveries] left. It can be called at any time; what is under
-// way is not changed.
+// SetFaults replaces all faults, and clears those that [Server.FailRequests] and
+// [Server.FailDeliveries] left. It can be called at any time; what is under way is not changed.
 func (s *Server) SetFaults(f Faults) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()

@@ -166,8 +166,7 @@ type Signing int
 const (
 	// SignEachAttempt signs every attempt with the time it is made at.
 	SignEachAttempt Signing = iota
-	// SignOnce sends the first attempt's signature, with its timestamp, again
-	// with every retry.
+	// SignOnce sends the first attempt's signature, with its timestamp, again with every retry.
 	SignOnce
 	// SignBody sends the HMAC of the body alone, in hex and without a timestamp, as a guide of
 	// 2026 has it. Receivers refuse it unless they have ittybit.WithUntimestampedSignatures.
@@ -196,9 +195,8 @@ func WithDeliveryTimeout(d time.Duration) Option {
 	})
 }
 
-// WithRootCAs trusts these certificates when a webhook is delivered to an https
-// address, so that a receiver can be an httptest.NewTLSServer. The default is
-// the system's certificates.
+// WithRootCAs trusts these certificates when a webhook is delivered to an https address, so that a
+// receiver can be an httptest.NewTLSServer. The default is the system's certificates.
 func WithRootCAs(pool *x509.CertPool) Option { return option(func(c *config) { c.rootCAs = pool }) }
 
 // WithoutSockets makes a server that opens no port, for a test under testing/synctest: real HTTP

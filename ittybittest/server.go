@@ -233,19 +233,17 @@ func (s *Server) Client(opts ...ittybit.ClientOption) (*ittybit.Client, error) {
 	return ittybit.NewClient(s.APIKey, append(all, opts...)...)
 }
 
-// Transport returns a RoundTripper that reaches the API and the storage,
-// with sockets or without. Without, it knows no other hosts than those of URL
-// and StorageURL, and the receiver.
+// Transport returns a RoundTripper that reaches the API and the storage, with sockets or without.
+// Without, it knows no other hosts than those of URL and StorageURL, and the receiver.
 func (s *Server) Transport() http.RoundTripper { return s.client }
 
 // SetResults chooses the results of tasks of this kind that complete from now
 // on. They are marshalled as JSON at once; SetResults panics if that fails. Nil
 // goes back to the default results, and json.RawMessage("null") is none.
 //
-// By default the kinds whose results are documented have made-up ones: nsfw
-// {"is_nsfw": false, "confidence": 0.97}, description, subtitles, thumbnails,
-// chapters and speech with the fields Ittybit documents for them, conditions
-// what came of the comparison. Other kinds have none.
+// By default the kinds whose results are documented have made-up ones: nsfw {"is_nsfw": false,
+// "confidence": 0.97}, description, subtitles, thumbnails, chapters and speech with the fields
+// Ittybit documents for them, conditions what came of the comparison. Other kinds have none.
 //
 // The file that a task of kind nsfw, speech, description, outline, prompt or chapters ends
 // with serves these results as JSON, if they are an object, and the default ones if not: so

@@ -61,11 +61,10 @@ func addEntry(archive *tar.Writer, header tar.Header, from io.Reader) error {
 	return err
 }
 
-// Load replaces the server's state with that of a snapshot; after an error it is what it was.
-// Tasks and jobs that were under way start again, and post their webhooks; what the workflow of
-// an automation had still to do is not known, and not done. Records of deliveries stay. The key
-// and the address of the storage should be those of the server that was saved: urls of files
-// have them.
+// Load replaces the server's state with that of a snapshot; after an error it is what it was. Tasks
+// and jobs that were under way start again, and post their webhooks; what the workflow of an
+// automation had still to do is not known, and not done. Records of deliveries stay. The key and
+// the address of the storage should be those of the server that was saved: urls of files have them.
 func (s *Server) Load(r io.Reader) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,15 +12,11 @@ import (
 func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
 	for _, size := range sizes() {
 		verify, parse := map[string]float64{}, map[string]float64{}
-		for _, p := range peers(t) {
+		for _, p := range peers() {
 			body := p.payload(size.bytes)
 			for counts, prepare := range map[*map[string]float64]func([]byte) check{&verify: p.verify, &parse: p.parse} {
 				run := prepare(body)
-				(*counts)[p.name] = testing.AllocsPerRun(20, func() {
-					if err := run(body); err != nil {
-						t.Error(err)
-					}
-				})
+				(*counts)[p.name] = allocations(t, func() error { return run(body) })
 			}
 		}
 		assert.Zero(t, verify["ittybit-go"], size.name)
@@ -33,12 +29,13 @@ func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
 // Tasks.Get retries, and keeps what it does not know: that may take so many allocations more.
 func TestAllocations_ofTasksGet(t *testing.T) {
 	byHand, ours := gets(t, "http://127.0.0.1", &http.Client{Transport: memoryTransport{}})
-	count := func(run func() error) float64 {
-		return testing.AllocsPerRun(50, func() {
-			if err := run(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	assert.LessOrEqual(t, count(ours), count(byHand)+20)
+	assert.LessOrEqual(t, allocations(t, ours), allocations(t, byHand)+20)
+}
+
+func allocations(t *testing.T, run func() error) float64 {
+	return testing.AllocsPerRun(50, func() {
+		if err := run(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -17,10 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ittybit/ittybit-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/ittybit/ittybit-go"
 )
 
 // BenchmarkVerify checks the signature of a body.
@@ -36,7 +35,7 @@ func BenchmarkVerifyAndParse(b *testing.B) {
 
 func benchmarkPeers(b *testing.B, prepare func(p peer) func([]byte) check) {
 	for _, size := range sizes() {
-		for _, p := range peers(b) {
+		for _, p := range peers() {
 			body := p.payload(size.bytes)
 			run := prepare(p)(body)
 			benchmark(b, fmt.Sprintf("size=%s/peer=%s", size.name, p.name), size.bytes, func() error { return run(body) })
@@ -71,16 +70,13 @@ func BenchmarkParse(b *testing.B) {
 type endpoint struct {
 	name    string
 	handler http.Handler
-	handled *atomic.Int64
+	handled atomic.Int64
 }
 
 // endpoints are one that discards the body, one as it is written by hand, without limits, clock and
 // deduplication, and WebhookHandlers.
-func endpoints(t testing.TB) []endpoint {
-	all := []endpoint{{name: "bare"}, {name: "by-hand"}, {name: "WebhookHandler"}, {name: "Deduplicate"}}
-	for i := range all {
-		all[i].handled = new(atomic.Int64)
-	}
+func endpoints(t testing.TB) []*endpoint {
+	all := []*endpoint{{name: "bare"}, {name: "by-hand"}, {name: "WebhookHandler"}, {name: "Deduplicate"}}
 	all[0].handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		all[0].handled.Add(1)
@@ -200,5 +196,60 @@ func BenchmarkDeduplicator(b *testing.B) {
 		benchmark(b, fmt.Sprintf("keys=%d/handled", capacity), 0, func() error {
 			return expect(errors.Is(handle(n), ittybit.ErrAlreadyHandled))
 		})
+	}
+}
+
+// memoryTransport answers every request with documentedTask, without a network.
+type memoryTransport struct{}
+
+func (memoryTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: r, ContentLength: int64(len(documentedTask)),
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader([]byte(documentedTask))),
+	}, nil
+}
+
+// gets fetch a task by hand, with no retries, limits or error body, and by Tasks.Get.
+func gets(t testing.TB, base string, client *http.Client) (byHand, ours func() error) {
+	c, err := ittybit.NewClient(secret, ittybit.WithBaseURL(base), ittybit.WithHTTPClient(client))
+	require.NoError(t, err)
+	byHand = func() error {
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, base+"/tasks/"+taskID, http.NoBody)
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Authorization", "Bearer "+secret)
+		r.Header.Set("Accept-Version", ittybit.APIVersion)
+		response, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err
+		}
+		return errors.Join(expect(response.StatusCode == http.StatusOK), plainTask(body))
+	}
+	ours = func() error {
+		task, err := c.Tasks.Get(context.Background(), taskID)
+		if err != nil {
+			return err
+		}
+		return expect(task.ID == taskID && len(task.Results) > 0 && !task.Completed.IsZero())
+	}
+	return byHand, ours
+}
+
+func BenchmarkTasksGet(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprint(w, documentedTask)
+	}))
+	defer server.Close()
+	for name, client := range map[string]*http.Client{"loopback": server.Client(), "memory": {Transport: memoryTransport{}}} {
+		byHand, ours := gets(b, server.URL, client)
+		benchmark(b, "over="+name+"/by=http.Client", len(documentedTask), byHand)
+		benchmark(b, "over="+name+"/by=Tasks.Get", len(documentedTask), ours)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -17,23 +18,21 @@ import (
 	"time"
 
 	"github.com/google/go-github/v92/github"
+	"github.com/ittybit/ittybit-go"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/webhooks"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/stripe/stripe-go/v85"
 	"github.com/stripe/stripe-go/v85/webhook"
 	svix "github.com/svix/svix-webhooks/go"
-
-	"github.com/ittybit/ittybit-go"
 )
 
 // secret is what everybody signs with, and encodedSecret the same for Standard Webhooks.
 const secret = "ittybit_benchmark_key_0123456789"
 
 var encodedSecret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(secret))
-
-var errUnexpected = errors.New("the result is not as expected")
 
 // check verifies, or verifies and parses, a body against the one signature that it was made for.
 type check func(body []byte) error
@@ -48,16 +47,17 @@ type peer struct {
 }
 
 // peers are all of them. The first is the least that anybody has to do.
-func peers(t testing.TB) []peer {
-	must := func(err error) { require.NoError(t, err) }
+func peers() []peer {
+	standard := standardVerify("Webhook", must(standardwebhooks.NewWebhook(encodedSecret)))
+	svixes := standardVerify("Svix", must(svix.NewWebhook(encodedSecret)))
 	return []peer{
 		{"baseline", taskPayload, baselineVerify, then(baselineVerify, plainTask)},
-		{"ittybit-go", taskPayload, ourVerify(must), then(ourVerify(must), ourTask)},
+		{"ittybit-go", taskPayload, ourVerify, then(ourVerify, ourTask)},
 		{"stripe-go", stripePayload, stripeVerify, stripeParse},
-		{"standard-webhooks", taskPayload, standardVerify(must), then(standardVerify(must), plainTask)},
-		{"svix", taskPayload, svixVerify(must), then(svixVerify(must), plainTask)},
+		{"standard-webhooks", taskPayload, standard, then(standard, plainTask)},
+		{"svix", taskPayload, svixes, then(svixes, plainTask)},
 		{"go-github", gitHubPayload, gitHubVerify, then(gitHubVerify, gitHubParse)},
-		{"openai-go", openAIPayload, openAIVerify(must), openAIParse(must)},
+		{"openai-go", openAIPayload, openAIVerify, openAIParse},
 	}
 }
 
@@ -75,7 +75,7 @@ func then(verify func([]byte) check, parse check) func([]byte) check {
 
 func expect(ok bool) error {
 	if !ok {
-		return errUnexpected
+		return errors.New("the result is not as expected")
 	}
 	return nil
 }
@@ -114,13 +114,18 @@ func plainTask(body []byte) error {
 	return expect(strings.HasPrefix(task.ID, taskID) && len(task.Results) > 0 && !task.Completed.IsZero())
 }
 
-func ourVerify(must func(error)) func([]byte) check {
-	return func(signed []byte) check {
-		verifier, err := ittybit.NewWebhookVerifier(secret)
-		must(err)
-		header := ittybit.SignWebhook(secret, time.Now(), signed)
-		return func(body []byte) error { return verifier.Verify(body, header) }
+// must makes what the benchmarks can't do without.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
 	}
+	return value
+}
+
+func ourVerify(signed []byte) check {
+	verifier := must(ittybit.NewWebhookVerifier(secret))
+	header := ittybit.SignWebhook(secret, time.Now(), signed)
+	return func(body []byte) error { return verifier.Verify(body, header) }
 }
 
 func ourTask(body []byte) error {
@@ -152,33 +157,20 @@ func stripeParse(signed []byte) check {
 }
 
 // standardHeader has the headers of Standard Webhooks, under names with the prefix.
-func standardHeader(must func(error), prefix string, signed []byte) http.Header {
-	signer, err := standardwebhooks.NewWebhook(encodedSecret)
-	must(err)
-	now := time.Now()
-	signature, err := signer.Sign(eventID, now, signed)
-	must(err)
-	header := http.Header{}
-	header.Set(prefix+"-Id", eventID)
-	header.Set(prefix+"-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	header.Set(prefix+"-Signature", signature)
-	return header
-}
-
-func standardVerify(must func(error)) func([]byte) check {
-	return func(signed []byte) check {
-		verifier, err := standardwebhooks.NewWebhook(encodedSecret)
-		must(err)
-		header := standardHeader(must, "Webhook", signed)
-		return func(body []byte) error { return verifier.Verify(body, header) }
+func standardHeader(prefix string, signed []byte) http.Header {
+	now, signer := time.Now(), must(standardwebhooks.NewWebhook(encodedSecret))
+	return http.Header{
+		prefix + "-Id": {eventID}, prefix + "-Timestamp": {strconv.FormatInt(now.Unix(), 10)},
+		prefix + "-Signature": {must(signer.Sign(eventID, now, signed))},
 	}
 }
 
-func svixVerify(must func(error)) func([]byte) check {
+// standardVerify is that of a library for Standard Webhooks.
+func standardVerify(prefix string, verifier interface {
+	Verify([]byte, http.Header) error
+}) func([]byte) check {
 	return func(signed []byte) check {
-		verifier, err := svix.NewWebhook(encodedSecret)
-		must(err)
-		header := standardHeader(must, "Svix", signed)
+		header := standardHeader(prefix, signed)
 		return func(body []byte) error { return verifier.Verify(body, header) }
 	}
 }
@@ -199,32 +191,30 @@ func gitHubParse(body []byte) error {
 	return expect(ok && event.GetAction() == eventType && len(event.ClientPayload) > 0)
 }
 
-func openAIVerify(must func(error)) func([]byte) check {
-	return func(signed []byte) check {
-		service := webhooks.NewWebhookService(option.WithWebhookSecret(encodedSecret))
-		header := standardHeader(must, "Webhook", signed)
-		return func(body []byte) error { return service.VerifySignature(body, header) }
-	}
+func openAI() webhooks.WebhookService {
+	return webhooks.NewWebhookService(option.WithWebhookSecret(encodedSecret))
 }
 
-func openAIParse(must func(error)) func([]byte) check {
-	return func(signed []byte) check {
-		service := webhooks.NewWebhookService(option.WithWebhookSecret(encodedSecret))
-		header := standardHeader(must, "Webhook", signed)
-		return func(body []byte) error {
-			event, err := service.Unwrap(body, header)
-			if err != nil {
-				return err
-			}
-			return expect(event.ID == eventID && event.Type == eventType && event.Data.ID == taskID)
+func openAIVerify(signed []byte) check {
+	service, header := openAI(), standardHeader("Webhook", signed)
+	return func(body []byte) error { return service.VerifySignature(body, header) }
+}
+
+func openAIParse(signed []byte) check {
+	service, header := openAI(), standardHeader("Webhook", signed)
+	return func(body []byte) error {
+		event, err := service.Unwrap(body, header)
+		if err != nil {
+			return err
 		}
+		return expect(event.ID == eventID && event.Type == eventType && event.Data.ID == taskID)
 	}
 }
 
 // Whoever is compared must check what it is given.
 func TestPeers_acceptWhatIsSignedAndRefuseAFlippedByte(t *testing.T) {
 	for _, size := range sizes() {
-		for _, p := range peers(t) {
+		for _, p := range peers() {
 			body := p.payload(size.bytes)
 			require.Len(t, body, size.bytes, "%s, %s", p.name, size.name)
 			for name, prepare := range map[string]func([]byte) check{"verify": p.verify, "parse": p.parse} {
@@ -239,5 +229,89 @@ func TestPeers_acceptWhatIsSignedAndRefuseAFlippedByte(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+type size struct {
+	name  string
+	bytes int
+}
+
+// sizes are those of payloads. The smallest is the one of Ittybit's webhooks documentation, to the
+// byte, and the largest the most that a WebhookHandler takes by default.
+func sizes() []size {
+	return []size{{"300B", len(documentedTask)}, {"4KB", 4 << 10}, {"64KB", 64 << 10}, {"1MB", 1 << 20}}
+}
+
+// What all payloads are about.
+const (
+	taskID    = "task_123abc"
+	eventID   = "evt_789ghi"
+	eventType = "task.completed"
+)
+
+// documentedTask is the example of Ittybit's webhooks documentation.
+const documentedTask = `{
+  "id": "task_123abc",
+  "object": "task",
+  "kind": "nsfw",
+  "status": "completed",
+  "results": {
+    "is_nsfw": true,
+    "confidence": 0.97
+  },
+  "project_id": "proj_xyz",
+  "automation_id": "auto_456def",
+  "created": "2025-01-10T12:34:56Z",
+  "completed": "2025-01-10T12:35:22Z"
+}`
+
+// taskPayload is the documented task, or one whose results are a transcript.
+func taskPayload(size int) []byte {
+	if size <= len(documentedTask) {
+		return []byte(documentedTask)
+	}
+	return fill(size, `{"id":"`+taskID+`","object":"task","kind":"speech","status":"completed","results":%s`+
+		`,"project_id":"proj_xyz","automation_id":"auto_456def","created":"2025-01-10T12:34:56Z","completed":"2025-01-10T12:35:22Z"}`)
+}
+
+const innerTask = `{"id":"` + taskID + `","object":"task","status":"completed","results":%s}`
+
+// stripePayload has the API version that this stripe-go insists on.
+func stripePayload(size int) []byte {
+	return fill(size, `{"id":"`+eventID+`","object":"event","api_version":"`+stripe.APIVersion+`","created":1736512522,"type":"`+eventType+
+		`","data":{"object":`+innerTask+`}}`)
+}
+
+// gitHubPayload is GitHub's event for what other services report, repository_dispatch.
+func gitHubPayload(size int) []byte {
+	return fill(size, `{"action":"`+eventType+`","branch":"main","client_payload":`+innerTask+`}`)
+}
+
+func openAIPayload(size int) []byte {
+	return fill(size, `{"id":"`+eventID+`","object":"event","created_at":1736512522,"type":"`+eventType+`","data":`+innerTask+`}`)
+}
+
+// fill puts results into the template that make it as long as asked for.
+func fill(size int, template string) []byte {
+	return fmt.Appendf(nil, template, results(size-len(template)+len("%s")))
+}
+
+// results are those of an nsfw task, or, from 400 bytes on, a transcript.
+func results(size int) string {
+	if size < 400 {
+		const bare = `{"is_nsfw":true}`
+		return bare[:len(bare)-1] + strings.Repeat(" ", max(0, size-len(bare))) + "}"
+	}
+	const head, last = `{"object":"intelligence","kind":"speech","language":"en","timeline":[`, `{"index":0,"text":""}]}`
+	var b strings.Builder
+	b.WriteString(head)
+	for i := 0; ; i++ {
+		line := fmt.Sprintf(`{"index":%d,"start":%d.25,"end":%d.25,"speaker":%d,"text":"%s","confidence":0.%d},`, i, 2*i, 2*i+2, i%2, //nolint:gocritic // as JSON, not as Go
+			[]string{"The light is good today.", `He said \"wait\", and then it came.`, "Le café là-bas ouvre à neuf heures."}[i%3], 70+i%30)
+		if b.Len()+len(line)+len(last) > size {
+			return b.String() + strings.Repeat(" ", size-b.Len()-len(last)) + last
+		}
+		b.WriteString(line)
 	}
 }

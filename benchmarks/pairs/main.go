@@ -1,8 +1,8 @@
 // Command pairs runs two builds, or two commands, in turns, so that whatever else the machine does
-// hits both, and prints the ratio of each benchmark within the pairs, and what benchstat says.
+// hits both, and prints the ratio of each benchmark within the pairs.
 //
-//	go run ./benchmarks/pairs e534ef9 .                  # a commit and the working tree, 20 pairs
-//	go run ./benchmarks/pairs -n 10 -bench Verify v0.1.0 HEAD
+//	go run ./benchmarks/pairs e534ef9 .                  # a commit and the working tree, 21 pairs
+//	go run ./benchmarks/pairs -n 9 -bench Verify v0.1.0 HEAD
 //	go run ./benchmarks/pairs -run 'command a' 'command b'
 //
 // A build is a commit or the folder of a tree; the benchmarks are those of benchmarks/hotpath, as
@@ -10,7 +10,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -22,6 +21,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,9 +39,10 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("pairs", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	n := flags.Int("n", 20, "number of pairs")
+	n := flags.Int("n", 21, "number of pairs; an odd one has a median")
 	bench := flags.String("bench", ".", "benchmarks to run, as for go test")
 	benchtime := flags.String("benchtime", "200ms", "time of each benchmark, as for go test")
+	folder := flags.String("o", "", "folder for what the two print, for benchstat: a.txt and b.txt")
 	commands := flags.Bool("run", false, "the arguments are commands for sh, and not builds")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -56,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	defer os.RemoveAll(work) //nolint:errcheck // a folder for temporary files
 	var sides [2]side
 	for i, arg := range flags.Args() {
-		sides[i] = side{file: filepath.Join(work, []string{"a.txt", "b.txt"}[i]), command: []string{"sh", "-c", arg}}
+		sides[i] = side{command: []string{"sh", "-c", arg}, nanos: map[string][]float64{}}
 		if !*commands {
 			binary := filepath.Join(work, fmt.Sprintf("hotpath%d.test", i))
 			if err := build(ctx, work, arg, binary); err != nil {
@@ -74,10 +75,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			}
 		}
 	}
-	if err := printRatios(stdout, sides); err != nil {
-		return err
+	for i := 0; *folder != "" && i < len(sides); i++ {
+		if err := os.WriteFile(filepath.Join(*folder, []string{"a.txt", "b.txt"}[i]), sides[i].printed.Bytes(), 0o600); err != nil {
+			return err
+		}
 	}
-	return benchstat(ctx, stdout, sides)
+	return printRatios(stdout, &sides)
 }
 
 // build compiles the benchmarks of hotpath against a commit, or the tree in a folder.
@@ -127,9 +130,12 @@ func output(ctx context.Context, dir, name string, args ...string) (string, erro
 // side is one of the two.
 type side struct {
 	command []string
-	file    string               // all that it printed, for benchstat
+	printed bytes.Buffer
 	nanos   map[string][]float64 // of an operation, by benchmark, one value a pair
 }
+
+// BenchmarkVerify/300B-2  1000  281.5 ns/op …
+var result = regexp.MustCompile(`(?m)^(Benchmark\S*)\s+\S+\s+(\S+) ns/op`)
 
 // measure runs the side once.
 func (s *side) measure(ctx context.Context) error {
@@ -137,35 +143,23 @@ func (s *side) measure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.nanos == nil {
-		s.nanos = map[string][]float64{}
-	}
-	scanner := bufio.NewScanner(strings.NewReader(out))
-	for scanner.Scan() {
-		fields := strings.Fields(scanner.Text()) // BenchmarkVerify/300B-2  1000  281.5 ns/op …
-		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") || fields[3] != "ns/op" {
-			continue
-		}
-		nanos, err := strconv.ParseFloat(fields[2], 64)
+	s.printed.WriteString(out + "\n")
+	for _, m := range result.FindAllStringSubmatch(out, -1) {
+		nanos, err := strconv.ParseFloat(m[2], 64)
 		if err != nil {
 			return err
 		}
-		s.nanos[fields[0]] = append(s.nanos[fields[0]], nanos)
+		s.nanos[m[1]] = append(s.nanos[m[1]], nanos)
 	}
 	if len(s.nanos) == 0 {
 		return fmt.Errorf("%s printed no benchmark:\n%s", s.command, out)
 	}
-	file, err := os.OpenFile(s.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(out + "\n")
-	return errors.Join(err, file.Close())
+	return nil
 }
 
 // printRatios prints, for each benchmark, the median and the quartiles of the second side's time
 // over the first one's in the same pair.
-func printRatios(w io.Writer, sides [2]side) error {
+func printRatios(w io.Writer, sides *[2]side) error {
 	var names []string
 	for name, first := range sides[0].nanos {
 		if len(first) == len(sides[1].nanos[name]) {
@@ -182,29 +176,8 @@ func printRatios(w io.Writer, sides [2]side) error {
 			ratios[i] = sides[1].nanos[name][i] / before
 		}
 		slices.Sort(ratios)
-		_, _ = fmt.Fprintf(w, "%-32s %.3f (%.3f to %.3f)\n", name, quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75))
+		last := len(ratios) - 1
+		_, _ = fmt.Fprintf(w, "%-32s %.3f (%.3f to %.3f)\n", name, ratios[last/2], ratios[last/4], ratios[last*3/4])
 	}
 	return nil
-}
-
-// quantile takes the value at q, from 0 to 1, of sorted values, or one between two of them.
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	below := int(at)
-	above := min(below+1, len(sorted)-1)
-	return sorted[below] + (at-float64(below))*(sorted[above]-sorted[below])
-}
-
-// benchstat prints whether the differences are significant.
-func benchstat(ctx context.Context, w io.Writer, sides [2]side) error {
-	root, err := output(ctx, ".", "git", "rev-parse", "--show-toplevel")
-	if err != nil {
-		return err
-	}
-	out, err := output(ctx, filepath.Join(root, ".ci"), "go", "tool", "benchstat", "first="+sides[0].file, "second="+sides[1].file)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "\n%s\n", out)
-	return err
 }

@@ -14,10 +14,9 @@ func TestAllocations_areNoMoreThanThePeers(t *testing.T) {
 		verify, parse := map[string]float64{}, map[string]float64{}
 		for _, p := range peers() {
 			body := p.payload(size.bytes)
-			for counts, prepare := range map[*map[string]float64]func([]byte) check{&verify: p.verify, &parse: p.parse} {
-				run := prepare(body)
-				(*counts)[p.name] = allocations(t, func() error { return run(body) })
-			}
+			verifies, parses := p.verify(body), p.parse(body)
+			verify[p.name] = allocations(t, func() error { return verifies(body) })
+			parse[p.name] = allocations(t, func() error { return parses(body) })
 		}
 		assert.Zero(t, verify["ittybit-go"], size.name)
 		for _, name := range []string{"baseline", "stripe-go", "openai-go"} { // those that parse

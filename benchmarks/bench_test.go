@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ittybit/ittybit-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ittybit/ittybit-go"
 )
 
 // BenchmarkVerify checks the signature of a body.
@@ -231,14 +232,13 @@ func gets(t testing.TB, base string, client *http.Client) (byHand, ours func() e
 		}
 		return errors.Join(expect(response.StatusCode == http.StatusOK), plainTask(body))
 	}
-	ours = func() error {
+	return byHand, func() error {
 		task, err := c.Tasks.Get(context.Background(), taskID)
 		if err != nil {
 			return err
 		}
 		return expect(task.ID == taskID && len(task.Results) > 0 && !task.Completed.IsZero())
 	}
-	return byHand, ours
 }
 
 func BenchmarkTasksGet(b *testing.B) {

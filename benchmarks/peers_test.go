@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/google/go-github/v92/github"
-	"github.com/ittybit/ittybit-go"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/openai/openai-go/v3/webhooks"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
@@ -27,6 +26,8 @@ import (
 	"github.com/stripe/stripe-go/v85"
 	"github.com/stripe/stripe-go/v85/webhook"
 	svix "github.com/svix/svix-webhooks/go"
+
+	"github.com/ittybit/ittybit-go"
 )
 
 // secret is what everybody signs with, and encodedSecret the same for Standard Webhooks.

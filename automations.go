@@ -1,11 +1,13 @@
 package ittybit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/ittybit/ittybit-go/internal/jsonx"
@@ -58,11 +60,10 @@ func (a *Automation) fromJSON(text []byte) error {
 	if err != nil || a.err == nil || a.Workflow != nil {
 		return err
 	}
-	fields, err := jsonx.Fields(text)
-	if i := jsonx.Index(fields, "workflow"); i >= 0 && !jsonx.IsNull(fields[i].Value) {
-		a.Workflow = []WorkflowStep{{preserved: []jsonx.Field{{Name: wholeValue, Value: fields[i].Value}}, isWorkflow: true}}
+	if workflow := jsonx.Get(text, "workflow"); workflow != nil {
+		a.Workflow = []WorkflowStep{{preserved: []jsonx.Field{{Name: wholeValue, Value: workflow}}, isWorkflow: true}}
 	}
-	return err
+	return nil
 }
 
 // TriggerKind says what a trigger waits for. It is an open type.
@@ -102,7 +103,8 @@ func (t *Trigger) UnmarshalJSON(data []byte) error {
 	if jsonx.IsNull(data) { // later API versions have automations without one
 		return nil
 	}
-	return readFields(data, &t.Extra, &t.preserved, map[string]any{"kind": &t.Kind, "event": &t.Event})
+	unknown, err := readParams(data, t, &t.preserved)
+	return cmp.Or(err, setExtra(&t.Extra, unknown))
 }
 
 // WorkflowStep is one step of an automation's workflow: a task, or one of the kinds
@@ -166,7 +168,8 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (c *Condition) UnmarshalJSON(data []byte) error {
 	*c = Condition{}
-	return readFields(data, &c.Extra, &c.preserved, map[string]any{"prop": &c.Prop, "value": &c.Value})
+	unknown, err := readParams(data, c, &c.preserved)
+	return cmp.Or(err, setExtra(&c.Extra, unknown))
 }
 
 // String is the JSON of the step, for logs, without signatures.
@@ -183,65 +186,26 @@ func (s WorkflowStep) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (s *WorkflowStep) UnmarshalJSON(data []byte) error {
 	*s = WorkflowStep{}
-	err := readFields(data, &s.Extra, &s.preserved, map[string]any{
-		"kind": &s.Kind, "ref": &s.Ref, "url": &s.URL, "conditions": &s.Conditions, "next": &s.Next,
-	})
-	if err != nil {
-		return err
+	unknown, err := readParams(data, s, &s.preserved)
+	if t := typedOptions[s.Kind]; t != nil {
+		unknown = s.readOptions(jsonx.FieldNames(t), unknown)
 	}
-	return s.readOptions()
+	return cmp.Or(err, setExtra(&s.Extra, unknown))
 }
 
-// readOptions moves the fields that the kind's options type knows from Extra to Options.
-func (s *WorkflowStep) readOptions() error {
-	optionsType := typedOptions[s.Kind]
-	if optionsType == nil {
-		return nil
+// readOptions reads the fields with these names as options of the step's kind, and gives the
+// others. What does not fit, or would be refused, is kept raw.
+func (s *WorkflowStep) readOptions(names []string, fields []jsonx.Field) (others []jsonx.Field) {
+	isOther := func(f jsonx.Field) bool { return !slices.Contains(names, f.Name) }
+	own := slices.DeleteFunc(slices.Clone(fields), isOther)
+	if len(own) == 0 {
+		return fields
 	}
-	var read []jsonx.Field
-	for _, name := range jsonx.FieldNames(optionsType) {
-		value, ok := s.Extra[name]
-		if !ok {
-			continue
-		}
-		raw, err := jsonx.Marshal(value)
-		if err != nil {
-			return err
-		}
-		read = append(read, jsonx.Field{Name: name, Value: raw})
-		delete(s.Extra, name)
+	s.Options = decodeOptions(s.Kind, own)
+	if s.Options == nil || s.Options.check(nil) != nil {
+		s.Options = rawOptions(own)
 	}
-	if len(read) == 0 {
-		return nil
-	}
-	object, err := jsonx.Join(read)
-	if err != nil {
-		return err
-	}
-	raw := make(RawOptions, len(read))
-	for _, field := range read {
-		raw[field.Name] = field.Value
-	}
-	s.Options = raw // unless they fit their type, and would be written as they were read
-	typed, err := decodeOptions(optionsType, object, nil)
-	if err != nil || typed.check(nil) != nil {
-		return nil //nolint:nilerr // options that do not fit are kept raw, not refused
-	}
-	written, err := jsonx.MarshalFields(typed)
-	if err != nil {
-		return err
-	}
-	var unwritten []jsonx.Field // zeros and nulls that were spelled out
-	for _, field := range read {
-		if i := jsonx.Index(written, field.Name); i < 0 {
-			unwritten = append(unwritten, field)
-		} else if !jsonx.Equal(field.Value, written[i].Value) {
-			return nil
-		}
-	}
-	s.Options = typed
-	s.preserved = append(s.preserved, unwritten...)
-	return nil
+	return slices.DeleteFunc(fields, func(f jsonx.Field) bool { return !isOther(f) })
 }
 
 // check says what is wrong with the step at path, such as "Workflow[0]".

@@ -5,7 +5,9 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -238,4 +240,44 @@ func requireStepRoundTrip(t *testing.T, fields map[string]json.RawMessage) {
 	written, err := json.Marshal(step)
 	require.NoError(t, err, string(text))
 	require.Equal(t, apiFields(t, string(text)), apiFields(t, string(written)))
+}
+
+// A workflow in a workflow, and so on: the inner ones are not decoded anew and written for each
+// level, which would take eight times as much for twice the levels.
+func TestWorkflowStep_nestedWorkflowsAreDecodedOnce(t *testing.T) {
+	allocated := func(levels int) uint64 {
+		text := []byte(strings.Repeat(`{"kind":"workflow","workflow":[`, levels) + `{}` + strings.Repeat(`]}`, levels))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		require.NoError(t, new(ittybit.WorkflowStep).UnmarshalJSON(text))
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	assert.Less(t, allocated(200), 5*allocated(100))
+}
+
+func TestWorkflowStep_optionsThatWereReplacedDoNotComeBack(t *testing.T) {
+	const text = `{"kind":"video","quality":0,"width":null,"fps":30,"filename":"a"}`
+	for want, change := range map[string]func(*ittybit.WorkflowStep){
+		text: func(*ittybit.WorkflowStep) {},
+		`{"kind":"video","quality":0,"width":null,"fps":24,"filename":"a"}`: func(s *ittybit.WorkflowStep) {
+			options, ok := s.Options.(ittybit.VideoOptions)
+			require.True(t, ok)
+			options.FPS = 24
+			s.Options = options
+		},
+		`{"kind":"video","fps":24,"filename":"a"}`: func(s *ittybit.WorkflowStep) { s.Options = ittybit.VideoOptions{FPS: 24} },
+		`{"kind":"video","filename":"a"}`:          func(s *ittybit.WorkflowStep) { s.Options = nil },
+	} {
+		var read ittybit.WorkflowStep
+		require.NoError(t, json.Unmarshal([]byte(text), &read))
+		step := read
+		change(&step)
+		written, err := json.Marshal(step)
+		require.NoError(t, err)
+		assert.Equal(t, apiFields(t, want), apiFields(t, string(written)))
+		written, err = json.Marshal(read)
+		require.NoError(t, err)
+		assert.Equal(t, apiFields(t, text), apiFields(t, string(written)), "the step that was copied stays as it is")
+	}
 }

@@ -258,42 +258,70 @@ func isNullOrText(value json.RawMessage) bool {
 // wholeValue stands for the name of a field that is all of a value, which is no object.
 const wholeValue = "\x00"
 
-// readFields takes an object apart: known fields go to fields, the others to extra, and to
-// preserved those known ones that do not fit their field or would not be written again because
-// they are null or zero. What is no object is preserved whole, and an error.
-func readFields(data []byte, extra *map[string]any, preserved *[]jsonx.Field, targets map[string]any) error {
+// readParams reads an object into the struct that to points to, and gives the fields that it does
+// not know. preserved gets those that it knows and would not write again as they are. What is no
+// object is preserved whole, and an error.
+func readParams(data []byte, to any, preserved *[]jsonx.Field) (unknown []jsonx.Field, err error) {
 	fields, err := jsonx.Fields(data)
 	if err != nil {
 		*preserved = []jsonx.Field{{Name: wholeValue, Value: bytes.Clone(data)}}
-		return err
+		return nil, err
 	}
-	for _, field := range fields {
-		target, known := targets[field.Name]
-		if !known {
-			value, err := jsonx.DecodeUseNumber(field.Value)
-			if err != nil {
-				return err
-			}
-			if *extra == nil {
-				*extra = make(map[string]any)
-			}
-			(*extra)[field.Name] = value
-			continue
-		}
-		value := reflect.ValueOf(target).Elem()
-		if err := readField(field.Value, value); err != nil || value.IsZero() {
-			value.SetZero()
-			*preserved = append(*preserved, field)
-		}
-	}
-	return nil
+	misfits, unwritten, unknown := readFields(fields, to)
+	*preserved = append(misfits, unwritten...)
+	return unknown, nil
 }
 
-// readField decodes value into target, numbers of an any as [json.Number].
-func readField(value json.RawMessage, target reflect.Value) error {
-	dec := json.NewDecoder(bytes.NewReader(value))
-	dec.UseNumber()
-	return dec.Decode(target.Addr().Interface())
+// readFields reads fields into the struct that to points to, by its tags. It gives those that do
+// not fit their field, those that would not be written again because they are null or zero, and
+// those that the struct does not know, each with a copy of its text.
+func readFields(fields []jsonx.Field, to any) (misfits, unwritten, unknown []jsonx.Field) {
+	for _, field := range fields {
+		target, known := jsonx.FieldByName(to, field.Name)
+		fits := known && readField(field.Value, target)
+		if fits && !target.IsZero() {
+			continue
+		}
+		field.Value = bytes.Clone(field.Value)
+		switch {
+		case !known:
+			unknown = append(unknown, field)
+		case fits:
+			unwritten = append(unwritten, field)
+		default:
+			target.SetZero()
+			misfits = append(misfits, field)
+		}
+	}
+	return misfits, unwritten, unknown
+}
+
+// readField decodes a value, and reports whether the target can say the same.
+func readField(value json.RawMessage, target reflect.Value) bool {
+	if jsonx.DecodeUseNumber(value, target.Addr().Interface()) != nil {
+		return false
+	}
+	if kind := target.Kind(); target.IsZero() || kind != reflect.Float64 && kind != reflect.Struct {
+		return true // only floats, and the structs that have one, round
+	}
+	written, err := jsonx.Marshal(target.Interface())
+	return err == nil && jsonx.Equal(value, written)
+}
+
+// setExtra decodes fields into extra, unless there are none.
+func setExtra(extra *map[string]any, fields []jsonx.Field) error {
+	if fields == nil {
+		return nil
+	}
+	*extra = make(map[string]any, len(fields))
+	for _, field := range fields {
+		var value any
+		if err := jsonx.DecodeUseNumber(field.Value, &value); err != nil {
+			return err
+		}
+		(*extra)[field.Name] = value
+	}
+	return nil
 }
 
 // flattenParams makes one object of known, options and extra, in this order, and of the fields in
@@ -373,39 +401,47 @@ var typedOptions = map[TaskKind]reflect.Type{
 	TaskKindWorkflow:   reflect.TypeFor[WorkflowOptions](),
 }
 
-// decodeOptions reads options into their type, and keeps rest beside its fields.
-func decodeOptions(t reflect.Type, raw json.RawMessage, rest []jsonx.Field) (TaskOptions, error) {
-	target := reflect.New(t)
-	if err := readField(raw, target.Elem()); err != nil { // keeps the numbers of metadata
-		return nil, err
-	}
-	if carrier, ok := target.Interface().(interface{ setRest(rest []jsonx.Field) }); ok && len(rest) > 0 {
-		carrier.setRest(rest)
-	}
-	options, _ := target.Elem().Interface().(TaskOptions)
-	return options, nil
-}
-
-// decodeTaskOptions reads the options that a task echoes.
+// decodeTaskOptions reads the options that a task echoes. Null stands for what is not set.
 func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
 	if !jsonx.IsObject(raw) {
 		return nil
 	}
-	if t := typedOptions[kind]; t != nil {
-		known := jsonx.FieldNames(t)
-		rest, err := jsonx.Fields(raw)
-		rest = slices.DeleteFunc(rest, func(f jsonx.Field) bool { return slices.Contains(known, f.Name) || jsonx.IsNull(f.Value) })
-		if err == nil {
-			if options, err := decodeOptions(t, raw, rest); err == nil {
-				return options
-			}
-		}
-	}
-	var options RawOptions
-	if json.Unmarshal(raw, &options) != nil || len(options) == 0 {
+	fields, err := jsonx.Fields(raw)
+	if err != nil {
 		return nil
 	}
+	given := slices.DeleteFunc(slices.Clone(fields), func(f jsonx.Field) bool { return jsonx.IsNull(f.Value) })
+	if options := decodeOptions(kind, given); options != nil || len(fields) == 0 {
+		return options
+	}
+	return rawOptions(fields)
+}
+
+// decodeOptions reads the options of a kind into their type, which keeps what it would not write
+// again. It is nil where there is no type, or they do not fit it.
+func decodeOptions(kind TaskKind, fields []jsonx.Field) TaskOptions {
+	t := typedOptions[kind]
+	if t == nil {
+		return nil
+	}
+	target := reflect.New(t)
+	misfits, unwritten, unknown := readFields(fields, target.Interface())
+	if misfits != nil {
+		return nil
+	}
+	if rest := append(unwritten, unknown...); rest != nil {
+		target.Interface().(interface{ setRest(rest []jsonx.Field) }).setRest(rest)
+	}
+	options, _ := target.Elem().Interface().(TaskOptions)
 	return options
+}
+
+func rawOptions(fields []jsonx.Field) RawOptions {
+	raw := make(RawOptions, len(fields))
+	for _, field := range fields {
+		raw[field.Name] = bytes.Clone(field.Value)
+	}
+	return raw
 }
 
 // optionNames gives the fields that options could have on the wire.

@@ -1,6 +1,7 @@
 package ittybit
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,8 +24,6 @@ import (
 // around. API version 2025-08-20 documents no ranges: they are those of later versions. Read from
 // the API, numbers in values of type any are [json.Number].
 type TaskOptions interface {
-	// optionsOf gives the kind that the options are for; empty: any.
-	optionsOf() TaskKind
 	// check refuses what can't be meant.
 	check(insecureHosts) error
 }
@@ -167,18 +166,6 @@ func (r optionRest) marshal(options any) ([]byte, error) {
 func isSharedOption(name string) bool {
 	return slices.Contains([]string{"ref", "folder", "filename", "description", "webhook_url"}, name)
 }
-
-func (VideoOptions) optionsOf() TaskKind      { return TaskKindVideo }
-func (ImageOptions) optionsOf() TaskKind      { return TaskKindImage }
-func (AudioOptions) optionsOf() TaskKind      { return TaskKindAudio }
-func (ThumbnailsOptions) optionsOf() TaskKind { return TaskKindThumbnails }
-func (SubtitlesOptions) optionsOf() TaskKind  { return TaskKindSubtitles }
-func (ChaptersOptions) optionsOf() TaskKind   { return TaskKindChapters }
-func (SpeechOptions) optionsOf() TaskKind     { return TaskKindSpeech }
-func (IngestOptions) optionsOf() TaskKind     { return TaskKindIngest }
-func (ConditionsOptions) optionsOf() TaskKind { return TaskKindConditions }
-func (WorkflowOptions) optionsOf() TaskKind   { return TaskKindWorkflow }
-func (RawOptions) optionsOf() TaskKind        { return "" }
 
 func (o VideoOptions) check(insecureHosts) error {
 	return errors.Join(o.Width.check("Width"), o.Height.check("Height"), notNegative("Quality", float64(o.Quality)),
@@ -342,11 +329,14 @@ func checkOptions(param string, kind TaskKind, options TaskOptions, insecure ins
 	if options == nil {
 		return nil
 	}
-	if v := reflect.ValueOf(options); v.Kind() == reflect.Pointer && v.IsNil() {
+	value := reflect.Indirect(reflect.ValueOf(options))
+	if !value.IsValid() {
 		return &ParamError{Param: param, Reason: "are a nil pointer"}
 	}
-	if own := options.optionsOf(); own != "" && own != kind {
-		return &ParamError{Param: param, Reason: fmt.Sprintf("are those of kind %q, but the kind is %q", own, kind)}
+	for own, t := range typedOptions {
+		if t == value.Type() && own != kind {
+			return &ParamError{Param: param, Reason: fmt.Sprintf("are those of kind %q, but the kind is %q", own, kind)}
+		}
 	}
 	if invalid, ok := errors.AsType[*ParamError](options.check(insecure)); ok {
 		return &ParamError{Param: param + "." + invalid.Param, Reason: invalid.Reason}
@@ -385,9 +375,8 @@ func (l Layer) MarshalJSON() ([]byte, error) { return flattenParams(l, l.preserv
 // UnmarshalJSON implements [json.Unmarshaler].
 func (l *Layer) UnmarshalJSON(data []byte) error {
 	*l = Layer{}
-	return readFields(data, &l.Extra, &l.preserved, map[string]any{
-		"kind": &l.Kind, "url": &l.URL, "text": &l.Text, "font": &l.Font, "font_size": &l.FontSize, "color": &l.Color, "position": &l.Position,
-	})
+	unknown, err := readParams(data, l, &l.preserved)
+	return cmp.Or(err, setExtra(&l.Extra, unknown))
 }
 
 func checkLayers(layers []Layer) error {

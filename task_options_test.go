@@ -423,3 +423,20 @@ func TestLayer_readAndWrittenLosesNothing(t *testing.T) {
 		require.Error(t, new(ittybit.Layer).UnmarshalJSON([]byte(text)), text)
 	}
 }
+
+func TestTaskOptions_ofATaskLoseNothingInANewOne(t *testing.T) {
+	for kind, text := range map[ittybit.TaskKind]string{
+		"video":      `{"quality":0,"fps":30,"format":"","Width":1,"width":640}`,
+		"audio":      `{"start":9007199254740993}`,
+		"speech":     `{"speakers":false,"SPEAKERS":true}`,
+		"image":      `{"layers":[{"font_size":12.000000000000000000001}]}`,
+		"thumbnails": `{"width":"12.500000000000000000001%"}`,
+	} {
+		task := apiTaskOf(t, `{"id":"task_1","kind":"`+string(kind)+`","options":`+text+`}`)
+		sent, err := json.Marshal(ittybit.TaskCreateParams{Kind: kind, FileID: "f", Options: task.Options})
+		require.NoError(t, err)
+		want := apiFields(t, text)
+		want["kind"], want["file_id"] = string(kind), "f"
+		assert.Equal(t, want, apiFields(t, string(sent)))
+	}
+}

@@ -75,6 +75,13 @@ func fieldsOf(t reflect.Type) map[string]structField {
 	return known.(map[string]structField) //nolint:errcheck // nothing else is stored
 }
 
+// FieldByName gives the field that has the name in JSON, of the struct that object points to.
+func FieldByName(object any, name string) (reflect.Value, bool) {
+	value := reflect.ValueOf(object).Elem()
+	field, found := fieldsOf(value.Type())[name]
+	return value.Field(field.index), found
+}
+
 // fieldName gives the name of a field in JSON; it is empty for one that JSON never has.
 func fieldName(field reflect.StructField) string {
 	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -295,19 +302,15 @@ func decodeList(text []byte, list reflect.Value, limit int, decode func([]byte, 
 
 // DecodeAnyMap decodes an object into the usual Go types, its numbers as [json.Number]. null is
 // a nil map.
-func DecodeAnyMap(text []byte) (map[string]any, error) {
+func DecodeAnyMap(text []byte) (object map[string]any, err error) {
 	if IsNull(text) {
 		return nil, nil //nolint:nilnil // no object is no error
 	}
-	value, err := DecodeUseNumber(text)
-	if err != nil {
-		return nil, err
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
+	if !IsObject(text) {
 		return nil, errors.New("is not an object")
 	}
-	return object, nil
+	err = DecodeUseNumber(text, &object)
+	return object, err
 }
 
 // DecodeObject decodes text into object, a pointer, which may know which of its fields could

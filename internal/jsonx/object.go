@@ -14,13 +14,13 @@ type Field struct {
 	Value json.RawMessage
 }
 
-// Fields takes a JSON object apart, in the order of its text, of which each value keeps a
-// copy. Of fields with the same name the last one counts, as in encoding/json.
+// Fields takes a JSON object apart, in the order of its text, where the values stay. Of fields with
+// the same name the last one counts, as in encoding/json.
 func Fields(object []byte) ([]Field, error) {
 	if err := Check(object); err != nil {
 		return nil, err
 	}
-	reader := NewObject(bytes.Clone(object))
+	reader := NewObject(object)
 	var fields []Field
 	at := make(map[string]int)
 	for reader.Next() {
@@ -91,14 +91,12 @@ func Marshal(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// DecodeUseNumber decodes value into the usual Go types, with numbers as [json.Number], so
-// that writing it back does not change a digit.
-func DecodeUseNumber(value json.RawMessage) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(value))
+// DecodeUseNumber decodes text into what to points to. Numbers in values of type any are
+// [json.Number], so that writing them back does not change a digit.
+func DecodeUseNumber(text []byte, to any) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	var v any
-	err := dec.Decode(&v)
-	return v, err
+	return dec.Decode(to)
 }
 
 // Equal reports whether a and b say the same. Numbers are the same only where that is
@@ -107,9 +105,8 @@ func Equal(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	x, errX := DecodeUseNumber(a)
-	y, errY := DecodeUseNumber(b)
-	if errX != nil || errY != nil {
+	var x, y any
+	if DecodeUseNumber(a, &x) != nil || DecodeUseNumber(b, &y) != nil {
 		return false
 	}
 	m, okM := x.(json.Number)

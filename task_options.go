@@ -324,6 +324,63 @@ func (d *Dimension) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// typedOptions are the options that have a type, by the kind of their tasks.
+var typedOptions = map[TaskKind]reflect.Type{
+	TaskKindVideo:      reflect.TypeFor[VideoOptions](),
+	TaskKindImage:      reflect.TypeFor[ImageOptions](),
+	TaskKindAudio:      reflect.TypeFor[AudioOptions](),
+	TaskKindThumbnails: reflect.TypeFor[ThumbnailsOptions](),
+	TaskKindSubtitles:  reflect.TypeFor[SubtitlesOptions](),
+	TaskKindChapters:   reflect.TypeFor[ChaptersOptions](),
+	TaskKindSpeech:     reflect.TypeFor[SpeechOptions](),
+	TaskKindIngest:     reflect.TypeFor[IngestOptions](),
+	TaskKindConditions: reflect.TypeFor[ConditionsOptions](),
+	TaskKindWorkflow:   reflect.TypeFor[WorkflowOptions](),
+}
+
+// decodeTaskOptions reads the options that a task echoes. Null stands for what is not set.
+func decodeTaskOptions(kind TaskKind, raw json.RawMessage) TaskOptions {
+	if !jsonx.IsObject(raw) {
+		return nil
+	}
+	fields, err := jsonx.Fields(raw)
+	if err != nil {
+		return nil
+	}
+	given := slices.DeleteFunc(slices.Clone(fields), func(f jsonx.Field) bool { return jsonx.IsNull(f.Value) })
+	if options := decodeOptions(kind, given); options != nil || len(fields) == 0 {
+		return options
+	}
+	return rawOptions(fields)
+}
+
+// decodeOptions reads the options of a kind into their type, which keeps what it would not write
+// again. It is nil where there is no type, or they do not fit it.
+func decodeOptions(kind TaskKind, fields []jsonx.Field) TaskOptions {
+	t := typedOptions[kind]
+	if t == nil {
+		return nil
+	}
+	target := reflect.New(t)
+	misfits, unwritten, unknown := readFields(fields, target.Interface())
+	if misfits != nil {
+		return nil
+	}
+	if rest := append(unwritten, unknown...); rest != nil {
+		target.Interface().(interface{ setRest(rest []jsonx.Field) }).setRest(rest)
+	}
+	options, _ := target.Elem().Interface().(TaskOptions)
+	return options
+}
+
+func rawOptions(fields []jsonx.Field) RawOptions {
+	raw := make(RawOptions, len(fields))
+	for _, field := range fields {
+		raw[field.Name] = field.Value
+	}
+	return raw
+}
+
 // checkOptions refuses options of another kind, and values that can't be meant.
 func checkOptions(param string, kind TaskKind, options TaskOptions, insecure insecureHosts) error {
 	if options == nil {

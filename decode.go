@@ -268,7 +268,7 @@ func readParams(data []byte, to any, preserved *[]jsonx.Field) (unknown []jsonx.
 		return nil, err
 	}
 	misfits, unwritten, unknown := readFields(fields, to)
-	*preserved = append(misfits, unwritten...)
+	*preserved = slices.Concat(misfits, unwritten)
 	return unknown, nil
 }
 

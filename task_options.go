@@ -150,7 +150,11 @@ func (o RawOptions) GoString() string { return o.String() }
 // the shared ones, such as ref, folder and filename, and those that this version does not know.
 type optionRest struct{ rest *[]jsonx.Field } // a pointer: fmt prints what it points to nowhere
 
-func (r *optionRest) setRest(fields []jsonx.Field) { r.rest = &fields }
+func (r *optionRest) setRest(fields []jsonx.Field) {
+	if len(fields) > 0 {
+		r.rest = &fields
+	}
+}
 
 // marshal writes the options that r is part of.
 func (r optionRest) marshal(options any) ([]byte, error) {
@@ -366,8 +370,8 @@ func decodeOptions(kind TaskKind, fields []jsonx.Field) TaskOptions {
 	if misfits != nil {
 		return nil
 	}
-	if rest := append(unwritten, unknown...); rest != nil {
-		target.Interface().(interface{ setRest(rest []jsonx.Field) }).setRest(rest)
+	if carrier, ok := target.Interface().(interface{ setRest(rest []jsonx.Field) }); ok {
+		carrier.setRest(slices.Concat(unwritten, unknown))
 	}
 	options, _ := target.Elem().Interface().(TaskOptions)
 	return options

@@ -302,14 +302,15 @@ func decodeList(text []byte, list reflect.Value, limit int, decode func([]byte, 
 
 // DecodeAnyMap decodes an object into the usual Go types, its numbers as [json.Number]. null is
 // a nil map.
-func DecodeAnyMap(text []byte) (object map[string]any, err error) {
+func DecodeAnyMap(text []byte) (map[string]any, error) {
 	if IsNull(text) {
 		return nil, nil //nolint:nilnil // no object is no error
 	}
 	if !IsObject(text) {
 		return nil, errors.New("is not an object")
 	}
-	err = DecodeUseNumber(text, &object)
+	var object map[string]any
+	err := DecodeUseNumber(text, &object)
 	return object, err
 }
 

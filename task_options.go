@@ -17,7 +17,7 @@ import (
 // TaskOptions are the options of one kind of task: [VideoOptions], [ImageOptions], [AudioOptions],
 // [ThumbnailsOptions], [SubtitlesOptions], [ChaptersOptions], [SpeechOptions], [IngestOptions],
 // [ConditionsOptions], [WorkflowOptions], or [RawOptions] for any other. The same types serve tasks
-// and workflow steps. A zero field is not sent.
+// and workflow steps. A zero field is not sent, but for a zero that was read from the API.
 //
 // Numbers that are negative, and those outside of a range that Ittybit documents, are refused with
 // a [*ParamError], such as that of "Options.FPS", before anything is sent; RawOptions are the way

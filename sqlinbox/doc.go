@@ -60,9 +60,9 @@
 //
 // Any driver does; its errors should have the method SQLState() string, as those of pgx and lib/pq
 // have, or Field(byte) string, as those of bun's pgdriver. A pgx pool becomes a *sql.DB with
-// stdlib.OpenDBFromPool. A serialization failure
-// (40001) or deadlock (40P01), in the inbox's statements, in the handler's, or at the commit, runs
-// the transaction again, up to five times within the context. The database's encoding must be UTF8.
+// stdlib.OpenDBFromPool. A serialization failure (40001) or deadlock (40P01), in the inbox's
+// statements, in the handler's, or at the commit, runs the transaction again, up to five times
+// within the context. The database's encoding must be UTF8.
 //
 // A statement that fails ends a transaction of Postgres, whose commit then fails too: a handler
 // that hides such an error and returns nil is answered 503. Not every driver's Commit says so: with

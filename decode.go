@@ -95,16 +95,13 @@ func marshalObject[T any, P object[T]](now P, aliases map[string]string) ([]byte
 	return jsonx.MarshalDecoded(text, now, before, aliases)
 }
 
-// errNoID is why a response that is valid JSON may still be of no use.
 var errNoID = errors.New("it has no id")
 
-// objectResponse is a response that is one object.
 type objectResponse[T any, P object[T]] struct {
 	object *T // nil: there is none
 	value  T
 }
 
-// Decode implements [pipeline.Decoder].
 func (r *objectResponse[T, P]) Decode(resp pipeline.Response) error {
 	return unusable(resp, r.read(resp.Body))
 }
@@ -190,7 +187,6 @@ func envelope(body []byte) responseEnvelope {
 	return e
 }
 
-// maxLoggedFields bounds what a decodeLog remembers.
 const maxLoggedFields = 1000
 
 // listIndex finds the places of elements in a field's path: they are all one field.

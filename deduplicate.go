@@ -93,7 +93,6 @@ type deduplicator struct {
 	name  string
 }
 
-// HandleEvent implements [EventHandler].
 func (d *deduplicator) HandleEvent(ctx context.Context, e *Event) error {
 	key := d.key(e)
 	if key == "" {
@@ -234,10 +233,8 @@ type memoryClaim struct {
 	once  sync.Once
 }
 
-// Complete implements [Claim].
 func (c *memoryClaim) Complete(context.Context) error { return c.end(true) }
 
-// Release implements [Claim].
 func (c *memoryClaim) Release(context.Context) error { return c.end(false) }
 
 // end lets the next one in, the first time that it is called.

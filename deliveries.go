@@ -72,7 +72,6 @@ func observe(ctx context.Context, observer func(context.Context, Delivery), d De
 	})
 }
 
-// recoverPanic calls fn and gives what it panicked with.
 func recoverPanic(fn func()) (reason any, stack string) {
 	defer func() {
 		if reason = recover(); reason != nil {
@@ -122,7 +121,6 @@ func (l *deliveryLog) enabled(ctx context.Context, level slog.Level) (enabled bo
 	return enabled
 }
 
-// redacted takes secrets and signatures out of a text.
 func (l *deliveryLog) redacted(text string) string { return redact.Text(text, l.secrets()...) }
 
 // admit gives the number of refusals that the line of this one stands for: 0, where it has none.
@@ -200,7 +198,6 @@ func appendText(attrs []slog.Attr, name, text string, redacted func(string) stri
 	return append(attrs, slog.String(name, redacted(text)))
 }
 
-// appendError adds an error, unless it is nil.
 func appendError(attrs []slog.Attr, err error, redacted func(string) string) []slog.Attr {
 	if err == nil {
 		return attrs
@@ -259,7 +256,6 @@ func signatureHint(err error, body []byte, header http.Header) string {
 	return "Ittybit signs every webhook: if this is one, something on the way has removed the " + SignatureHeader + " header"
 }
 
-// isBase64JSON reports whether body starts as a JSON object in base64 does.
 func isBase64JSON(body []byte) bool {
 	start := bytes.TrimSpace(body[:min(len(body), 64)])
 	decoded, err := base64.StdEncoding.DecodeString(string(start[:len(start)/4*4]))

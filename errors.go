@@ -115,7 +115,6 @@ func (e *APIError) Is(target error) bool {
 	return target != nil && target == statusErrors[e.StatusCode]
 }
 
-// statusErrors are the sentinels of the statuses that have one of their own.
 var statusErrors = map[int]error{
 	http.StatusBadRequest:      ErrBadRequest,
 	http.StatusUnauthorized:    ErrUnauthorized,

@@ -226,7 +226,6 @@ func optionalRequestConfig(opts []RequestOption) (requestConfig, error) {
 	return cfg, err
 }
 
-// applyOptions applies options of any kind, in their order.
 func applyOptions[O any](opts []O, apply func(O) error) error {
 	for _, opt := range opts {
 		if any(opt) == nil {

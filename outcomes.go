@@ -203,7 +203,6 @@ func (e *panicError) Error() string {
 	return fmt.Sprintf("ittybit: %s panicked: %v", e.who, e.reason) // fmt recovers where reason panics
 }
 
-// Unwrap gives the error it panicked with, if it was one.
 func (e *panicError) Unwrap() error {
 	err, _ := e.reason.(error)
 	return err

@@ -318,7 +318,6 @@ func WithUntimestampedSignatures() VerifierOption {
 	})
 }
 
-// paramErrorIf gives the error of an option, where something is wrong with it.
 func paramErrorIf(wrong bool, param, reason string) error {
 	if wrong {
 		return &ParamError{Param: param, Reason: reason}

@@ -290,7 +290,6 @@ func hasAny(text []byte, names ...string) bool {
 	return slices.ContainsFunc(names, func(name string) bool { return jsonx.Get(text, name) != nil })
 }
 
-// unmarshalResults is the UnmarshalJSON of a type of results.
 func unmarshalResults[T any, P results[T]](r P, kind TaskKind, data []byte) error {
 	decoded, err := decodeResults[T, P](data, kind)
 	switch {

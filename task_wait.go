@@ -404,5 +404,4 @@ func (w *waiter) handle(ctx context.Context, result pollResult, yield func(*Task
 	return yield(t.last, end.err)
 }
 
-// left gives the ids of the tasks that have not ended, in order.
 func (w *waiter) left() []string { return slices.Sorted(maps.Keys(w.remaining)) }

@@ -331,7 +331,6 @@ func (d *delivery) readVerified(w http.ResponseWriter, r *http.Request, v *Webho
 	return body
 }
 
-// applyRun gives the delivery the response that its run asks for.
 func (d *delivery) applyRun(run *eventRun, late bool) {
 	d.stack, d.retryAfter = run.stack, run.retryAfter
 	switch {
@@ -343,7 +342,6 @@ func (d *delivery) applyRun(run *eventRun, late bool) {
 	}
 }
 
-// outcomeOfRefusal says what it means that a body could not be read or verified.
 func outcomeOfRefusal(err error, otherwise Outcome) Outcome {
 	for _, known := range []struct {
 		err     error

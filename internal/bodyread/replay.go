@@ -25,7 +25,6 @@ type replayedBody struct {
 	reader *bytes.Reader // nil when it is over
 }
 
-// Read implements [io.Reader].
 func (b *replayedBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -35,7 +34,6 @@ func (b *replayedBody) Read(p []byte) (int, error) {
 	return b.reader.Read(p)
 }
 
-// Close implements [io.Closer].
 func (b *replayedBody) Close() error {
 	b.end()
 	return nil

@@ -235,7 +235,6 @@ func IsProgram(file string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 
-// tail gives the end of a command's output, for an error.
 func tail(output []byte) string {
 	output = bytes.TrimSpace(output)
 	return string(output[max(0, len(output)-logTail):])

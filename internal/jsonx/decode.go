@@ -23,7 +23,6 @@ var (
 	unmarshalers = reflect.TypeFor[json.Unmarshaler]()
 )
 
-// structField is a field that JSON may have.
 type structField struct {
 	index int
 	other bool // the name is not the tag's own
@@ -384,7 +383,6 @@ func setField(fields []Field, name string, value reflect.Value, tag string) ([]F
 	return append(fields, Field{Name: name, Value: encoded}), nil
 }
 
-// isZero asks a value that can say whether it is zero.
 func isZero(value reflect.Value) bool {
 	if zero, ok := value.Interface().(interface{ IsZero() bool }); ok && value.Kind() != reflect.Pointer {
 		return zero.IsZero()

@@ -55,7 +55,6 @@ func (e FieldErrors) Add(name string, err error) FieldErrors {
 	return e
 }
 
-// orNil gives e as an error, which is nil where nothing is wrong.
 func (e FieldErrors) orNil() error {
 	if len(e) == 0 {
 		return nil

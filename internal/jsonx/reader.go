@@ -110,7 +110,6 @@ func String[T ~string](o *Object, to *T, usual ...T) {
 	*to = T(text)
 }
 
-// unquote gives what a string says.
 func unquote(value []byte) (string, error) {
 	if len(value) < 2 || value[0] != '"' {
 		return "", errors.New("is not a string")
@@ -191,7 +190,6 @@ func valueLen(text []byte) int {
 	return len(text)
 }
 
-// nestedLen gives the length of the object or list that text starts with.
 func nestedLen(text []byte) int {
 	depth := 0
 	for i := 0; i < len(text); i++ {

@@ -20,7 +20,6 @@ const millisThreshold = 100_000_000_000
 // no time that anybody means.
 const maxUnixMillis = 253_370_764_799_999
 
-// errNoTime is what a value that can't be read as a time gives.
 var errNoTime = errors.New("is neither ISO 8601 nor unix seconds or milliseconds")
 
 // isoLayouts are the spellings of ISO 8601 that are tried, the common one first.
@@ -107,7 +106,6 @@ func Unix(number int64) (time.Time, bool) {
 // IsMillis reports whether Unix reads number as milliseconds.
 func IsMillis(number int64) bool { return number >= millisThreshold || number <= -millisThreshold }
 
-// errOutOfRange is what a whole number that has no room gives.
 var errOutOfRange = errors.New("is out of range")
 
 // ParseInt reads a JSON value as a whole number, which may be quoted or have a fraction (it

@@ -77,7 +77,6 @@ func (l *Limiter[K, L]) flush(k *kind[L]) {
 	}
 }
 
-// refill adds the tokens of the time that has passed.
 func (k *kind[L]) refill(now time.Time) {
 	if passed := now.Sub(k.refilled); passed > 0 {
 		k.tokens = min(burst, k.tokens+passed.Seconds()/interval.Seconds())

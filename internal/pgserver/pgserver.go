@@ -51,7 +51,6 @@ func (s *Server) StartStandby(ctx context.Context) (*Server, error) {
 	})
 }
 
-// start starts a server on the data that a program makes.
 func start(ctx context.Context, makeData func(*Server) *exec.Cmd) (*Server, error) {
 	bin, err := find(packageFolders())
 	if err != nil {
@@ -93,7 +92,6 @@ func (s *Server) program(ctx context.Context, name string, args ...string) *exec
 	return s.Program(ctx, filepath.Join(s.bin, name), args...)
 }
 
-// packageFolders gives the patterns of the folders into which packages put PostgreSQL's programs.
 func packageFolders() []string {
 	return []string{
 		"/usr/lib/postgresql/*/bin",                          // Debian

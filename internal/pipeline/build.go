@@ -15,7 +15,6 @@ import (
 // reused connection breaks, past every rule of ours. On the wire, header names know no case.
 const idempotencyHeader = "idempotency-key"
 
-// mediaType is what the API takes and gives.
 const mediaType = "application/json"
 
 func (c *call) build(ctx context.Context) (*retryablehttp.Request, error) {

@@ -80,7 +80,6 @@ func (t *wireTrace) heads(host string) {
 	}
 }
 
-// wroteHeaders notes that the headers went out.
 func (t *wireTrace) wroteHeaders() {
 	t.wrote.Store(true)
 	t.mu.Lock()
@@ -192,7 +191,6 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// Read reads the response.
 func (a *attempt) Read(p []byte) (int, error) { return a.body.Read(p) }
 
 // Close ends the context too: the response has been read.

@@ -17,7 +17,6 @@ import (
 // whsecPrefix marks the secrets of webhook endpoints, as of API version 2025-12-01.
 const whsecPrefix = "whsec_"
 
-// customContent names the scheme of WithSignedContent.
 const customContent = "what WithSignedContent writes"
 
 // contentScheme is a way to choose the bytes that are signed.
@@ -69,7 +68,6 @@ type keyVariant struct {
 	key  []byte
 }
 
-// keyVariants returns what secret may stand for.
 func keyVariants(secret []byte) []keyVariant {
 	variants := []keyVariant{{"as given", "", secret}}
 	bare, stripped := strings.CutPrefix(string(secret), whsecPrefix)
@@ -154,7 +152,6 @@ type match struct {
 	key      keyVariant
 }
 
-// findMatches compares the signatures with every scheme and every secret.
 func (d *Diagnosis) findMatches(body []byte, timestamp string, values []string) []match {
 	schemes := contentSchemes
 	if d.Content != nil {

@@ -103,7 +103,6 @@ func parseTimestamp(text string) (time.Time, bool) {
 	return jsonx.Unix(number)
 }
 
-// isHexMAC reports whether text has the form of a SHA-256 MAC in hex.
 func isHexMAC(text string) bool {
 	return len(text) == hex.EncodedLen(sha256.Size) && strings.Trim(text, "0123456789abcdefABCDEF") == ""
 }

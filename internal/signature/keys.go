@@ -110,7 +110,6 @@ type macState struct {
 	scratch [64]byte
 }
 
-// match reports whether any signature in h is the MAC of the signed content.
 func (p *macPool) match(content Content, body []byte, h *Header) bool {
 	state := p.pool.Get().(*macState) //nolint:forcetypeassert,errcheck // New makes nothing else
 	defer p.pool.Put(state)

@@ -50,7 +50,6 @@ type fetched struct {
 	err      error // of the last call
 }
 
-// call is one in flight.
 type call struct {
 	done chan struct{}
 	slow sync.Once
@@ -130,7 +129,6 @@ func (s *Source) begin(ctx context.Context, interval time.Duration, join bool) *
 	return c
 }
 
-// run calls the function and keeps what it gives.
 func (s *Source) run(ctx context.Context, c *call) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()

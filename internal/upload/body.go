@@ -47,7 +47,6 @@ func (b *partBody) close() (sum uint32, complete bool) {
 	return b.latest.sum, b.latest.read == b.part.length
 }
 
-// rollbackSent counts what was read as not sent.
 func (b *partBody) rollbackSent() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,7 +57,6 @@ func (b *partBody) rollbackSent() {
 
 var errPartClosed = errors.New("ittybit: this attempt is over")
 
-// Read implements io.Reader.
 func (r *partReader) Read(p []byte) (int, error) {
 	b := r.body
 	b.mu.Lock()
@@ -82,5 +80,4 @@ func (r *partReader) Read(p []byte) (int, error) {
 	}
 }
 
-// Close implements io.Closer.
 func (r *partReader) Close() error { return nil }

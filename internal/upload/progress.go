@@ -55,7 +55,6 @@ func newTracker(publicURL string, size int64, p Request) (*tracker, error) {
 	return t, t.resume(p.Resume)
 }
 
-// resume takes up what a token says.
 func (t *tracker) resume(token string) error {
 	refuse := func(reason string) error { return &InputError{Param: "Resume", Reason: reason} }
 	var state state
@@ -96,7 +95,6 @@ func (t *tracker) bounds(i int) (start, length int64) {
 	return start, min(t.state.ChunkSize, t.state.Size-start)
 }
 
-// sum gives the checksum of a confirmed chunk.
 func (t *tracker) sum(i int) (uint32, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,14 +111,12 @@ func (t *tracker) firstUnconfirmed() int {
 	return t.count()
 }
 
-// confirmed reports whether any chunk is.
 func (t *tracker) confirmed() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.progress.Confirmed > 0
 }
 
-// confirm notes that Ittybit has chunk i.
 func (t *tracker) confirm(i int, sum uint32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -110,7 +110,6 @@ type part struct {
 	finishes bool        // it is the last one, whose response has the file
 }
 
-// put sends a part, again where that helps.
 func (s *session) put(ctx context.Context, part part) error {
 	if part.finishes {
 		if err := s.source.checkSize(); err != nil {

@@ -30,10 +30,7 @@ type LoggerOption interface {
 // WithBaseURL replaces [DefaultBaseURL], for example with the address of a local Ittybit. It must
 // be https, or http for a loopback host; a path is kept in front of the API's own.
 func WithBaseURL(baseURL string) ClientOption {
-	return clientOption(func(c *clientConfig) error {
-		c.baseURL = baseURL
-		return nil
-	})
+	return clientOption(func(c *clientConfig) error { c.baseURL = baseURL; return nil })
 }
 
 // WithInsecureHosts names hosts of the developer's own, such as the service names of a compose
@@ -55,10 +52,7 @@ func WithInsecureHosts(hosts ...string) ClientOption {
 // WithDomain is where uploads go that name no Domain: the project's delivery domain, such as
 // you.ittybit.net.
 func WithDomain(domain string) ClientOption {
-	return clientOption(func(c *clientConfig) error {
-		c.domain = domain
-		return nil
-	})
+	return clientOption(func(c *clientConfig) error { c.domain = domain; return nil })
 }
 
 // WithHTTPClient makes the client use a copy of hc: its transport, timeout (which

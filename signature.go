@@ -312,10 +312,7 @@ func WithSignedContent(content func(mac hash.Hash, timestamp string, body []byte
 // HMAC-SHA256(body), as one of Ittybit's 2026 guides shows it. Such a signature never ages, so
 // whoever has seen one delivery can repeat it for ever: use it with a durable [Deduplicator] only.
 func WithUntimestampedSignatures() VerifierOption {
-	return verifierOption(func(c *verifierConfig) error {
-		c.untimestamped = true
-		return nil
-	})
+	return verifierOption(func(c *verifierConfig) error { c.untimestamped = true; return nil })
 }
 
 func paramErrorIf(wrong bool, param, reason string) error {

@@ -144,16 +144,13 @@ const (
 // MemoryDeduplicator remembers events in memory: for one process, and only as long as it lives.
 // After a restart, an event that is delivered again is handled again. It is safe for concurrent
 // use, and must not be copied. The zero one is ready, and has the default capacity and time.
-//
-// Handled keys lie in a ring in the order in which they were completed, which is also the order
-// in which they expire.
 type MemoryDeduplicator struct {
 	mu       sync.Mutex
 	capacity int
 	ttl      time.Duration
 
 	handled map[digest]int           // the place in the ring
-	ring    []handledKey             // grows up to capacity, then goes round
+	ring    []handledKey             // by completion, and so by expiry; at capacity it goes round
 	oldest  int                      // place of the oldest entry
 	claimed map[digest]chan struct{} // closed in the end; nil until somebody waits for it
 }

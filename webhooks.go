@@ -35,13 +35,9 @@ const (
 // the event, calls an [EventHandler] and responds. Make one with [NewWebhookHandler].
 //
 // The response is 200 for an event that must not come again: handled, handled before, without a
-// handler, or ended by [Discard]. With any other Ittybit delivers again: 500 after an error or a
-// panic, or where the handler ended its goroutine; 503 with Retry-After after [RetryLater], after
-// the handler's deadline, and above a limit of this handler. It refuses other methods than POST
-// (405), bodies that are too large (413), too slow (408) or broken off (400), deliveries that are
-// not signed as [WebhookVerifier] wants it (401), and signed bodies that are not a JSON object
-// (400). A 200 has no body; that of any other response is the status' standard text, and never
-// repeats anything of the request, nor of an error.
+// handler, or ended by [Discard]. With any other Ittybit delivers again; each [Outcome] says its
+// status, and a 503 has Retry-After. A 200 has no body; that of any other response is the status'
+// standard text, and never repeats anything of the request, nor of an error.
 //
 // The EventHandler runs in the request's goroutine, so that [http.Server.Shutdown] waits for it;
 // over HTTP/2, not where the sender has hung up, to whom nothing was acknowledged. Its context has

@@ -17,15 +17,6 @@ var ErrNotObject = errors.New("is not a JSON object")
 // fields with the same name the last one counts. A value that can't be read changes nothing either:
 // [Object.Err] names its field, and the others are read all the same.
 //
-//	object := jsonx.NewObject(text)
-//	for object.Next() {
-//		switch string(object.Name()) {
-//		case "id":
-//			jsonx.String(&object, &id)
-//		}
-//	}
-//	return object.Err()
-//
 // It is for the objects of the API, whose fields' forms differ between its documents and
 // API versions, and several times as fast as decoding by reflection.
 type Object struct {

@@ -52,7 +52,8 @@ func newTracker(publicURL string, size int64, p Request) (*tracker, error) {
 		t.chunks = make([]byte, t.count()*chunkStateBytes)
 		return t, nil
 	}
-	return t, t.resume(p.Resume)
+	err := t.resume(p.Resume)
+	return t, err
 }
 
 func (t *tracker) resume(token string) error {

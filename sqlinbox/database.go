@@ -32,6 +32,9 @@ func (d *sqlDatabase) Begin(ctx context.Context, first func() core.Statement) (c
 // because a statement has failed. That of bun's pgdriver does not; a wrapped driver is not known.
 func reportsRollback(d driver.Driver) bool {
 	t := reflect.TypeOf(d)
+	if t == nil { // a connector may name none
+		return false
+	}
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

@@ -3,6 +3,7 @@ package sqlinbox_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -188,4 +189,38 @@ func TestInbox_worksWithAPgxPool(t *testing.T) {
 	assert.Equal(t, 1, b.effects(t))
 	b.idle(t)
 	assert.Eventually(t, func() bool { return pool.Stat().AcquiredConns() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// anonymous is a connector that does not name its driver.
+type anonymous struct{ driver.Connector }
+
+// Driver implements [driver.Connector].
+func (anonymous) Driver() driver.Driver { return nil }
+
+// Of a driver that is not known, Commit is not believed: a handler that rolled back is noticed.
+func TestInbox_asksBeforeItCommitsWithADriverThatIsNotKnown(t *testing.T) {
+	e := engines()["PostgreSQL"](t)
+	connector, err := stdlib.GetDefaultDriver().(driver.DriverContext).OpenConnector(e.source)
+	require.NoError(t, err)
+	db := sql.OpenDB(anonymous{connector})
+	t.Cleanup(func() { assert.NoError(t, db.Close()) })
+	b := newBench(t, e, db)
+	first := true
+	h := b.inbox.Wrap(ittybit.EventHandlerFunc(func(ctx context.Context, event *ittybit.Event) error {
+		err := effect(ctx, event)
+		if !first {
+			return err
+		}
+		first = false
+		_, rollback := sqlinbox.Tx(ctx).ExecContext(ctx, "ROLLBACK")
+		return errors.Join(err, rollback)
+	}))
+	status, seen := deliver(t, h, taskBody(1))
+	assert.Equal(t, http.StatusServiceUnavailable, status)
+	require.ErrorContains(t, seen.Err, "a handler must not run COMMIT or ROLLBACK")
+	assert.Zero(t, b.effects(t))
+	status, _ = deliver(t, h, taskBody(1))
+	assert.Equal(t, http.StatusOK, status)
+	assert.Equal(t, 1, b.effects(t))
+	b.idle(t)
 }

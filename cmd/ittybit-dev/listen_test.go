@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -264,18 +265,31 @@ func TestListen_deliversInTheOrderOfTheirEnds(t *testing.T) {
 // A receiver that is away holds nothing else up, and the checkpoint moves on.
 func TestListen_triesAgainWithoutHoldingUpTheOthers(t *testing.T) {
 	srv, client := apiServer(t, time.Millisecond)
-	in, to := receiver(t)
-	state := t.TempDir()
-	stop := listening(t, srv.URL, to, state, "--since", "1h")
-	in.mu.Lock()
-	in.statuses = []int{500}
-	in.mu.Unlock()
 	first := create(t, client)
-	require.Eventually(t, func() bool { in.mu.Lock(); defer in.mu.Unlock(); return len(in.statuses) == 0 }, 60*time.Second, time.Millisecond)
+	var mu sync.Mutex
+	var attempts int
+	var handled []string
+	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		event, err := ittybit.ParseEvent(body)
+		assert.NoError(t, err)
+		mu.Lock()
+		defer mu.Unlock()
+		attempts++
+		if event.Task.ID == first && len(handled) == 0 {
+			w.WriteHeader(http.StatusInternalServerError) // until another one is delivered
+			return
+		}
+		handled = append(handled, event.Task.ID)
+	}))
+	t.Cleanup(to.Close)
+	stop := listening(t, srv.URL, to.URL, t.TempDir(), "--since", "1h")
+	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return attempts > 0 }, 60*time.Second, time.Millisecond)
 	second := create(t, client)
-	require.Eventually(t, func() bool { return len(in.all()) == 2 }, 60*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return len(handled) == 2 }, 60*time.Second, 10*time.Millisecond)
 	stop()
-	assert.Equal(t, []string{second, first}, in.ids())
+	assert.Equal(t, []string{second, first}, handled)
 }
 
 func TestListen_isForOneKeyAndOneProcess(t *testing.T) {

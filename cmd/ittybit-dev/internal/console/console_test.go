@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -263,22 +264,24 @@ func TestConsole_showsMediaAndAutomations(t *testing.T) {
 	assert.False(t, eval[bool](p, overlap), "boxes overlap")
 }
 
+// faults are those that the server has.
+func (b *bed) faults() (shown map[string]any) {
+	b.t.Helper()
+	resp, err := http.Get(b.srv.URL + "/_local/faults")
+	require.NoError(b.t, err)
+	defer resp.Body.Close()
+	require.NoError(b.t, json.NewDecoder(resp.Body).Decode(&shown))
+	return shown
+}
+
 func TestConsole_switchesFaults(t *testing.T) {
 	b := start(t, nil)
 	p := b.live("#/faults")
 	p.waitText("main", "Webhooks come twice")
-	faults := func() map[string]any {
-		resp, err := http.Get(b.srv.URL + "/_local/faults")
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		var shown map[string]any
-		require.NoError(t, json.NewDecoder(resp.Body).Decode(&shown))
-		return shown
-	}
 	p.press("#fault-duplicates")
 	p.press("#fault-limited")
-	require.Eventually(t, func() bool { return len(faults()) == 2 }, deadline, 10*time.Millisecond)
-	assert.Equal(t, map[string]any{"duplicates": 1.0, "requests": []any{map[string]any{"count": 3.0, "status": 429.0, "header": map[string]any{"Retry-After": "1"}}}}, faults())
+	require.Eventually(t, func() bool { return len(b.faults()) == 2 }, deadline, 10*time.Millisecond)
+	assert.Equal(t, map[string]any{"duplicates": 1.0, "requests": []any{map[string]any{"count": 3.0, "status": 429.0, "header": map[string]any{"Retry-After": "1"}}}}, b.faults())
 	for range 3 {
 		resp, err := http.Get(b.srv.URL + "/tasks")
 		require.NoError(t, err)
@@ -291,12 +294,50 @@ func TestConsole_switchesFaults(t *testing.T) {
 	p.waitText(".timeline", "copy 1")
 	p.show("#/faults")
 	p.click("All off")
-	require.Eventually(t, func() bool { return len(faults()) == 0 }, deadline, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return len(b.faults()) == 0 }, deadline, 10*time.Millisecond)
 	p.click("Reset the server")
 	p.click("Reset")
 	require.Eventually(t, func() bool { return len(b.srv.Deliveries()) == 0 }, deadline, 10*time.Millisecond)
 	p.show("#/deliveries")
 	p.waitText("main", "No deliveries yet")
+}
+
+// What is switched quickly stays switched, though requests overtake each other, and a response is
+// older than a change.
+func TestConsole_keepsFaultsThatAreSwitchedQuickly(t *testing.T) {
+	b := start(t, nil)
+	p := b.live("#/faults")
+	p.waitText("main", "Webhooks come twice")
+	eval[bool](p, `(() => {
+		const real = window.fetch;
+		window.held = {}; // of each method, what lets the first request go on
+		window.fetch = async (url, options) => {
+			const method = options.method ?? 'GET';
+			if (!url.endsWith('/faults') || window.held[method]) return real(url, options);
+			let release;
+			const released = new Promise((resolve) => { release = resolve; });
+			window.held[method] = release;
+			if (method !== 'GET') await released; // a change comes late, a response to a question too
+			const response = await real(url, options);
+			await released;
+			return response;
+		};
+		return true;
+	})()`)
+	p.wait(`window.held.GET`)
+	p.press("#fault-duplicates") // is held
+	p.wait(`window.held.PUT`)
+	p.press("#fault-reorder")
+	eval[bool](p, `(window.held.GET(), new Promise((resolve) => setTimeout(() => resolve(true), 300)))`)
+	p.press("#fault-latency")
+	eval[bool](p, `(window.held.PUT(), true)`)
+	const on = `["duplicates", "reorder", "latency"].every((id) => document.getElementById("fault-" + id).checked)`
+	assert.True(t, eval[bool](p, on))
+	want := map[string]any{"duplicates": 1.0, "reorder_ms": 1000.0, "latency_ms": 2000.0}
+	require.Eventually(t, func() bool { return reflect.DeepEqual(want, b.faults()) }, deadline, 10*time.Millisecond)
+	eval[bool](p, `new Promise((resolve) => setTimeout(() => resolve(true), 300))`) // what was still under way
+	assert.True(t, eval[bool](p, on))
+	assert.Equal(t, want, b.faults())
 }
 
 func TestConsole_ofListenOnlyShowsAndSendsAgain(t *testing.T) {

@@ -27,6 +27,9 @@ const EVERY = 2000; // milliseconds: faults are used up
 
 export class FaultsView {
   #others = {requests: [], deliveries: []}; // that were set elsewhere, and stay
+  #made = 0; // changes so far
+  #unsent = 0; // changes that the server does not know yet
+  #sent = Promise.resolve(); // the last change
 
   constructor() {
     this.rows = FAULTS.map((fault) => this.#row(fault));
@@ -51,9 +54,12 @@ export class FaultsView {
       h('div', {class: 'amount'}, amount, h('span', {class: 'muted'}, fault.unit)), h('p', {}, fault.text))};
   }
 
-  // reload shows which faults are set, and how much of them is left.
+  // reload shows which faults are set, and how much of them is left. A response from before a change
+  // would take that back.
   async reload() {
+    const made = this.#made;
     const faults = await get('/_local/faults');
+    if (this.#unsent > 0 || made !== this.#made) return;
     const requests = faults.requests ?? [];
     const deliveries = faults.deliveries ?? [];
     for (const {fault, on, amount} of this.rows) {
@@ -71,10 +77,22 @@ export class FaultsView {
     this.other.textContent = `And ${others} set elsewhere.`;
   }
 
-  async #set() {
+  // set sends what is switched on, after the changes before: requests may overtake each other.
+  #set() {
+    this.#made++;
+    this.#unsent++;
+    this.#sent = this.#sent.catch(() => {}).then(() => this.#send());
+    return this.#sent;
+  }
+
+  async #send() {
     const faults = {requests: [...this.#others.requests], deliveries: [...this.#others.deliveries]};
     for (const {fault, on, amount} of this.rows) if (on.checked) fault.write(faults, Math.max(1, Number(amount.value) || 1));
-    await post('/_local/faults', faults, 'PUT');
+    try {
+      await post('/_local/faults', faults, 'PUT');
+    } finally {
+      this.#unsent--;
+    }
     await this.reload();
   }
 

@@ -380,7 +380,7 @@ func decodeOptions(kind TaskKind, fields []jsonx.Field) TaskOptions {
 func rawOptions(fields []jsonx.Field) RawOptions {
 	raw := make(RawOptions, len(fields))
 	for _, field := range fields {
-		raw[field.Name] = field.Value
+		raw[field.Name] = slices.Clone(field.Value)
 	}
 	return raw
 }

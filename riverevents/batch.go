@@ -45,7 +45,7 @@ type batcher[T, R any] struct {
 	// the others, for gatherTime at most. Nil: nobody waits for items to come.
 	expected func() int
 
-	// failed is called for a batch whose items are about to be run one by one. It may be nil.
+	// failed is called for a batch whose items are run one by one. It may be nil.
 	failed func(ctx context.Context, items int, err error)
 
 	maxWait, maxTime time.Duration
@@ -211,7 +211,7 @@ func (b *batcher[T, R]) run(run *batch, members []*waiter[T, R]) {
 			err = fmt.Errorf("riverevents: the batch panicked: %v", reason)
 		}
 		defer close(run.ended)
-		if err != nil && b.failed != nil {
+		if err != nil && b.failed != nil && !errors.Is(run.ctx.Err(), context.Canceled) { // else nobody waits any more
 			b.failed(run.ctx, len(members), err)
 		}
 		for i, w := range members {

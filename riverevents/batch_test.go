@@ -129,6 +129,11 @@ func TestBatcher_aFailedBatchIsRunAgainOneByOne(t *testing.T) {
 					}
 					return nil
 				})
+				var failed []int
+				r.failed = func(_ context.Context, items int, err error) {
+					assert.Error(t, err)
+					failed = append(failed, items)
+				}
 				release := r.hold()
 				for item, want := range map[string]error{"a": nil, "bad": errBad, "c": nil} {
 					go func() {
@@ -143,6 +148,7 @@ func TestBatcher_aFailedBatchIsRunAgainOneByOne(t *testing.T) {
 				release()
 				synctest.Wait()
 				assert.Len(t, r.runs, 1+3)
+				assert.Equal(t, []int{3}, failed)
 				assert.Zero(t, r.running)
 			})
 		})
@@ -184,6 +190,7 @@ func TestBatcher_whoLeavesHarmsNobody(t *testing.T) {
 				return ctx.Err()
 			}
 		})
+		r.failed = func(context.Context, int, error) { t.Error("nobody goes on alone") }
 		release := r.hold()
 		leave := map[string]context.CancelFunc{}
 		left := make(chan string, 4)

@@ -11,7 +11,7 @@ import (
 	"github.com/ittybit/ittybit-go/internal/pgserver"
 )
 
-// serverVariable is where pgserver looks for a server.
+// serverVariable may hold the URL of a server that runs already.
 const serverVariable = "ITTYBIT_TEST_POSTGRES"
 
 // TestMain is also the entry of the processes that the crash test starts and kills. Where no server

@@ -54,8 +54,9 @@ func WithoutStaleCheck() WorkerOption {
 // WithLogger logs a line for each attempt: at Info what is well, at Warn what is tried again,
 // at Error what needs somebody: what was discarded, or has failed for the last time, or
 // panicked, or could not be read. A statement for several jobs that failed, so that each goes on by
-// itself, is a line at Warn, or at Debug where somebody else held a lock. Payloads are logged at Debug only. The signatures of signed
-// URLs are masked in all lines; the worker knows no key. The default, and nil, is no log.
+// itself, is a line at Warn, or at Debug where somebody else held a lock. Payloads are logged at
+// Debug only. The signatures of signed URLs are masked in all lines; the worker knows no key. The
+// default, and nil, is no log.
 func WithLogger(logger *slog.Logger) WorkerOption {
 	return workerOption(func(w *worker) { w.logger = logger })
 }
@@ -295,8 +296,8 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 	w.logger.LogAttrs(ctx, level, "ittybit: event worked", attrs...)
 }
 
-// logBatch gives what writes a line for a batch that failed. Its jobs go on one by one, which may be
-// well, and is slow. That somebody else holds a lock is to be expected now and then.
+// logBatch gives what writes a line for a batch that failed. Its jobs go on one by one, which may
+// be well, and is slow. That somebody else holds a lock is to be expected now and then.
 func (w *worker) logBatch(statement string) func(context.Context, int, error) {
 	return func(ctx context.Context, jobs int, err error) {
 		level := slog.LevelWarn

@@ -2,6 +2,7 @@ package ittybittest_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -40,7 +41,10 @@ func TestCallbacks_mayCallTheServer(t *testing.T) {
 	var called sync.Map
 	h := &callbacks{Handler: slog.DiscardHandler, call: func(from string) {
 		called.Store(from, true)
-		srv.FailTasks("video", "") // not Snapshot, which waits for a Close that waits for this
+		srv.FailTasks("video", "")
+		if err := srv.Snapshot(io.Discard); err != nil {
+			assert.ErrorContains(t, err, "closed or reset")
+		}
 	}}
 	srv = ittybittest.NewServer(ittybittest.WithoutSockets(h), ittybittest.WithDeliveryStore(h),
 		ittybittest.WithLogger(slog.New(h)), ittybittest.WithProgressWebhooks())

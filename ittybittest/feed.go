@@ -13,7 +13,7 @@ import (
 // maxNotices is how many notices a feed keeps, for those who come back.
 const maxNotices = 10_000
 
-// feed is what happens on a server, for those who wait for it, and for those who watch it over HTTP.
+// feed is what happens on a server, for those who wait for it, and those who watch it over HTTP.
 type feed struct {
 	on    bool
 	start string // tells this feed from that of another start of the server

@@ -281,7 +281,7 @@ func (s *Server) OpenStored(path string) (io.ReadCloser, error) {
 
 // Reset puts the server back to its beginning, for the next test: nothing is stored, recorded,
 // under way or chosen, and no fault is set. Addresses and key stay. It waits for tasks and
-// deliveries to end, but not for receivers.
+// deliveries to end, but not for receivers. Stores, logs and receivers must not call it.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,8 +305,8 @@ func (w *world) end() {
 
 // Close stops the server: tasks stop where they are, retries and deliveries in
 // flight end, requests in flight are dropped or answered. It returns when all
-// its goroutines ended, and may be called more than once. A webhook receiver
-// must not call it, because Close waits for receivers without sockets.
+// its goroutines ended, and may be called more than once. Stores, logs and
+// receivers must not call it, because Close waits for them.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

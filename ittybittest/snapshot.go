@@ -3,6 +3,7 @@ package ittybittest
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,10 +18,9 @@ const (
 
 // Snapshot writes the server's state as a tar archive: tasks, automations, media, files, jobs,
 // what was chosen with SetResults and FailTasks, and the bytes of complete uploads. Deliveries
-// and their retries, uploads under way and faults are no part of it.
+// and their retries, uploads under way and faults are no part of it. It is an error where the server
+// was closed or reset.
 func (s *Server) Snapshot(w io.Writer) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	now := s.live.Load()
 	state, err := now.engine.Snapshot()
 	if err != nil {
@@ -49,6 +49,9 @@ func (s *Server) Snapshot(w io.Writer) error {
 			return err
 		}
 	}
+	if now.life.Over() {
+		return errors.New("ittybittest: the server was closed or reset before its snapshot was complete")
+	}
 	return archive.Close()
 }
 
@@ -65,6 +68,7 @@ func addEntry(archive *tar.Writer, header tar.Header, from io.Reader) error {
 // and jobs that were under way start again, and post their webhooks; what the workflow of an
 // automation had still to do is not known, and not done. Records of deliveries stay. The key and
 // the address of the storage should be those of the server that was saved: urls of files have them.
+// Stores, logs and receivers must not call it.
 func (s *Server) Load(r io.Reader) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -165,7 +165,7 @@ func (a *API) receive(w http.ResponseWriter, r *http.Request, name string, cut b
 	if length >= 0 {
 		from = http.MaxBytesReader(w, r.Body, length)
 	}
-	if cut { // the client hears nothing anyway
+	if cut { // the client gets no response
 		from = io.MultiReader(io.LimitReader(from, max(length/2, 1)), iotest.ErrReader(errAborted))
 	}
 	body, err := a.Blobs.Receive(name, span, length, from)

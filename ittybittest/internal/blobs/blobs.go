@@ -247,7 +247,7 @@ type part struct {
 	sum [sha256.Size]byte
 }
 
-// Result is what became of a body: a part of an upload, a file that it completed, or a repeat of one.
+// Result is what became of a body: a part of an upload, a file that it completed, or its repeat.
 type Result struct {
 	// Owner is that of the file; "" of an upload that is not complete.
 	Owner string

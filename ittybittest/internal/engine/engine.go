@@ -27,7 +27,7 @@ type Config struct {
 	ProgressWebhooks bool
 	Endpoint         string // where every task's end and all new media are posted, too; "": nowhere
 	NewID            func(prefix string) string
-	// Deliver posts a webhook. Neither it nor any other of these functions may wait, or call the engine.
+	// Deliver posts a webhook. None of these functions may wait, or call the engine.
 	Deliver func(url string, body []byte)
 	// PlainHTTP reports whether a webhook may go to this host by plain http.
 	PlainHTTP func(host string) bool

@@ -94,7 +94,7 @@ func (e *Engine) begin(t *task) Task {
 	return shown
 }
 
-// checkKind refuses a kind nobody knows.
+// checkKind refuses a kind that is not known.
 func (e *Engine) checkKind(what, kind string) error {
 	_, chosen := e.Outcomes[kind]
 	if _, known := kinds()[kind]; known || chosen {

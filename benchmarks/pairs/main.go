@@ -177,7 +177,7 @@ func printRatios(w io.Writer, sides *[2]side) error {
 		}
 		slices.Sort(ratios)
 		last := len(ratios) - 1
-		_, _ = fmt.Fprintf(w, "%-32s %.3f (%.3f to %.3f)\n", name, ratios[last/2], ratios[last/4], ratios[last*3/4])
+		_, _ = fmt.Fprintf(w, "%-32s %.3f (%.3f to %.3f)\n", name, (ratios[last/2]+ratios[(last+1)/2])/2, ratios[last/4], ratios[last*3/4])
 	}
 	return nil
 }

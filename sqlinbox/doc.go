@@ -71,8 +71,8 @@
 // database/sql does not notice.
 //
 // A delivery takes four round trips to the server with pgx's driver: BEGIN, the key, a statement of
-// the handler's and COMMIT; with a wrapped one five. Package pgxinbox does without database/sql, and
-// takes three.
+// the handler's and COMMIT; with a wrapped one five. Package pgxinbox does without database/sql,
+// and takes three.
 //
 // Through a pooler in transaction mode (PgBouncer, Supabase's), give pgx
 // default_query_exec_mode=exec in the connection's URL; lib/pq needs nothing. [Inbox.Check] finds

@@ -313,8 +313,8 @@ type attempt struct {
 	DurationMS float64           `json:"duration_ms"`
 }
 
-// deliverDue makes an attempt for each event that is due, in the order of their ends. An attempt that
-// is under way when ctx ends is finished, and recorded: the next run would repeat it otherwise.
+// deliverDue makes an attempt for each event that is due, in the order of their ends. An attempt
+// that is under way when ctx ends is finished, and recorded: the next run would repeat it otherwise.
 func (l *listener) deliverDue(ctx context.Context) error {
 	events, err := l.state.due(time.Now())
 	if err != nil {

@@ -13,8 +13,8 @@ const (
 	// maxRuns is how often a handler runs for one delivery, when the database asks for the
 	// transaction again.
 	maxRuns = 5
-	// CleanupTimeout is how long a commit or a rollback may take. The handler's own deadline may
-	// be over by then, and its work must not be lost for that.
+	// CleanupTimeout is how long each statement of a commit or a rollback may take. The handler's
+	// own deadline may be over by then, and its work must not be lost for that.
 	CleanupTimeout = 5 * time.Second
 	// The pauses before the database is asked again.
 	firstPause, maxPause = time.Millisecond, 25 * time.Millisecond

@@ -424,3 +424,17 @@ func TestEvent_putTogetherByHandSurvivesMarshalling(t *testing.T) {
 	assert.Equal(t, "task:task_123abc:completed", e.Key(), "null changes nothing")
 	require.ErrorIs(t, json.Unmarshal([]byte("[]"), e), ittybit.ErrMalformedEvent)
 }
+
+// What is done to a task's options does not change what was received, nor the event's key.
+func TestRawOptions_areTheTasksOwn(t *testing.T) {
+	const body = `{"id":"task_1","object":"task","kind":"hologram","status":"processing","options":{"depth":"12"}}`
+	event, err := ittybit.ParseEvent([]byte(body))
+	require.NoError(t, err)
+	key := event.Key()
+	options, ok := event.Task.Options.(ittybit.RawOptions)
+	require.True(t, ok)
+	copy(options["depth"], `"99"`)
+	assert.Equal(t, body, string(event.RawJSON()))
+	assert.Equal(t, body, string(event.Task.RawJSON()))
+	assert.Equal(t, key, event.Key())
+}

@@ -108,20 +108,6 @@ func TestTaskOptions_readBackInTheTypeOfTheirKind(t *testing.T) {
 	}
 }
 
-// What is done to a task's options does not change what was received, nor the event's key.
-func TestRawOptions_areTheTasksOwn(t *testing.T) {
-	const body = `{"id":"task_1","object":"task","kind":"hologram","status":"processing","options":{"depth":"12"}}`
-	event, err := ittybit.ParseEvent([]byte(body))
-	require.NoError(t, err)
-	key := event.Key()
-	options, ok := event.Task.Options.(ittybit.RawOptions)
-	require.True(t, ok)
-	copy(options["depth"], `"99"`)
-	assert.Equal(t, body, string(event.RawJSON()))
-	assert.Equal(t, body, string(event.Task.RawJSON()))
-	assert.Equal(t, key, event.Key())
-}
-
 func TestDimension_isPixelsOrPercent(t *testing.T) {
 	var unset ittybit.Dimension
 	pixels, percent := ittybit.Pixels(320), ittybit.Percent(12.5)

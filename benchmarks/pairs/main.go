@@ -39,7 +39,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("pairs", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	n := flags.Int("n", 21, "number of pairs; an odd one has a median")
+	n := flags.Int("n", 21, "number of pairs")
 	bench := flags.String("bench", ".", "benchmarks to run, as for go test")
 	benchtime := flags.String("benchtime", "200ms", "time of each benchmark, as for go test")
 	folder := flags.String("o", "", "folder for what the two print, for benchstat: a.txt and b.txt")

@@ -33,6 +33,16 @@ func (b *budgets) of(host string) *budget {
 	return fresh
 }
 
+// succeeded gives the host a retry back. One that has taken none has no budget, which is a full one.
+func (b *budgets) succeeded(host string) {
+	b.mu.Lock()
+	known := b.byHost[host]
+	b.mu.Unlock()
+	if known != nil {
+		known.succeeded()
+	}
+}
+
 // budget bounds the retries of all calls together, so that a service which is down is not kept
 // down by the load of those who try again. A call that fails among others that succeed always
 // gets its attempts.
@@ -46,7 +56,10 @@ type budget struct {
 func (b *budget) take(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refill(now, 0)
+	if !b.refilled.IsZero() {
+		b.add(max(now.Sub(b.refilled).Seconds(), 0) * budgetRefill)
+	}
+	b.refilled = now
 	if b.left < 1 {
 		return false
 	}
@@ -54,15 +67,10 @@ func (b *budget) take(now time.Time) bool {
 	return true
 }
 
-func (b *budget) succeeded(now time.Time) {
+func (b *budget) succeeded() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refill(now, 1)
+	b.add(1)
 }
 
-func (b *budget) refill(now time.Time, more float64) {
-	if !b.refilled.IsZero() {
-		more += max(now.Sub(b.refilled).Seconds(), 0) * budgetRefill
-	}
-	b.left, b.refilled = min(b.left+more, budgetSize), now
-}
+func (b *budget) add(retries float64) { b.left = min(b.left+retries, budgetSize) }

@@ -18,8 +18,8 @@ func TestBudget_isRefilledBySuccessesAndByTime(t *testing.T) {
 		return n
 	}
 	assert.Equal(t, budgetSize, takeAll())
-	b.succeeded(now)
-	b.succeeded(now)
+	all.succeeded("api.example")
+	all.succeeded("api.example")
 	assert.Equal(t, 2, takeAll(), "one for each success")
 	now = now.Add(7*time.Second + 500*time.Millisecond)
 	assert.Equal(t, 7, takeAll(), "one a second")
@@ -40,6 +40,8 @@ func TestBudgets_areOneForEachHostAndBounded(t *testing.T) {
 	}
 	assert.Same(t, first, all.of("a"))
 	assert.True(t, all.of("b").take(now), "another host has its own")
+	all.succeeded("c")
+	assert.Len(t, all.byHost, 2, "one that has taken none needs none")
 	for i := range 3 * maxBudgets {
 		all.of(string(rune('a' + i)))
 	}

@@ -136,7 +136,7 @@ func (c *call) check(ctx context.Context, resp *http.Response, err error) (bool,
 	c.waiting, c.hasRetryAfter, c.free = false, false, false
 	retry := c.classify(ctx, resp, err) && c.response.Attempts < c.pipeline.cfg.Policy.MaxAttempts
 	if c.err == nil {
-		c.pipeline.budgets.of(c.url.Host).succeeded(time.Now())
+		c.pipeline.budgets.succeeded(c.url.Host)
 	}
 	if retry {
 		c.ended = ctx.Err()

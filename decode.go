@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ittybit/ittybit-go/internal/errtext"
 	"github.com/ittybit/ittybit-go/internal/jsonx"
@@ -195,8 +194,9 @@ var listIndex = regexp.MustCompile(`\[\d+\]`)
 // decodeLog logs the fields that could not be decoded, each once.
 type decodeLog struct {
 	logger *slog.Logger // nil: the default one
-	logged sync.Map     // the fields
-	count  atomic.Int32 // how many they are
+
+	mu     sync.Mutex
+	logged map[string]struct{}
 }
 
 func (l *decodeLog) report(ctx context.Context, object *decoded) {
@@ -207,16 +207,25 @@ func (l *decodeLog) report(ctx context.Context, object *decoded) {
 	name, _, _ := strings.Cut(strings.TrimPrefix(object.err.Error(), "ittybit: "), " ")
 	for _, field := range fields {
 		path := listIndex.ReplaceAllString(field.Path, "[]")
-		if l.count.Load() >= maxLoggedFields {
-			return
-		}
-		if _, logged := l.logged.LoadOrStore(name+" "+path, nil); logged {
+		if !l.isFirst(name + " " + path) {
 			continue
 		}
-		l.count.Add(1)
 		loggerOrDefault(l.logger).LogAttrs(ctx, slog.LevelWarn, "ittybit: a field cannot be decoded; it is left zero, and RawJSON has it",
 			slog.String("object", name), slog.String("field", path), slog.String("error", redact.Text(object.err.Error())))
 	}
+}
+
+func (l *decodeLog) isFirst(field string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, logged := l.logged[field]; logged || len(l.logged) >= maxLoggedFields {
+		return false
+	}
+	if l.logged == nil {
+		l.logged = make(map[string]struct{})
+	}
+	l.logged[field] = struct{}{}
+	return true
 }
 
 func marshalBody(body any) ([]byte, error) {

@@ -17,13 +17,18 @@ import (
 type sqlDatabase struct {
 	db        *sql.DB
 	isolation sql.IsolationLevel
+	verifies  bool // its transactions: see there
+}
+
+func newSQLDatabase(db *sql.DB, isolation sql.IsolationLevel) *sqlDatabase {
+	return &sqlDatabase{db, isolation, !reportsRollback(db.Driver())}
 }
 
 func (d *sqlDatabase) Pool() any { return d.db }
 
 // Begin implements [core.Database].
 func (d *sqlDatabase) Begin(ctx context.Context, first func() core.Statement) (core.Tx, int64, error) {
-	t := &transaction{verifies: !reportsRollback(d.db.Driver())}
+	t := &transaction{verifies: d.verifies}
 	rows, err := t.begin(ctx, d.db, &sql.TxOptions{Isolation: d.isolation}, first)
 	return t, rows, err
 }

@@ -55,7 +55,7 @@ func New(db *sql.DB, dialect Dialect, opts ...Option) *Inbox {
 	}
 	cfg := core.Configure(coreOptions(opts))
 	d := dialect.core()
-	var database core.Database = &sqlDatabase{db: db, isolation: cfg.Isolation}
+	var database core.Database = newSQLDatabase(db, cfg.Isolation)
 	switch {
 	case dialect == SQLite && cfg.Isolation != sql.LevelDefault && cfg.Isolation != sql.LevelSerializable:
 		panic(fmt.Sprintf("sqlinbox: WithIsolation: SQLite has no level %v", cfg.Isolation))

@@ -39,6 +39,13 @@ func netHTTP(mount func(http.Handler) http.Handler) func(string, http.Handler) e
 	}
 }
 
+// netHTTPWithReadTimeout has the server's own ReadTimeout, later than the receiver's.
+func netHTTPWithReadTimeout(mount func(http.Handler) http.Handler) func(string, http.Handler) error {
+	return func(address string, h http.Handler) error {
+		return (&http.Server{Addr: address, Handler: mount(h), ReadTimeout: 2 * readTimeout}).ListenAndServe()
+	}
+}
+
 func withTimeout(h http.Handler) http.Handler {
 	return http.TimeoutHandler(h, middlewareTimeout, "too late")
 }
@@ -96,9 +103,7 @@ func standardRows() []row {
 				why:  "the request's context has ended with the connection's deadline: the middleware's own 503",
 				wire: response{status: http.StatusServiceUnavailable},
 			}),
-			server: func(address string, h http.Handler) error {
-				return (&http.Server{Addr: address, Handler: withTimeout(h), ReadTimeout: 2 * readTimeout}).ListenAndServe()
-			},
+			server: netHTTPWithReadTimeout(withTimeout),
 		},
 		{name: "net/http, MaxBytesHandler", server: netHTTP(func(h http.Handler) http.Handler {
 			return http.MaxBytesHandler(h, maxBodyBytes/2)

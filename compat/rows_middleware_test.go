@@ -76,9 +76,7 @@ func middlewareRows() []row {
 		{
 			name: "go-http-metrics, the server's ReadTimeout", modules: []string{"github.com/slok/go-http-metrics@v0.13.0"},
 			differs: map[string]difference{"Goexit": noDeadline()["Goexit"]},
-			server: func(address string, h http.Handler) error {
-				return (&http.Server{Addr: address, Handler: withSlokMetrics(h), ReadTimeout: 2 * readTimeout}).ListenAndServe()
-			},
+			server:  netHTTPWithReadTimeout(withSlokMetrics),
 		},
 		{
 			name: "negroni", modules: []string{"github.com/urfave/negroni/v3@v3.1.2"},

@@ -86,8 +86,12 @@ func readHTTP1(reader *bufio.Reader) response {
 	if err != nil {
 		return response{}
 	}
+	return readToEnd(resp)
+}
+
+func readToEnd(resp *http.Response) response {
 	defer func() { _ = resp.Body.Close() }()
-	_, err = io.Copy(io.Discard, resp.Body)
+	_, err := io.Copy(io.Discard, resp.Body)
 	return response{resp.StatusCode, resp.Header.Get("Retry-After"), err != nil}
 }
 
@@ -133,7 +137,5 @@ func roundTripHTTP3(ctx context.Context, transport *http3.Transport, address str
 	if err != nil {
 		return response{}
 	}
-	defer func() { _ = resp.Body.Close() }()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return response{resp.StatusCode, resp.Header.Get("Retry-After"), err != nil}
+	return readToEnd(resp)
 }

@@ -47,7 +47,7 @@ const (
 // responses says what goes with each outcome but handled: the status of the response, the level of
 // the log line, and what to do, where something can be done. What is well is Info, what a stranger
 // can cause at will or what goes away by itself is Warn, what needs somebody is Error.
-var responses = [...]struct {
+var responses = []struct {
 	outcome Outcome
 	status  int
 	level   slog.Level

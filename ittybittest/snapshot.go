@@ -18,8 +18,8 @@ const (
 
 // Snapshot writes the server's state as a tar archive: tasks, automations, media, files, jobs,
 // what was chosen with SetResults and FailTasks, and the bytes of complete uploads. Deliveries
-// and their retries, uploads under way and faults are no part of it. It is an error where the server
-// was closed or reset.
+// and their retries, uploads under way and faults are no part of it. It is an error where the
+// server was closed or reset.
 func (s *Server) Snapshot(w io.Writer) error {
 	now := s.live.Load()
 	state, err := now.engine.Snapshot()

@@ -300,12 +300,12 @@ func (w *worker) log(ctx context.Context, a *Attempt) {
 // be well, and is slow. That somebody else holds a lock is to be expected now and then.
 func (w *worker) logBatch(statement string) func(context.Context, int, error) {
 	return func(ctx context.Context, jobs int, err error) {
+		if w.logger == nil {
+			return
+		}
 		level := slog.LevelWarn
 		if isLockTimeout(err) {
 			level = slog.LevelDebug
-		}
-		if w.logger == nil {
-			return
 		}
 		recoverPanic(func() {
 			w.logger.LogAttrs(ctx, level, "ittybit: a statement for several jobs failed; each goes on alone",

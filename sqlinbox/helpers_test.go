@@ -197,8 +197,8 @@ type anonymous struct{ driver.Connector }
 // Driver implements [driver.Connector].
 func (anonymous) Driver() driver.Driver { return nil }
 
-// The inbox does not rely on Commit of a driver that it does not know: a handler that rolled back is
-// noticed.
+// The inbox does not rely on Commit of a driver that it does not know: a handler that rolled back
+// is noticed.
 func TestInbox_asksBeforeItCommitsWithADriverThatIsNotKnown(t *testing.T) {
 	e := engines()["PostgreSQL"](t)
 	connector, err := stdlib.GetDefaultDriver().(driver.DriverContext).OpenConnector(e.source)

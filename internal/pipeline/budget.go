@@ -33,7 +33,7 @@ func (b *budgets) of(host string) *budget {
 	return fresh
 }
 
-// succeeded gives the host a retry back. One that has taken none has no budget, which is a full one.
+// succeeded gives the host a retry back. One that has taken none needs no budget: it would be full.
 func (b *budgets) succeeded(host string) {
 	b.mu.Lock()
 	known := b.byHost[host]
